@@ -1,0 +1,117 @@
+"""The registered worlds as data: what the model, the recorder and the environments must agree on about each.
+
+A world fixes its frames per step ``k``, frame rate, the actions it reads, its time limit and a default prompt. The
+specifications stand here, and not in the environments, because a learned environment needs them where the true
+world's engine is not installed. Imports neither torch nor gymnasium.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from worldsim.actions import ACTION_ID, ActionTable, Camera
+
+SPLITS: dict[str, tuple[int, int]] = {
+    "train": (0, 1_000_000),
+    "val": (1_000_000, 1_100_000),
+    "test": (2_000_000, 2_100_000),
+}
+"""Half-open ranges of map seeds. They are disjoint, and the recorder refuses test seeds."""
+
+
+def split_of(map_seed: int) -> str | None:
+    """Name of the split that holds ``map_seed``, None where it lies outside all of them."""
+    return next((name for name, (low, high) in SPLITS.items() if low <= map_seed < high), None)
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """What is fixed about a world.
+
+    ``index`` is its row in the model's world embedding (frozen, since it is baked into weights). ``frames_per_step``
+    is k, ``fps`` video frames per second. ``reads`` are the action ids that do something. ``time_limit`` is in steps.
+    ``prompt`` is the default scene text. ``living_reward`` is what an uneventful step pays, and ``goals`` the goal
+    strings (``""`` is the world's own reward).
+    """
+
+    name: str
+    index: int
+    title: str
+    frames_per_step: int
+    fps: float
+    reads: tuple[int, ...]
+    time_limit: int
+    prompt: str
+    living_reward: float = 0.0
+    goals: tuple[str, ...] = ("",)
+    camera: Camera = field(default_factory=Camera)
+
+    @property
+    def env_id(self) -> str:
+        return f"worldsim/{self.name}-v0"
+
+    @property
+    def step_seconds(self) -> float:
+        return self.frames_per_step / self.fps
+
+    @cached_property
+    def table(self) -> ActionTable:
+        return ActionTable.build(self.reads, self.camera)
+
+    @cached_property
+    def world_actions(self) -> np.ndarray:
+        """Action ids of ``actions="world"``: noop is 0, then the ids that the world reads, in order."""
+        return np.array([0, *sorted(i for i in self.reads if i)], np.int64)
+
+
+COLOURS: tuple[str, ...] = ("red", "green", "blue", "yellow", "purple", "white", "orange", "cyan")
+COLLECTIBLES: tuple[str, ...] = ("ball", "diamond")
+SHAPES: tuple[str, ...] = (*COLLECTIBLES, "box", "cone")
+
+
+def _ids(*names: str) -> tuple[int, ...]:
+    return tuple(ACTION_ID[name] for name in names)
+
+
+_WALK = ("noop", "forward", "turn_left", "turn_right", "forward+turn_left", "forward+turn_right")
+_ROOMS = (*_WALK, "backward", "strafe_left", "strafe_right", "use", "attack", "turn_left_small", "turn_right_small")
+
+WORLDS: dict[str, WorldSpec] = {
+    spec.name: spec
+    for spec in (
+        WorldSpec(
+            "DoomRooms", 0, "Doom rooms", 4, 35.0, _ids(*_ROOMS), 525, "rooms and corridors with coloured walls",
+            goals=("", *(f"collect the {colour} {shape}" for colour in COLOURS for shape in COLLECTIBLES)),
+        ),
+        WorldSpec(
+            "DoomTakeCover", 1, "Doom take cover", 4, 35.0, _ids("noop", "strafe_left", "strafe_right"), 525,
+            "monsters throw fireballs across a room", living_reward=4.0,
+        ),
+        WorldSpec(
+            "DoomHealthGathering", 2, "Doom health gathering", 4, 35.0, _ids(*_WALK), 525,
+            "a hall with an acid floor and medkits", living_reward=4.0,
+        ),
+        WorldSpec(
+            "DoomMyWayHome", 3, "Doom my way home", 4, 35.0, _ids(*_WALK), 525,
+            "a maze of rooms with a green armour vest", living_reward=-0.0004,
+        ),
+        WorldSpec(
+            "DoomBasic", 4, "Doom basic", 4, 35.0, _ids("noop", "strafe_left", "strafe_right", "attack"), 75,
+            "a monster at the far wall of a room", living_reward=-4.0,
+        ),
+    )
+}  # fmt: skip
+
+
+def world_named(name: str) -> WorldSpec:
+    """The world called ``name``: ``DoomRooms``, ``worldsim/DoomRooms`` or ``worldsim/DoomRooms-v0``.
+
+    Raises ``ValueError`` for a name that is not registered, and says which are.
+    """
+    short = name.removeprefix("worldsim/").removesuffix("-v0")
+    if short not in WORLDS:
+        raise ValueError(f"unknown world {name!r}; registered worlds are {', '.join(s.env_id for s in WORLDS.values())}")
+    return WORLDS[short]
