@@ -1,1 +1,1 @@
-"""The command line: one thin module per command, each with ``main(argv) -> int``; ``main.py`` holds the table."""
+"""The command line: one thin module per command, each with ``main(argv) -> int``; the table is ``main.py``."""

@@ -1,8 +1,9 @@
 """``worldsim <command>``: a table of commands, each imported only when it is asked for.
 
-So that ``worldsim --help`` answers at once and a command fails only for the packages it needs itself. A command is a
-module of this package with ``main(argv) -> int``. What a user can put right (a wrong value, a missing file or package)
-is printed as one line on standard error with exit code 2; anything else is a fault of ours and keeps its traceback.
+So that ``worldsim --help`` answers at once and a command fails only for the packages it needs itself. A command
+is a module of this package with ``main(argv) -> int``. What a user can put right (a wrong value, a missing file or
+package) is printed as one line on standard error with exit code 2; anything else is a fault of ours and keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ USER_ERRORS = (ValueError, OSError, ImportError)
 """What ends as one line and exit code 2. Set ``WORLDSIM_TRACEBACK=1`` to see the traceback as well."""
 
 
+OWN_PACKAGES = ("worldsim", "worldsim_envs", "worldsim_agents", "worldsim_benchmarks")
+
+
 def usage() -> str:
     """The text of ``worldsim --help``."""
     width = max(map(len, COMMANDS))
@@ -52,13 +56,10 @@ def one_line(error: BaseException) -> str:
     """The error as one line. A missing module is named together with how to install what it belongs to."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        if package in COMMAND_PACKAGES:
+        if package in OWN_PACKAGES:
             return f"this installation has no module {error.name!r}; reinstall with: pip install worldsim-gym"
         return f"the package {package!r} is not installed; `worldsim doctor` says how to add it"
     return " ".join(str(error).split()) or type(error).__name__
-
-
-COMMAND_PACKAGES = ("worldsim", "worldsim_envs", "worldsim_agents", "worldsim_benchmarks")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

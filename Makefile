@@ -1,0 +1,70 @@
+# `make demo` and `make test` do all the set-up on a Debian machine that has Python 3.11 or newer; both can be run again
+# at any time. Variables: PYTHON (interpreter), TORCH (what to give pip for PyTorch), PYTEST_ARGS, DEMO_ARGS.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3 || echo python3)
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+BIN := .venv/bin
+# Set-up is due again when the dependencies, the version of PyTorch or the place of the checkout change.
+KEY := $(shell { cat pyproject.toml; echo "$(CURDIR) $(TORCH)"; } | cksum | cut -d' ' -f1)
+STAMP := .venv/.installed-$(KEY)
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test quick lint types format clean
+
+help:
+	@echo "make demo    set up, then walk through a learned world: writes demo/rollout.mp4 and demo/sheet.png"
+	@echo "make test    set up, then run all tests"
+	@echo "make quick   the tests without the slow ones"
+	@echo "make lint types format    ruff check and format check; mypy; ruff format"
+	@echo "make clean   remove .venv, demo/ and caches"
+
+setup: $(STAMP)
+
+$(STAMP):
+	@echo "worldsim: setting up .venv in $(CURDIR)"
+	@echo "  needs about 2.5 GB of disk with the CPU build of PyTorch (8 GB where pip takes the CUDA build) and"
+	@echo "  2 to 10 minutes, mostly downloads; an interrupted set-up continues when it is run again"
+	@df -Pk . | awk 'NR == 2 && $$4 < 3000000 { \
+		printf "worldsim: only %d MB are free on this disk\n", $$4 / 1024; exit 1 }' >&2
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+		echo "worldsim: no Python found; install it with: apt-get install python3 python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "worldsim: $$("$(PYTHON)" --version) is too old, 3.11 or newer is needed;" \
+		"install it with: apt-get install python3 python3-venv (Debian 12), or name one: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "worldsim: Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 1; }
+	@# A .venv that was moved, or made by another Python, is made anew.
+	@$(BIN)/python -c 'import os, pip, sys; sys.exit(os.path.realpath(sys.prefix) != os.path.realpath(".venv"))' \
+		2>/dev/null || "$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all]"
+	@rm -f .venv/.installed-*
+	@touch $@
+	@du -sh .venv | awk '{ print "worldsim: set up; .venv holds " $$1 }'
+
+demo: $(STAMP)
+	$(BIN)/worldsim demo --out demo $(DEMO_ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache
