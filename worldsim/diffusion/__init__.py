@@ -1,0 +1,1 @@
+"""Flow matching: signal levels, losses, conditions, counter-based noise, the sampler."""

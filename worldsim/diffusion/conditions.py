@@ -1,0 +1,78 @@
+"""Which frames are given and which are to be generated: the one mechanism behind every generation task.
+
+A task is a noise ceiling ``m`` per latent frame: 0 = given, 1 = generate, between = edit strength. In training the
+same idea appears as patterns of signal levels, drawn so that every task of the sampler has been seen: one level for
+the whole clip, an independent level per frame (diffusion forcing), or frames given clean beside noisy ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from worldsim.diffusion import flow
+
+CAUSAL, FULL = 0, 1
+"""Modes of time attention. A given frame that lies after a generated one needs ``FULL``."""
+
+
+@dataclass(frozen=True)
+class LevelMix:
+    """Shares of the training patterns; what is left of 1 goes to masks of given frames.
+
+    ``context`` is next-frame prediction as the engine does it: all frames but the last few are nearly clean.
+    """
+
+    shared: float = 0.2
+    independent: float = 0.45
+    full_attention: float = 0.3
+    context_noise: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.shared + self.independent > 1:
+            raise ValueError(f"shares of level patterns add up to {self.shared + self.independent}, more than 1")
+
+
+def draw_levels(
+    batch: int, frames: int, mix: LevelMix, generator: torch.Generator, tokens: int = flow.BASE_TOKENS
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Signal levels ``tau`` float32 ``(batch, frames)`` and attention modes int64 ``(batch,)`` for training clips.
+
+    Patterns whose given frames come after generated ones are drawn for full attention only.
+    """
+    kind = torch.rand(batch, generator=generator)
+    mode = (torch.rand(batch, generator=generator) < mix.full_attention).long()
+    independent = torch.rand(batch, frames, generator=generator)
+    shared = torch.rand(batch, 1, generator=generator).expand(batch, frames)
+    masked = _mask_patterns(batch, frames, mode, mix, generator)
+    tau = torch.where((kind < mix.shared)[:, None], shared, independent)
+    tau = torch.where((kind >= mix.shared + mix.independent)[:, None], masked, tau)
+    return flow.shift(tau, tokens), mode
+
+
+def _mask_patterns(
+    batch: int, frames: int, mode: torch.Tensor, mix: LevelMix, generator: torch.Generator
+) -> torch.Tensor:
+    """Given frames (clean up to a little context noise) beside wanted ones at one shared level per clip."""
+    index = torch.arange(frames)
+    pattern = torch.randint(0, 6, (batch,), generator=generator)
+    head = torch.randint(1, max(frames, 2), (batch,), generator=generator)[:, None]
+    share = 0.1 + 0.8 * torch.rand(batch, 1, generator=generator)
+    scattered = torch.rand(batch, frames, generator=generator) < share
+    first = index[None] < head
+    given_by_pattern = torch.stack(
+        [
+            first,  # extend forward
+            (index == 0).expand(batch, frames),  # animate an image
+            index[None] >= frames - head,  # extend backward
+            (index[None] < head // 2 + 1) | (index[None] >= frames - head // 2 - 1),  # connect
+            scattered,
+            (index % 2 == 0).expand(batch, frames),  # every other
+        ]
+    )
+    pattern = torch.where((mode == CAUSAL) & (pattern >= 2), pattern % 2, pattern)
+    given = given_by_pattern[pattern, torch.arange(batch)]
+    wanted = torch.rand(batch, 1, generator=generator).expand(batch, frames)
+    context = 1 - mix.context_noise * torch.rand(batch, 1, generator=generator)
+    return torch.where(given, context.expand(batch, frames), wanted)

@@ -1,0 +1,74 @@
+"""The one sampler: from noise to clean latents in K steps, with a noise ceiling per frame.
+
+It serves the environment, the generator, the samples drawn while training and the benchmarks of speed, so that there
+is one denoising loop in the project. The network is a callable that predicts clean latents; how its context is kept
+(cached keys and values, or a whole clip) is not the sampler's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from worldsim.diffusion import flow
+
+Denoise = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""``denoise(z_BTCHW, tau_BT, steps) -> x_BTCHW``: clean prediction at per-frame signal levels; ``steps`` is K."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """``x`` is the sample; ``change`` float32 ``(B, T)`` is the RMS change of the clean prediction between the last
+    two steps (NaN with one step), a cheap signal of how unsure the model is."""
+
+    x: torch.Tensor
+    change: torch.Tensor
+
+
+def signal_levels(steps: int, tokens: int = flow.BASE_TOKENS) -> torch.Tensor:
+    """float32 ``(steps + 1,)`` rising from 0 to 1, shifted for the frame's token count."""
+    if steps < 1:
+        raise ValueError(f"denoising steps must be at least 1, got {steps}")
+    return flow.shift(torch.linspace(0, 1, steps + 1), tokens)
+
+
+def sample(
+    denoise: Denoise,
+    noise: torch.Tensor,
+    steps: int,
+    given: torch.Tensor | None = None,
+    ceiling: torch.Tensor | None = None,
+    tokens: int = flow.BASE_TOKENS,
+) -> Sampled:
+    """Integrates the flow from ``noise`` ``(B, T, C, H, W)`` with ``steps`` Euler steps.
+
+    ``given`` are clean latents of the same shape and ``ceiling`` their noise ceilings ``(B, T)`` in [0, 1]: 0 = given,
+    never written; 1 = generate; between = start from the given latent at that noise level (SDEdit, Meng et al. 2022).
+    Every frame has the noise level ``min(s, ceiling)``, and only frames with ``s <= ceiling`` move. Overwriting known
+    frames under one global level would be wrong: it does not sample the conditional distribution.
+    """
+    b, t = noise.shape[:2]
+    if ceiling is None:
+        ceiling = torch.ones(b, t, device=noise.device)
+        z = noise
+    else:
+        if given is None:
+            raise ValueError("a noise ceiling needs the given latents it belongs to")
+        z = flow.add_noise(given, noise, 1 - ceiling)
+    levels = signal_levels(steps, tokens).to(noise.device)
+    change = torch.full((b, t), torch.nan, device=noise.device)
+    previous: torch.Tensor | None = None
+    x = z
+    for i in range(steps):
+        tau = torch.maximum(levels[i], 1 - ceiling)
+        tau_next = torch.maximum(levels[i + 1], 1 - ceiling)
+        x = denoise(z, tau, steps)
+        remaining = (1 - tau).clamp(min=1e-6)
+        fraction = ((tau_next - tau) / remaining)[..., None, None, None].to(z.dtype)
+        z = z + fraction * (x - z)
+        if previous is not None and i == steps - 1:
+            change = (x - previous).float().square().mean((2, 3, 4)).sqrt()
+        previous = x
+    return Sampled(z, change)
