@@ -1,1 +1,1 @@
-"""The command line: one thin module per command, each with ``main(argv) -> int``; the table is ``main.py``."""
+"""The command line: one thin module per command with ``main(argv) -> int``; the table is in ``main.py``."""

@@ -1,9 +1,9 @@
 """``worldsim <command>``: a table of commands, each imported only when it is asked for.
 
-So that ``worldsim --help`` answers at once and a command fails only for the packages it needs itself. A command
-is a module of this package with ``main(argv) -> int``. What a user can put right (a wrong value, a missing file or
-package) is printed as one line on standard error with exit code 2; anything else is a fault of ours and keeps its
-traceback.
+So that ``worldsim --help`` answers at once and a command fails only for the packages it needs itself. A
+command is a module of this package with ``main(argv) -> int``. What a user can put right (a wrong value, a
+missing file or package) is printed as one line on standard error with exit code 2; anything else is a fault
+of ours and keeps its traceback.
 """
 
 from __future__ import annotations
