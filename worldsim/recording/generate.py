@@ -1,0 +1,270 @@
+"""Live episodes from the true worlds: worker processes play, the parent iterates over finished episodes in
+order.
+
+Used by ``worldsim collect`` and directly by training, where frames go straight to the codec. Each worker is a
+spawned process with its own worlds, driven by one thread of the parent through one pipe, so that a worker
+that dies is seen at once and cannot block the others. Episode i depends on the run's seed and on i only
+(``mixture.plan_episode``), never on the number of workers. At most ``workers + prefetch`` episodes are under
+way or waiting, which bounds memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+
+from worldsim.recording.episode import Episode
+from worldsim.recording.mixture import EpisodePlan, parse_mixture, plan_episode
+from worldsim.worlds import WORLDS, world_named
+
+
+class WorkerError(RuntimeError):
+    """A worker failed; the message holds the traceback of the worker."""
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What to generate.
+
+    ``worlds`` and ``policies`` are mixtures ("DoomRooms:3,DoomBasic:1", "explorer:0.6,random:0.4"; weights
+    are shares of episodes, default 1); a world may also be a Gymnasium id with its module
+    ("my_module:MyWorld-v0"), and a policy a saved Stable-Baselines3 archive ("sb3=path.zip"). ``split`` is
+    "train" or "val". ``episodes`` and ``steps`` end the run, whichever comes first; without both it is
+    endless. Episodes are numbered from ``first_episode``, which resumes a run. ``workers=0`` plays in this
+    process. ``frame_size`` is (H, W) in pixels. ``max_steps`` cuts episodes (``truncated``). ``noise`` is the
+    probability per step of a random action in place of the policy's, ``goals`` the share of episodes with a
+    goal, in worlds that have any. ``prefetch`` episodes wait finished at most.
+    """
+
+    worlds: str | tuple[str, ...] = tuple(WORLDS)
+    policies: str | tuple[str, ...] = ("explorer:0.7", "random:0.3")
+    split: str = "train"
+    seed: int = 0
+    episodes: int | None = None
+    steps: int | None = None
+    first_episode: int = 0
+    workers: int = 1
+    frame_size: tuple[int, int] = (64, 64)
+    max_steps: int | None = None
+    noise: float = 0.05
+    goals: float = 0.5
+    prefetch: int = 4
+    env_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "val"):
+            raise ValueError(
+                f"split {self.split!r} cannot be recorded: accepted are 'train' and 'val' "
+                "(test maps are for measuring)"
+            )
+        for name, low in {"seed": 0, "first_episode": 0, "workers": 0, "prefetch": 0}.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        for name in ("episodes", "steps", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1 (or None for no limit), not {value}")
+        if not (0 <= self.noise <= 1 and 0 <= self.goals <= 1):
+            raise ValueError(f"noise and goals are probabilities, not {self.noise} and {self.goals}")
+        parse_mixture(self.policies)
+        for name, _ in self.world_mixture:
+            if ":" not in name:
+                world_named(name)
+
+    @property
+    def world_mixture(self) -> tuple[tuple[str, float], ...]:
+        return parse_mixture(self.worlds)
+
+    def plan(self, index: int) -> EpisodePlan:
+        """What episode ``index`` of this run is."""
+        return plan_episode(index, self.seed, self.world_mixture, parse_mixture(self.policies), self.split)
+
+
+def generate_episodes(config: GenerateConfig) -> Generator[Episode, None, None]:
+    """Finished episodes in the order of their numbers.
+
+    Closing the iterator (or leaving the loop and dropping it) ends the workers. Raises ``WorkerError`` with
+    the worker's traceback where one fails, after the episodes before the failed one were yielded.
+    """
+    steps = 0
+    source = _in_this_process(config) if config.workers == 0 else _in_workers(config)
+    try:
+        for episode in source:
+            yield episode
+            steps += len(episode)
+            if config.steps is not None and steps >= config.steps:
+                return
+    finally:
+        source.close()
+
+
+def _indices(config: GenerateConfig) -> Iterator[int]:
+    index = config.first_episode
+    while config.episodes is None or index < config.first_episode + config.episodes:
+        yield index
+        index += 1
+
+
+def _in_this_process(config: GenerateConfig) -> Generator[Episode, None, None]:
+    from worldsim.recording.play import Player
+
+    player = Player(config)
+    try:
+        for index in _indices(config):
+            yield player.play(config.plan(index))
+    finally:
+        player.close()
+
+
+def _in_workers(config: GenerateConfig) -> Generator[Episode, None, None]:
+    pool = _Pool(config)
+    try:
+        for index in _indices(config):
+            yield pool.take(index)
+    finally:
+        pool.close()
+
+
+class _Pool:
+    """Worker processes, a thread for each, and the finished episodes that wait to be taken in order."""
+
+    def __init__(self, config: GenerateConfig) -> None:
+        self.config = config
+        self.changed = threading.Condition()
+        self.finished: dict[int, Episode] = {}
+        self.error: BaseException | None = None
+        self.closing = False
+        self.to_start = _indices(config)
+        self.next_start: int | None = next(self.to_start)
+        self.next_take = config.first_episode
+        context = multiprocessing.get_context("spawn")
+        self.lanes: list[tuple[BaseProcess, Connection, threading.Thread]] = []
+        for number in range(config.workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_work, args=(theirs, config), name=f"worldsim-worker-{number}", daemon=True
+            )
+            process.start()
+            theirs.close()
+            thread = threading.Thread(target=self._drive, args=(process, ours), daemon=True)
+            self.lanes.append((process, ours, thread))
+        for _, _, thread in self.lanes:
+            thread.start()
+
+    def take(self, index: int) -> Episode:
+        """Episode ``index``, once it is there; indices are taken in order."""
+        with self.changed:
+            self.changed.wait_for(lambda: index in self.finished or self.error is not None)
+            if index not in self.finished:
+                assert self.error is not None
+                raise self.error
+            self.next_take = index + 1
+            self.changed.notify_all()
+            return self.finished.pop(index)
+
+    def close(self) -> None:
+        """Ends threads and processes; a worker in the middle of an episode is killed."""
+        with self.changed:
+            self.closing = True
+            self.changed.notify_all()
+        for process, _, _ in self.lanes:
+            process.kill()
+        for process, ours, thread in self.lanes:
+            thread.join()
+            process.join()
+            ours.close()
+
+    def _claim(self) -> int | None:
+        """The next episode to start, when there is room for it; None at the end."""
+        window = self.config.workers + self.config.prefetch
+        with self.changed:
+            self.changed.wait_for(
+                lambda: (
+                    self._stopped() or self.next_start is None or self.next_start < self.next_take + window
+                )
+            )
+            if self._stopped() or self.next_start is None:
+                return None
+            index, self.next_start = self.next_start, next(self.to_start, None)
+            return index
+
+    def _stopped(self) -> bool:
+        return self.closing or self.error is not None
+
+    def _drive(self, process: BaseProcess, pipe: Connection) -> None:
+        index: int | None = None
+        try:
+            while (index := self._claim()) is not None:
+                pipe.send(index)
+                episode = _receive(pipe)
+                with self.changed:
+                    self.finished[index] = episode
+                    self.changed.notify_all()
+        except WorkerError as error:
+            self._fail(error)
+        except (EOFError, OSError):
+            process.join(timeout=5)
+            self._fail(
+                WorkerError(f"{process.name} died in episode {index} with exit code {process.exitcode}")
+            )
+
+    def _fail(self, error: WorkerError) -> None:
+        with self.changed:
+            self.error = self.error or error
+            self.changed.notify_all()
+
+
+def _send(pipe: Connection, episode: Episode) -> None:
+    """The frames travel as raw bytes after the rest, because pickling would copy them."""
+    empty = {"first": episode.first[:0], "blocks": episode.blocks[:0]}
+    rest = {**{name: getattr(episode, name) for name in Episode.__dataclass_fields__}, **empty}
+    pipe.send(("episode", rest, episode.first.shape, episode.blocks.shape))
+    pipe.send_bytes(episode.first.data.cast("B"))
+    pipe.send_bytes(episode.blocks.data.cast("B"))
+
+
+def _receive(pipe: Connection) -> Episode:
+    kind, content, *shapes = pipe.recv()
+    if kind == "error":
+        raise WorkerError(content)
+    first, blocks = (np.empty(shape, np.uint8) for shape in shapes)
+    pipe.recv_bytes_into(first.data.cast("B"))
+    pipe.recv_bytes_into(blocks.data.cast("B"))
+    return Episode(**{**content, "first": first, "blocks": blocks})
+
+
+def _work(pipe: Connection, config: GenerateConfig) -> None:
+    """A worker's life: an episode for each index that arrives, until the parent goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a run ends
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import cv2
+
+    cv2.setNumThreads(1)
+    player = None
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            from worldsim.recording.play import Player
+
+            player = Player(replace(config, workers=0))
+            while True:
+                _send(pipe, player.play(config.plan(pipe.recv())))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:
+            report = "".join(traceback.format_exception(error))
+            pipe.send(("error", f"a worker failed: {error}\n\nIn the worker:\n{report}"))
+        finally:
+            if player is not None:
+                player.close()

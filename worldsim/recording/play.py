@@ -1,0 +1,141 @@
+"""Plays single episodes of true worlds with scripted or learned policies and records them.
+
+The only module of ``worldsim.recording`` that touches environments: it uses ``worldsim_envs`` and Gymnasium
+lazily.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldsim.recording.episode import Episode, Step
+from worldsim.recording.facts_json import facts_to_json
+from worldsim.recording.mixture import EpisodePlan
+from worldsim.worlds import world_named
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from worldsim.recording.generate import GenerateConfig
+
+
+class Player:
+    """Keeps the worlds of one process open and plays planned episodes in them."""
+
+    def __init__(self, config: GenerateConfig) -> None:
+        self.config = config
+        self.worlds: dict[str, gymnasium.Env] = {}
+
+    def play(self, plan: EpisodePlan) -> Episode:
+        """Plays and records one episode. Equal plans give equal episodes, whatever was played before."""
+        from worldsim_envs.policies import make_policy
+
+        env = self._world(plan.world)
+        rng = np.random.default_rng(plan.policy_seed)
+        _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed})
+        goal = _draw_goal(env, plan.goal_draw, self.config.goals)
+        if goal != info["goal"]:
+            _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
+        policy = make_policy(plan.policy, world_of(env).spec_world, noise=self.config.noise)
+        return record_episode(env, policy, info, rng, plan, self.config.split, self.config.max_steps)
+
+    def close(self) -> None:
+        for env in self.worlds.values():
+            env.close()
+        self.worlds.clear()
+
+    def _world(self, name: str) -> gymnasium.Env:
+        if name not in self.worlds:
+            import gymnasium
+
+            import worldsim  # noqa: F401  (registers the worlds)
+
+            env_id = name if ":" in name else world_named(name).env_id
+            self.worlds[name] = gymnasium.make(
+                env_id,
+                split=self.config.split,
+                frame_size=self.config.frame_size,
+                disable_env_checker=True,
+                **self.config.env_options,
+            )
+        return self.worlds[name]
+
+
+def record_episode(
+    env: gymnasium.Env,
+    policy: Any,
+    info: Mapping[str, Any],
+    rng: np.random.Generator,
+    plan: EpisodePlan,
+    split: str,
+    max_steps: int | None = None,
+) -> Episode:
+    """Plays ``policy`` from the reset that returned ``info`` to the end of the episode, or for
+    ``max_steps``."""
+    spec = world_of(env).spec_world
+    first, caption, pose, facts = info["frames"][0], info["caption"], _pose(info), _facts(env)
+    obs = info["frames"][-1]
+    steps: list[Step] = []
+    over = False
+    while not over:
+        action = int(spec.table.canonical[policy.act(env, obs, info, rng)])
+        obs, reward, terminated, truncated, info = env.step(action)
+        truncated = bool(truncated) or (len(steps) + 1 == max_steps and not terminated)
+        over = bool(terminated) or truncated
+        steps.append(
+            Step(
+                action=action,
+                keys=int(spec.table.keys[action]),
+                camera=tuple(spec.table.camera[action].tolist()),
+                frames=info["frames"],
+                n_frames=int(info["n_frames"]),
+                reward=float(reward),
+                terminated=bool(terminated),
+                truncated=truncated,
+                pose=_pose(info),
+                view=info["caption"]["view"],
+                event=info["caption"]["event"],
+                facts=_facts(env),
+            )
+        )
+    return Episode.from_steps(
+        steps,
+        world=spec.name,
+        map_seed=plan.map_seed,
+        split=split,
+        goal=info["goal"],
+        policy=plan.policy,
+        first=first,
+        scene=caption["scene"],
+        first_view=caption["view"],
+        first_facts=facts,
+        first_pose=pose,
+        frames_per_step=spec.frames_per_step,
+        fps=spec.fps,
+    )
+
+
+def world_of(env: gymnasium.Env) -> Any:
+    """The true world inside the wrappers, whose own members Gymnasium does not declare."""
+    return env.unwrapped
+
+
+def _draw_goal(env: gymnasium.Env, draw: float, share: float) -> str:
+    """One of the goals that the map can fulfil for the first ``share`` of draws in [0, 1), else ``""``."""
+    layout = getattr(world_of(env), "layout", None)
+    there = {f"collect the {t.colour} {t.shape}" for t in layout.things} if layout is not None else None
+    goals = [goal for goal in world_of(env).goals if goal and (there is None or goal in there)]
+    return goals[int(draw / share * len(goals))] if goals and draw < share else ""
+
+
+def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    camera = info["truth"]["camera"]
+    x, y, z = (float(value) for value in camera["c2w"][:3, 3])
+    return x, y, z, float(camera["yaw"])
+
+
+def _facts(env: gymnasium.Env) -> str:
+    return facts_to_json(*world_of(env).facts())
