@@ -1,0 +1,147 @@
+"""Attention inside a latent frame and along time, with rotary positions in pixels and in seconds.
+
+Coordinates are physical (midpoints of patches in pixels, ages in seconds), so that neither frame rate nor frame size
+needs an embedding of its own and sizes never seen extrapolate (Su et al. 2021; physical units as in LTX-2). Queries
+and keys are normalised before the rotation. Time attention runs per token position, under one of two masks: *causal*,
+banded to the last W latents, or *full*. Stepping keeps a ring of keys **before** their rotation and rotates them at
+read by their age, so that evicting a frame never moves the positions of the others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+# B worlds, T latent frames, N tokens of a frame, M text tokens of a frame, D width, H heads, E head width, W window
+
+
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Softmax attention over ``(..., queries, E)`` and ``(..., keys, E)``; ``mask`` is True where a key may be seen.
+
+    On a GPU the fused kernel; on a CPU two matrix products and a softmax, which are faster on sequences this short.
+    """
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1) @ v
+
+
+def frequencies(count: int, shortest: float, longest: float) -> torch.Tensor:
+    """``count`` angular frequencies whose periods run geometrically from ``shortest`` to ``longest``."""
+    periods = torch.logspace(math.log10(shortest), math.log10(longest), count)
+    return 2 * math.pi / periods
+
+
+def rotate(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """Rotates pairs of channels of ``x`` ``(..., E)`` by ``angle`` ``(..., E/2)`` (RoPE)."""
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class _QKNorm(nn.Module):
+    """RMS norm of queries and keys over the head width, with a learned gain each (Dehghani et al. 2023)."""
+
+    def __init__(self, head_width: int) -> None:
+        super().__init__()
+        self.q = nn.RMSNorm(head_width, eps=1e-6)
+        self.k = nn.RMSNorm(head_width, eps=1e-6)
+
+
+class SpaceAttention(nn.Module):
+    """Full attention among the tokens of one latent frame, which also see that frame's text tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.text_kv = nn.Linear(width, 2 * width, bias=False)
+        self.norm = _QKNorm(width // heads)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x_BTND: torch.Tensor, angle_NE: torch.Tensor, text_BTMD: torch.Tensor) -> torch.Tensor:
+        q, k, v = rearrange(self.qkv(x_BTND), "b t n (s h e) -> s b t h n e", s=3, h=self.heads)
+        text_k, text_v = rearrange(self.text_kv(text_BTMD), "b t m (s h e) -> s b t h m e", s=2, h=self.heads)
+        q = rotate(self.norm.q(q), angle_NE)
+        k = torch.cat([rotate(self.norm.k(k), angle_NE), self.norm.k(text_k)], dim=-2)
+        y = attend(q, k, torch.cat([v, text_v], dim=-2))
+        return self.out(rearrange(y, "b t h n e -> b t n (h e)"))
+
+
+@dataclass
+class TimeCache:
+    """Ring of unrotated keys and values of one time-attention layer: ``(B, H, N, W, E)`` each.
+
+    Slot ``step mod W`` is the same for all lanes; which slots hold something of a lane's present episode is the
+    engine's validity mask, and ages come with each call, so lanes may have been reset at different times.
+    """
+
+    k: torch.Tensor
+    v: torch.Tensor
+
+    @classmethod
+    def empty(
+        cls, lanes: int, heads: int, tokens: int, window: int, head_width: int, dtype: torch.dtype, device: torch.device
+    ) -> TimeCache:
+        shape = (lanes, heads, tokens, window, head_width)
+        return cls(torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device))
+
+
+class TimeAttention(nn.Module):
+    """Attention along time, each token position on its own."""
+
+    def __init__(self, width: int, heads: int, shortest_seconds: float = 0.2, longest_seconds: float = 60.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.norm = _QKNorm(width // heads)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        spectrum = frequencies(width // heads // 2, shortest_seconds, longest_seconds)
+        self.register_buffer("spectrum", spectrum, persistent=False)
+
+    spectrum: torch.Tensor
+
+    def _project(self, x_BTND: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        q, k, v = rearrange(self.qkv(x_BTND), "b t n (s h e) -> s b h n t e", s=3, h=self.heads)
+        return self.norm.q(q), self.norm.k(k), v
+
+    def forward(self, x_BTND: torch.Tensor, seconds_BT: torch.Tensor, mask_BTT: torch.Tensor) -> torch.Tensor:
+        """A whole clip. ``seconds_BT`` are times on any common origin; ``mask_BTT[b, t, s]``: t may see s."""
+        q, k, v = self._project(x_BTND)
+        angle = (seconds_BT[..., None] * self.spectrum)[:, None, None]
+        y = attend(rotate(q, angle), rotate(k, angle), v, mask_BTT[:, None, None])
+        return self.out(rearrange(y, "b h n t e -> b t n (h e)"))
+
+    def step(
+        self, x_BND: torch.Tensor, cache: TimeCache, slot: int, ages_BW: torch.Tensor, mask_BW: torch.Tensor
+    ) -> torch.Tensor:
+        """The newest frame against the ring; its own keys and values are written to ``slot``.
+
+        ``ages_BW`` are seconds before the newest frame (0 at ``slot``); ``mask_BW`` is True for slots that may be
+        seen, ``slot`` included.
+        """
+        q, k, v = self._project(x_BND[:, None])
+        cache.k[:, :, :, slot] = k[:, :, :, 0]
+        cache.v[:, :, :, slot] = v[:, :, :, 0]
+        angle = (-ages_BW[..., None] * self.spectrum)[:, None, None]
+        y = attend(q, rotate(cache.k, angle), cache.v, mask_BW[:, None, None, None])
+        return self.out(rearrange(y, "b h n t e -> b t n (h e)"))[:, 0]
+
+
+def time_mask(frames: int, window: int, mode_B: torch.Tensor) -> torch.Tensor:
+    """bool ``(B, T, T)``: causal and banded to ``window`` latents where the mode is 0, everything where it is 1."""
+    t = torch.arange(frames, device=mode_B.device)
+    lag = t[:, None] - t[None, :]
+    banded = (lag >= 0) & (lag < window)
+    return banded[None] | (mode_B == 1)[:, None, None]

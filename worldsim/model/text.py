@@ -1,0 +1,101 @@
+"""The text encoder: words to a few tokens that space attention looks at, trained with the model from scratch.
+
+A pooled sentence vector confuses "red walls, blue floor" with its swap, so text stays a set of tokens: two layers of
+self-attention over the words bind colours to surfaces, then learned queries read out a fixed small number of tokens
+per part (a Perceiver resampler, Alayrac et al. 2022), which keeps the cost in the transformer the same for every
+prompt. The parts, scene, view, event and goal, share the encoder and differ in a part embedding and their queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import nn
+
+from worldsim.captions.vocabulary import MAX_TOKENS, VOCABULARY
+from worldsim.model.attention import attend
+
+# B texts, L words, M read-out tokens, D width of the encoder, H heads, E head width
+
+PARTS: tuple[str, ...] = ("scene", "view", "event", "goal")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """``tokens`` read-out tokens for each of ``PARTS``; ``vocabulary`` is the size that the weights were made for."""
+
+    vocabulary: int = VOCABULARY.size
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    tokens: tuple[int, ...] = (4, 6, 1, 1)
+
+
+def tokenise(texts: Sequence[str]) -> torch.Tensor:
+    """int64 ``(B, L)`` word ids of texts, padded with 0 to the longest.
+
+    Raises ``ValueError`` for a text of more than ``MAX_TOKENS`` tokens: text is never cut silently.
+    """
+    encoded = [VOCABULARY.encode(text) for text in texts]
+    for text, ids in zip(texts, encoded):
+        if len(ids) > MAX_TOKENS:
+            raise ValueError(f"text of {len(ids)} tokens; at most {MAX_TOKENS} are taken: {text!r}. Shorten it.")
+    padded = torch.zeros(len(texts), max((len(ids) for ids in encoded), default=1) or 1, dtype=torch.int64)
+    for row, ids in zip(padded, encoded):
+        row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
+    return padded
+
+
+class _Layer(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_1 = nn.RMSNorm(width, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        self.norm_2 = nn.RMSNorm(width, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x_BLD: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
+        q, k, v = rearrange(self.qkv(self.norm_1(x_BLD)), "b l (s h e) -> s b h l e", s=3, h=self.heads)
+        y = attend(q, k, v, mask_BL[:, None, None])
+        x_BLD = x_BLD + self.out(rearrange(y, "b h l e -> b l (h e)"))
+        return x_BLD + self.mlp(self.norm_2(x_BLD))
+
+
+class TextEncoder(nn.Module):
+    """Texts of one part to ``(B, M, D_out)``; an empty text gives the part's learned null tokens."""
+
+    def __init__(self, config: TextConfig, out_width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.word = nn.Embedding(config.vocabulary, config.width)
+        self.position = nn.Embedding(MAX_TOKENS, config.width)
+        self.part = nn.Embedding(len(PARTS), config.width)
+        nn.init.normal_(self.word.weight, std=0.5)
+        nn.init.normal_(self.position.weight, std=0.1)
+        self.layers = nn.ModuleList(_Layer(config.width, config.heads) for _ in range(config.depth))
+        self.queries = nn.ParameterList(nn.Parameter(torch.randn(m, config.width) * 0.5) for m in config.tokens)
+        self.null = nn.ParameterList(nn.Parameter(torch.randn(m, out_width) * 0.2) for m in config.tokens)
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.read_kv = nn.Linear(config.width, 2 * config.width, bias=False)
+        self.out = nn.Linear(config.width, out_width)
+
+    def forward(self, words_BL: torch.Tensor, part: str) -> torch.Tensor:
+        """``words_BL`` int64 ids (0 pads) as ``tokenise`` gives them; ``part`` one of ``PARTS``."""
+        index = PARTS.index(part)
+        length = words_BL.shape[1]
+        mask = words_BL != 0
+        empty = ~mask.any(1)
+        mask = mask | empty[:, None]  # an all-masked softmax is NaN; the null tokens replace its result below
+        x = self.word(words_BL) + self.position.weight[:length] + self.part.weight[index]
+        for layer in self.layers:
+            x = layer(x, mask)
+        k, v = rearrange(self.read_kv(self.norm(x)), "b l (s h e) -> s b h l e", s=2, h=self.config.heads)
+        q = rearrange(self.queries[index], "m (h e) -> h m e", h=self.config.heads)
+        read = rearrange(attend(q.to(k.dtype).expand(len(k), -1, -1, -1), k, v, mask[:, None, None]), "b h m e -> b m (h e)")
+        tokens = self.out(read)
+        return torch.where(empty[:, None, None], self.null[index].to(tokens.dtype), tokens)
