@@ -1,0 +1,152 @@
+"""Whole configurations of a training run: ``smoke`` (a minute), ``cpu`` (two cores, hours), ``gpu`` (half an hour).
+
+One recipe scales from smoke test to shipped model: the presets differ in numbers only. Each is a function that returns
+a complete frozen configuration, of which the command line overrides single fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worldsim.diffusion.conditions import LevelMix
+from worldsim.model.codec import CodecConfig
+from worldsim.model.transformer import WorldModelConfig, tiny_config
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimiser and schedule: warm-up, constant, then linear decay over the last ``decay`` share of the run.
+
+    ``minutes`` ends the run by the clock as well (0 = by steps only, which is what makes a run repeatable).
+    """
+
+    steps: int = 1000
+    minutes: float = 0.0
+    batch: int = 32
+    lr: float = 1e-3
+    warmup: int = 100
+    decay: float = 0.25
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+    muon: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run writes, and how often: ``log_every``, ``probe_every`` and ``save_every`` are in steps.
+
+    ``threads`` of PyTorch on the CPU (0 = PyTorch's choice); ``bf16`` autocast; ``compile`` for a GPU;
+    ``export_minutes`` between exports of the averaged weights (0 = at the end only).
+    """
+
+    device: str = "auto"
+    threads: int = 0
+    bf16: bool = True
+    compile: bool = False
+    log_every: int = 20
+    probe_every: int = 200
+    save_every: int = 200
+    export_minutes: float = 0.0
+
+
+@dataclass(frozen=True)
+class CodecTrainConfig:
+    """Training of the codec. ``images`` single frames stand beside ``optim.batch`` blocks; weights are of the losses.
+
+    ``latent_noise`` is the standard deviation of the noise added to the latents, which keeps their space smooth.
+    """
+
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    images: int = 6
+    l1: float = 1.0
+    mse: float = 2.0
+    features: float = 0.5
+    latent_scale: float = 0.01
+    latent_noise: float = 0.03
+    pool_blocks: int = 60_000
+    start_blocks: int = 2_000
+
+
+@dataclass(frozen=True)
+class WorldTrainConfig:
+    """Training of the transformer on latents.
+
+    ``clip`` is in latents (2 to 4 windows), ``singles`` one-frame samples per clip of the batch, ``rare`` the share of
+    clips drawn to hold a termination or an unusual reward. ``shortcut_from`` is the progress at which the shortcut
+    term starts (1 = never) and ``shortcut_rows`` the share of clips it takes.
+    """
+
+    world: WorldModelConfig = field(default_factory=WorldModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    levels: LevelMix = field(default_factory=LevelMix)
+    clip: int = 48
+    singles: float = 2.0
+    rare: float = 0.15
+    drop_text: float = 0.12
+    drop_action: float = 0.12
+    change_most: float = 8.0
+    reward_weight: float = 0.05
+    done_weight: float = 0.1
+    shortcut_from: float = 0.67
+    shortcut_rows: float = 0.25
+    image_every: int = 6
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A codec run and a world run that belong together."""
+
+    codec: CodecTrainConfig
+    world: WorldTrainConfig
+
+
+def smoke() -> Preset:
+    """Seconds on one core: the same path with the smallest networks."""
+    run = RunConfig(log_every=5, probe_every=20, save_every=20, threads=1)
+    codec = CodecConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
+    return Preset(
+        CodecTrainConfig(
+            codec, OptimConfig(steps=40, batch=8, warmup=5, ema=0.9), run, images=2, pool_blocks=4000, start_blocks=60
+        ),
+        WorldTrainConfig(tiny_config(), OptimConfig(steps=40, batch=4, warmup=5, ema=0.9), run, clip=12, singles=1.0),
+    )
+
+
+def cpu() -> Preset:
+    """Two cores without a GPU: hours, resumable."""
+    return Preset(
+        CodecTrainConfig(optim=OptimConfig(steps=8000, batch=32, lr=1.5e-3, warmup=100)),
+        WorldTrainConfig(optim=OptimConfig(steps=6000, batch=8, lr=2e-3, warmup=100, muon=True)),
+    )
+
+
+def gpu() -> Preset:
+    """Half an hour on one data-centre GPU with worlds playing on all cores beside it."""
+    run = RunConfig(compile=True, log_every=20, probe_every=500, save_every=1000, export_minutes=3.0)
+    return Preset(
+        CodecTrainConfig(
+            optim=OptimConfig(steps=12_000, minutes=6.0, batch=256, lr=2e-3, warmup=200),
+            run=run,
+            images=48,
+            pool_blocks=1_000_000,
+            start_blocks=10_000,
+        ),
+        WorldTrainConfig(
+            optim=OptimConfig(steps=30_000, minutes=17.0, batch=96, lr=3e-3, warmup=200, muon=True), run=run
+        ),
+    )
+
+
+PRESETS = {"smoke": smoke, "cpu": cpu, "gpu": gpu}
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``; ``ValueError`` with the known names otherwise."""
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]()
