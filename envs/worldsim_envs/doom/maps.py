@@ -1,0 +1,267 @@
+"""Seeded maps of DoomRooms: rooms of varying sizes on a grid, corridors, doors, pillars, light levels and things.
+
+A map is a pure function of its seed (and of a goal, whose thing it is then sure to hold). It comes as a ``MapLayout``
+in metres, from which facts and captions are read, and as a WAD for the engine: because we write the map, we know it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from functools import lru_cache
+
+from worldsim.captions.facts import Surface
+from worldsim.worlds import COLLECTIBLES, COLOURS
+from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout, Passage, Placed, Rect, Room
+from worldsim_envs.doom.textures import PATTERNS, texture_name
+from worldsim_envs.doom.wad import PLAYER_START, UdmfMap, clockwise, editor_number
+
+PITCH = 512  # map units between the centres of neighbouring cells
+HALF_MIN, HALF_MAX = 96, 232  # half extents of a room, so that passages are 48 to 320 units long
+HEIGHTS = (96, 112, 128, 160)
+LIGHTS = (120, 176, 232)
+PASSAGE_HEIGHT = 88
+PASSAGE_WIDTHS = (64, 80, 96)
+DOOR_THICKNESS = 16
+DOOR_SHARE = 0.45
+SURFACE_DOOR_PATTERN = "stripe"
+
+IntRect = tuple[int, int, int, int]
+
+
+@lru_cache(maxsize=64)
+def generate(seed: int, goal: str = "") -> MapLayout:
+    """The map of ``seed``. With a goal ("collect the red ball") one collectible is of that kind."""
+    rng = random.Random(seed)
+    cells = _cells(rng)
+    rects = {cell: _room_rect(rng, cell) for cell in cells}
+    index = {cell: i for i, cell in enumerate(cells)}
+    rooms = [_room(rng, rects[cell]) for cell in cells]
+    passages = [
+        _passage(rng, (index[a], index[b]), rects[a], rects[b], rooms[index[a]])
+        for a, b in _links(rng, cells)
+    ]
+    things = _things(rng, rooms)
+    if goal:
+        colour, shape = goal.removeprefix("collect the ").split()
+        if not any((t.shape, t.colour) == (shape, colour) for t in things):
+            first = next(i for i, t in enumerate(things) if t.shape in COLLECTIBLES)
+            things[first] = replace(things[first], shape=shape, colour=colour)
+    x, y, _ = _free_spot(rng, rooms, [(t.x, t.y) for t in things], apart=1.5)
+    return MapLayout(seed, tuple(rooms), tuple(passages), tuple(things), (x, y, float(rng.randrange(360))))
+
+
+def _cells(rng: random.Random) -> list[tuple[int, int]]:
+    """A connected set of 3 to 7 cells of a grid."""
+    count = rng.randint(3, 7)
+    cells = [(0, 0)]
+    while len(cells) < count:
+        x, y = rng.choice(cells)
+        dx, dy = rng.choice(((1, 0), (-1, 0), (0, 1), (0, -1)))
+        if (x + dx, y + dy) not in cells and abs(x + dx) <= 1 and abs(y + dy) <= 1:
+            cells.append((x + dx, y + dy))
+    return cells
+
+
+def _links(rng: random.Random, cells: list[tuple[int, int]]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Pairs of neighbours (west before east, south before north): a spanning tree and some loops."""
+    pairs = [
+        ((x, y), (x + dx, y + dy))
+        for x, y in cells
+        for dx, dy in ((1, 0), (0, 1))
+        if (x + dx, y + dy) in cells
+    ]
+    rng.shuffle(pairs)
+    group = {cell: i for i, cell in enumerate(cells)}
+    links = []
+    for a, b in pairs:
+        if group[a] == group[b]:
+            if rng.random() < 0.4:
+                links.append((a, b))
+            continue
+        joined = group[b]
+        group = {cell: group[a] if g == joined else g for cell, g in group.items()}
+        links.append((a, b))
+    return links
+
+
+def _room_rect(rng: random.Random, cell: tuple[int, int]) -> IntRect:
+    halves = [8 * rng.randint(HALF_MIN // 8, HALF_MAX // 8) for _ in range(4)]
+    cx, cy = cell[0] * PITCH, cell[1] * PITCH
+    return cx - halves[0], cy - halves[1], cx + halves[2], cy + halves[3]
+
+
+def _surface(rng: random.Random, other_than: tuple[Surface, ...] = ()) -> Surface:
+    taken = {surface.colour for surface in other_than}
+    return Surface(rng.choice([c for c in COLOURS if c not in taken]), rng.choice(PATTERNS))
+
+
+def _room(rng: random.Random, rect: IntRect) -> Room:
+    wall = _surface(rng)
+    floor = _surface(rng, (wall,))
+    ceiling = _surface(rng, (wall, floor))
+    x0, y0, x1, y1 = rect
+    pillars = []
+    if rng.random() < 0.5 and min(x1 - x0, y1 - y0) >= 256:
+        size = rng.choice((32, 48))
+        # off the axes of the room's passages, which all cross the middle of the cell
+        px, py = rng.choice((x0 + 72, x1 - 72 - size)), rng.choice((y0 + 72, y1 - 72 - size))
+        pillars.append(_metres((px, py, px + size, py + size)))
+    return Room(
+        _metres(rect),
+        wall,
+        floor,
+        ceiling,
+        rng.choice(LIGHTS),
+        rng.choice(HEIGHTS) / UNITS_PER_METRE,
+        tuple(pillars),
+    )
+
+
+def _passage(rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect, first: Room) -> Passage:
+    axis = "x" if a[2] < b[0] else "y"
+    across = 1 if axis == "x" else 0
+    width = rng.choice(PASSAGE_WIDTHS)
+    low, high = max(a[across], b[across]) + 16, min(a[across + 2], b[across + 2]) - 16 - width
+    start = 8 * rng.randint(-(-low // 8), high // 8)
+    begin, end = (a[2], b[0]) if axis == "x" else (a[3], b[1])
+
+    def rect(lo: int, hi: int) -> IntRect:
+        return (lo, start, hi, start + width) if axis == "x" else (start, lo, start + width, hi)
+
+    door = rng.random() < DOOR_SHARE
+    colour = rng.choice([c for c in COLOURS if c != first.wall.colour])
+    middle = (begin + end) // 2
+    # a door stands near one of the two rooms, so that it is seen from there and not only in the corridor
+    at = rng.choice((begin + 8, middle - DOOR_THICKNESS // 2, end - 8 - DOOR_THICKNESS))
+    wall, floor = _surface(rng), _surface(rng)
+    if not door:
+        return Passage(rooms, _metres(rect(begin, end)), axis, wall, floor)
+    door_rect = _metres(rect(at, at + DOOR_THICKNESS))
+    return Passage(rooms, _metres(rect(begin, end)), axis, wall, floor, True, colour, door_rect)
+
+
+def _things(rng: random.Random, rooms: list[Room]) -> list[Placed]:
+    kinds = ["collectible"] * rng.randint(5, 10) + ["box"] * rng.randint(1, 3) + ["cone"] * rng.randint(1, 3)
+    things: list[Placed] = []
+    for kind in kinds:
+        shape = rng.choice(COLLECTIBLES) if kind == "collectible" else kind
+        colour = rng.choice(COLOURS)
+        x, y, room = _free_spot(rng, rooms, [(t.x, t.y) for t in things], apart=1.75)
+        things.append(Placed(shape, colour, x, y, room))
+    return things
+
+
+def _free_spot(
+    rng: random.Random, rooms: list[Room], taken: list[tuple[float, float]], apart: float
+) -> tuple[float, float, int]:
+    """A point of a room, clear of walls, pillars and of what stands there already, and the room's index."""
+    while True:
+        room = rng.randrange(len(rooms))
+        x0, y0, x1, y1 = rooms[room].rect
+        x, y = (round(rng.uniform(lo + 1.25, hi - 1.25) * 32) / 32 for lo, hi in ((x0, x1), (y0, y1)))
+        clear = all(abs(x - a) > apart or abs(y - b) > apart for a, b in taken)
+        if clear and rooms[room].holds(x, y, 1.0):
+            return x, y, room
+        apart = max(apart * 0.99, 1.1)
+
+
+def to_wad(layout: MapLayout) -> bytes:
+    """The map as a WAD that the engine can open by name."""
+    udmf = UdmfMap()
+    sectors = [
+        udmf.sector(lump(room.floor), lump(room.ceiling), round(room.height * 32), room.light)
+        for room in layout.rooms
+    ]
+    openings: list[list[Rect]] = [[] for _ in layout.rooms]
+    for passage in layout.passages:
+        _write_passage(udmf, layout, passage, sectors)
+        for room in passage.rooms:
+            openings[room].append(passage.rect)
+    for room, sector, gaps in zip(layout.rooms, sectors, openings):
+        for a, b in clockwise(_units(room.rect)):
+            for p, q in _pieces(a, b, [_units(gap) for gap in gaps]):
+                udmf.wall(p, q, sector, lump(room.wall))
+        for pillar in room.pillars:
+            for a, b in clockwise(_units(pillar)):
+                udmf.wall(b, a, sector, lump(room.wall))
+    x, y, yaw = layout.start
+    udmf.thing(x * 32, y * 32, PLAYER_START, round(yaw))
+    for thing in layout.things:
+        udmf.thing(thing.x * 32, thing.y * 32, editor_number(thing.colour, thing.shape))
+    return udmf.wad()
+
+
+def lump(surface: Surface) -> str:
+    """Texture lump of a surface."""
+    return texture_name(surface.colour, surface.pattern)
+
+
+def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: list[int]) -> None:
+    """Corridor, door and corridor between two rooms, with the portals that join them."""
+    low, high = passage.rooms
+    along = 0 if passage.axis == "x" else 1
+    rect = _units(passage.rect)
+    wall, floor = lump(passage.wall), lump(passage.floor)
+    light = (layout.rooms[low].light + layout.rooms[high].light) // 2
+    ceiling = lump(layout.rooms[low].ceiling)
+
+    def corridor() -> tuple[int, str]:
+        return udmf.sector(floor, ceiling, PASSAGE_HEIGHT, light), wall
+
+    cuts = [rect[along], rect[along + 2]]
+    parts = [corridor()]
+    door = None
+    if passage.door_rect is not None:
+        door_units = _units(passage.door_rect)
+        face = lump(Surface(passage.colour, SURFACE_DOOR_PATTERN))
+        door = (udmf.sector(floor, face, 0, light), face)
+        cuts[1:1] = [door_units[along], door_units[along + 2]]
+        parts += [door, corridor()]
+    for (sector, texture), lo, hi in zip(parts, cuts, cuts[1:]):
+        piece = list(rect)
+        piece[along], piece[along + 2] = lo, hi
+        edges = clockwise(piece)
+        for a, b in edges[1::2] if passage.axis == "x" else edges[0::2]:
+            udmf.wall(a, b, sector, wall if (sector, texture) == door else texture)
+    rooms = [(sectors[low], lump(layout.rooms[low].wall)), (sectors[high], lump(layout.rooms[high].wall))]
+    chain = [rooms[0], *parts, rooms[1]]
+    for before, after, cut in zip(chain, chain[1:], cuts):
+        # the line's right-hand side is the part before it: northwards lines have the east on their right
+        if passage.axis == "x":
+            a, b = (cut, rect[3]), (cut, rect[1])
+        else:
+            a, b = (rect[0], cut), (rect[2], cut)
+        above_before = door[1] if door is not None and after == door else before[1]
+        above_after = door[1] if door is not None and before == door else after[1]
+        udmf.portal(a, b, (before[0], above_before), (after[0], above_after), door=door in (before, after))
+
+
+def _pieces(
+    a: tuple[int, int], b: tuple[int, int], gaps: list[IntRect]
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """What the gaps leave of the axis-parallel edge from ``a`` to ``b``, in its direction."""
+    along = 1 if a[0] == b[0] else 0
+    forwards = b[along] > a[along]
+    fixed = a[1 - along]
+    spans = [(min(a[along], b[along]), max(a[along], b[along]))]
+    for gap in gaps:
+        if fixed in (gap[1 - along], gap[3 - along]):
+            spans = [
+                part
+                for lo, hi in spans
+                for part in ((lo, min(hi, gap[along])), (max(lo, gap[along + 2]), hi))
+                if part[1] > part[0]
+            ]
+    points = [((fixed, lo), (fixed, hi)) if along else ((lo, fixed), (hi, fixed)) for lo, hi in spans]
+    return points if forwards else [(q, p) for p, q in points]
+
+
+def _metres(rect: IntRect) -> Rect:
+    x0, y0, x1, y1 = (v / UNITS_PER_METRE for v in rect)
+    return x0, y0, x1, y1
+
+
+def _units(rect: Rect) -> IntRect:
+    x0, y0, x1, y1 = (round(v * UNITS_PER_METRE) for v in rect)
+    return x0, y0, x1, y1
