@@ -37,8 +37,9 @@ class PaintEnv(gym.Env):
     spec_world = SPEC
     goals = SPEC.goals
 
-    def __init__(self, split="train", frame_size=(64, 64), fail_at=None, die_at=None, **options):
+    def __init__(self, split="train", frame_size=(64, 64), fail_at=None, die_at=None, length=None):
         self.split, self.size, self.fail_at, self.die_at = split, tuple(frame_size), fail_at, die_at
+        self.fixed_length = length
         self.observation_space = gym.spaces.Box(0, 255, (*self.size, 3), np.uint8)
         self.action_space = gym.spaces.Discrete(32)
 
@@ -48,7 +49,7 @@ class PaintEnv(gym.Env):
         self.map_seed = options.get("map_seed", int(self.np_random.integers(*SPLITS[self.split])))
         self.goal = options.get("goal", "")
         self.t = 0
-        self.length = self.map_seed % 20 + 5
+        self.length = self.fixed_length or self.map_seed % 20 + 5
         self.last_action = None
         frame = background(self.map_seed, self.size)
         return frame, self._info(frame[None], 1)

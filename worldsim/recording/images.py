@@ -1,0 +1,40 @@
+"""Frames as PNG, without loss: at 128 pixels and below, video's colour subsampling would smear what a model
+must learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+PNG_LEVEL = 1
+"""zlib level of stored frames; higher levels are several times slower and save little (``docs/data.md``)."""
+
+
+def encode_png(frames: np.ndarray, level: int = PNG_LEVEL) -> list[bytes]:
+    """PNG files of frames uint8 ``(F, H, W, 3)`` RGB."""
+    setting = [cv2.IMWRITE_PNG_COMPRESSION, level]
+    encoded = []
+    for frame in frames[..., ::-1]:
+        done, data = cv2.imencode(".png", np.ascontiguousarray(frame), setting)
+        if not done:
+            raise ValueError(f"OpenCV could not encode a frame of shape {frame.shape} as PNG")
+        encoded.append(data.tobytes())
+    return encoded
+
+
+def decode_png(files: Iterable[bytes], frame_size: tuple[int, int]) -> np.ndarray:
+    """Frames uint8 ``(F, H, W, 3)`` RGB of PNG files. Raises ``ValueError`` where one is no image of that
+    size."""
+    frames = []
+    for number, data in enumerate(files):
+        frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if frame is None:
+            raise ValueError(f"frame {number} is not a readable image")
+        if frame.shape[:2] != frame_size:
+            raise ValueError(
+                f"frame {number} is {frame.shape[0]}x{frame.shape[1]}, not {frame_size[0]}x{frame_size[1]}"
+            )
+        frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+    return np.stack(frames)
