@@ -1,8 +1,8 @@
 """Typed facts about a world: what captions are made from, and what a prompt is parsed back to.
 
-Text has three parts. The *scene* holds for a whole episode, the *view* is what is seen at one moment, an *event* is
-what happens during one step. Worlds fill these records from their own state; the grammar words them; because the
-facts are known, every caption can be parsed back in tests. Imports nothing.
+Text has three parts. The *scene* holds for a whole episode, the *view* is what is seen at one moment, an
+*event* is what happens during one step. Worlds fill these records from their own state; the grammar words
+them; because the facts are known, every caption can be parsed back in tests. Imports nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Surface:
-    """A wall, floor or ceiling: a named colour and a pattern (``brick``, ``check``, ``stripe``, ``dots``, ``plain``,
-    or a material such as ``metal`` for stock textures). An empty string is "not known"."""
+    """A wall, floor or ceiling: a named colour and a pattern (``brick``, ``check``, ``stripe``, ``dots``,
+    ``plain``, or a material such as ``metal`` for stock textures). An empty string is "not known"."""
 
     colour: str = ""
     pattern: str = ""
@@ -21,7 +21,8 @@ class Surface:
 
 @dataclass(frozen=True)
 class Thing:
-    """``count`` equal objects. ``place`` is ``left``, ``ahead``, ``right`` or ``""``; ``near`` is None if unknown."""
+    """``count`` equal objects. ``place`` is ``left``, ``ahead``, ``right`` or ``""``; ``near`` is None if
+    unknown."""
 
     shape: str
     colour: str = ""
@@ -34,9 +35,9 @@ class Thing:
 class SceneFacts:
     """What holds for the whole episode.
 
-    ``world`` is a name of ``worldsim.worlds.WORLDS``, ``setting`` a short noun phrase of the world ("a maze of
-    rooms"), ``rooms`` a count (0 if not known), ``walls`` the most common surfaces, ``things`` the objects in the
-    whole map.
+    ``world`` is a name of ``worldsim.worlds.WORLDS``, ``setting`` a short noun phrase of the world ("a maze
+    of rooms"), ``rooms`` a count (0 if not known), ``walls`` the most common surfaces, ``things`` the objects
+    in the whole map.
     """
 
     world: str
@@ -69,5 +70,6 @@ class EventFact:
 
 
 EVENT_KINDS: tuple[str, ...] = (
-    "door_opens", "door_closes", "pick_up", "push", "shoot", "hit", "destroy", "damage", "heal", "death", "goal",
+    "door_opens", "door_closes", "pick_up", "push", "shoot", "hit", "destroy", "damage", "heal", "death",
+    "goal",
 )  # fmt: skip

@@ -1,34 +1,25 @@
 """Words facts: one canonical caption, and many paraphrases of it.
 
-Each part of the text (scene, view, event) is worded from typed facts in one of three styles. ``stated_scene`` and
-``stated_view`` say which facts a style states (short ones few, descriptive ones all, up to a bound that keeps every
-caption below the text encoder's limit), and the caption says these and nothing else, so that the parser of
-``worldsim.captions.parse`` gets exactly them back. With a generator the wording, the order and the sentence structure
-vary: a text encoder that is trained from scratch must not depend on one phrasing. Following DALL-E 3 and Sora, the
-same facts are captioned at several lengths, since users write short prompts.
+Each part of the text (scene, view, event) is worded from the facts that its style states (``styles``), and
+says these and nothing else, so that the parser of ``parse`` gets exactly them back. With a generator the
+words, their order and the sentence structure vary: a text encoder that is trained from scratch must not
+depend on one phrasing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from worldsim.captions import lexicon as lex
-from worldsim.captions.facts import EVENT_KINDS, EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.styles import stated_events, stated_scene, stated_view
 from worldsim.worlds import WorldSpec
 
 T = TypeVar("T")
-
-STYLES: tuple[str, ...] = ("short", "medium", "descriptive")
-MAX_PALETTE = {"short": 0, "medium": 3, "descriptive": 3}
-MAX_MAP_THINGS = {"short": 0, "medium": 0, "descriptive": 5}
-MAX_SEEN_THINGS = {"short": 1, "medium": 2, "descriptive": 3}
-MAX_DOORS = 2  # groups of doors of one colour in a view
-MAX_EVENTS = 4
 
 
 class _Wording:
@@ -86,94 +77,6 @@ def _article(phrase: str) -> str:
     return "an" if phrase[0] in "aeiou" else "a"
 
 
-def check_style(style: str) -> None:
-    """Raises ``ValueError`` where ``style`` is none of ``STYLES``."""
-    if style not in STYLES:
-        raise ValueError(f"caption style {style!r} is unknown; accepted are {', '.join(STYLES)}")
-
-
-def _merged(things: Sequence[Thing]) -> tuple[Thing, ...]:
-    """Canonical names, equal things counted together, in order of first mention."""
-    counts: Counter[Thing] = Counter()
-    for thing in things:
-        if thing.count < 1:
-            raise ValueError(f"a thing's count must be 1 or more, got {thing}")
-        if not thing.shape:
-            raise ValueError(f"a thing needs a shape, got {thing}")
-        name = Thing(
-            lex.known("shape", thing.shape), lex.known("colour", thing.colour), 1,
-            lex.known("place", thing.place), None if thing.near is None else bool(thing.near),
-        )  # fmt: skip
-        counts[name] += thing.count
-    return tuple(replace(thing, count=count) for thing, count in counts.items())
-
-
-def _named(surface: Surface) -> Surface:
-    return Surface(lex.known("colour", surface.colour), lex.known("pattern", surface.pattern))
-
-
-def stated_scene(facts: SceneFacts, style: str) -> SceneFacts:
-    """The facts that a scene caption of ``style`` states, by their canonical names.
-
-    Short: the setting. Medium: also the number of rooms and up to three wall surfaces. Descriptive: also up to five
-    kinds of things in the map, without their places. Raises ``ValueError`` for an unknown style or word.
-    """
-    check_style(style)
-    if facts.rooms < 0:
-        raise ValueError(f"the number of rooms must be 0 (not known) or more, got {facts.rooms}")
-    walls = tuple(dict.fromkeys(_named(wall) for wall in facts.walls if wall != Surface()))
-    things = _merged([replace(thing, place="", near=None) for thing in facts.things])
-    return SceneFacts(
-        world=facts.world,
-        setting=lex.known("setting", facts.setting),
-        rooms=0 if style == "short" else facts.rooms,
-        walls=walls[: MAX_PALETTE[style]],
-        things=things[: MAX_MAP_THINGS[style]],
-    )
-
-
-def stated_view(facts: ViewFacts, style: str) -> ViewFacts:
-    """The facts that a view caption of ``style`` states, by their canonical names.
-
-    Short: wall and floor colour (their pattern too where no colour is known) and one thing without its place. Medium:
-    wall, floor, light and up to two things with place. Descriptive: everything, up to two colours of doors and three
-    kinds of things. Raises ``ValueError`` for an unknown style or word.
-    """
-    check_style(style)
-    wall, floor, ceiling = _named(facts.wall), _named(facts.floor), _named(facts.ceiling)
-    light = lex.known("light", facts.light)
-    groups = Counter(lex.known("colour", colour) for colour in facts.doors)
-    doors = tuple(colour for colour, count in list(groups.items())[:MAX_DOORS] for _ in range(count))
-    if style == "descriptive":
-        return ViewFacts(wall, floor, ceiling, light, doors, _merged(facts.things)[: MAX_SEEN_THINGS[style]])
-    if style == "medium":
-        things = _merged([replace(thing, near=None) for thing in facts.things])
-        return ViewFacts(wall, floor, light=light, things=things[: MAX_SEEN_THINGS[style]])
-    things = _merged([replace(thing, near=None, place="") for thing in facts.things])
-    return ViewFacts(_brief(wall), _brief(floor), things=things[: MAX_SEEN_THINGS[style]])
-
-
-def _brief(surface: Surface) -> Surface:
-    return Surface(surface.colour) if surface.colour else surface
-
-
-def stated_events(events: Sequence[EventFact], style: str) -> tuple[EventFact, ...]:
-    """The events that an event caption states (equal in all styles): the first four, without repetitions."""
-    check_style(style)
-    unknown = [event.kind for event in events if event.kind not in EVENT_KINDS]
-    if unknown:
-        raise ValueError(f"event kind {unknown[0]!r} is unknown; accepted are {', '.join(EVENT_KINDS)}")
-    named = (
-        EventFact(
-            event.kind,
-            lex.known("colour", event.colour),
-            "" if event.kind.startswith("door_") else lex.known("shape", event.shape),
-        )
-        for event in events
-    )
-    return tuple(dict.fromkeys(named))[:MAX_EVENTS]
-
-
 def scene_caption(facts: SceneFacts, style: str, rng: np.random.Generator | None = None) -> str:
     """Scene text without the world's name, at most 50 tokens; ``prompt_text`` prefixes the name."""
     stated, words = stated_scene(facts, style), _Wording(rng)
@@ -207,41 +110,49 @@ def scene_caption(facts: SceneFacts, style: str, rng: np.random.Generator | None
 
 
 def view_caption(facts: ViewFacts, style: str, rng: np.random.Generator | None = None) -> str:
-    """View text, at most 60 tokens; "" where nothing is known."""
+    """View text, at most 61 tokens; "" where nothing is known."""
     stated, words = stated_view(facts, style), _Wording(rng)
-    room: list[str] = []
-    if stated.wall != Surface():
-        room.append(_wall(stated.wall, words))
-    for name, surface in (("floor", stated.floor), ("ceiling", stated.ceiling)):
-        if surface != Surface():
-            adjectives = words.surface(surface)
-            room.append(
-                words.pick((f"{_article(adjectives)} {adjectives} {name}", f"the {name} is {adjectives}"))
-            )
-    room = words.order(room)
-    if stated.light:
-        light = words.rarely(stated.light, lex.LIGHTS[stated.light][:3])
-        room.append(words.pick((f"{stated.light} light", f"it is {light}", f"{light}")))
+    surfaces = {"wall": stated.wall, "floor": stated.floor, "ceiling": stated.ceiling}
+    named = words.order([(name, surface) for name, surface in surfaces.items() if surface != Surface()])
+    light = words.rarely(stated.light, lex.LIGHTS[stated.light][:3]) if stated.light else ""
+    sentences: list[str] = []
+    in_room = words.pick((False, False, True))
+    if named and in_room:
+        room = words.pick((f"{light} room".strip(), f"you are in a {light} room".replace("  ", " ")))
+        room = room if room.startswith("you") else f"{_article(room)} {room}"
+        sentences.append(f"{room} with {words.join([_noun_phrase(*item, words) for item in named])}")
+    else:
+        if named:
+            options = [words.pick((_noun_phrase, _noun_phrase, _clause)) for _ in named]
+            sentences.append(words.join([word(*item, words) for word, item in zip(options, named)]))
+        if light:
+            sentences.append(words.pick((f"it is {light}", f"{stated.light} light", light)))
     groups = Counter(stated.doors)
     seen = [
-        words.counted(n, f"{words.colour(c)} {'door' if n == 1 else 'doors'}".strip())
-        for c, n in groups.items()
+        words.counted(count, f"{words.colour(colour)} {'door' if count == 1 else 'doors'}".strip())
+        for colour, count in groups.items()
     ]
     seen = words.order([*seen, *(words.thing(thing) for thing in stated.things)])
-    sentences = [words.join(room)] if room else []
     if seen:
         sentences.append(words.pick(("{}", "{}", "you see {}", "in sight: {}")).format(words.join(seen)))
     return words.pick((", ", ". ")).join(words.order(sentences))
 
 
-def _wall(wall: Surface, words: _Wording) -> str:
-    adjectives = words.surface(wall)
-    options = [f"{adjectives} walls", f"the walls are {adjectives}", f"{adjectives} walls"]
-    if wall.pattern in lex.PATTERN_NOUNS:
-        options.append(
-            f"walls of {words.colour(wall.colour)} {lex.PATTERN_NOUNS[wall.pattern]}".replace("  ", " ")
-        )
+def _noun_phrase(name: str, surface: Surface, words: _Wording) -> str:
+    """ "red brick walls", "walls of red brick", "a blue floor"."""
+    adjectives = words.surface(surface)
+    if name != "wall":
+        return f"{_article(adjectives)} {adjectives} {name}"
+    options = [f"{adjectives} walls", f"{adjectives} walls"]
+    if surface.pattern in lex.PATTERN_NOUNS:
+        colour = f" {words.colour(surface.colour)}" if surface.colour else ""
+        options.append(f"walls of{colour} {lex.PATTERN_NOUNS[surface.pattern]}")
     return words.pick(options)
+
+
+def _clause(name: str, surface: Surface, words: _Wording) -> str:
+    """ "the walls are red brick", "the floor is blue"."""
+    return f"the {'walls are' if name == 'wall' else f'{name} is'} {words.surface(surface)}"
 
 
 EVENT_WORDS: dict[str, tuple[str, ...]] = {
@@ -292,5 +203,6 @@ def _event(event: EventFact, words: _Wording) -> str:
 
 
 def prompt_text(world: WorldSpec, scene: str) -> str:
-    """The scene part as the model reads it: the world's title, then the scene text ("Doom rooms: a maze ...")."""
+    """The scene part as the model reads it: the world's title, then the scene text ("Doom rooms: a maze
+    ...")."""
     return f"{world.title}: {scene}" if scene else world.title

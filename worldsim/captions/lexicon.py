@@ -1,8 +1,9 @@
 """The words that captions are made of: each fact's canonical name and the wordings that mean it.
 
-The grammar draws from these tables and the parser reads through the same ones, so that a wording which is written can
-always be read. The first wording of each entry is the canonical one. A value that no table knows is refused by
-``known``: a caption that cannot be read back would be noise to a text encoder that is trained from scratch.
+The grammar draws from these tables and the parser reads through the same ones, so that a wording which is
+written can always be read. The first wording of each entry is the canonical one. A value that no table knows
+is refused by ``known``: a caption that cannot be read back would be noise to a text encoder that is trained
+from scratch.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ COLOURS: dict[str, tuple[str, ...]] = {
 LOOSE_COLOURS: dict[str, str] = {
     "ruby": "red", "maroon": "red", "cherry": "red", "vermilion": "red", "burgundy": "red", "reddish": "red",
     "lime": "green", "olive": "green", "jade": "green", "greenish": "green",
-    "navy": "blue", "cobalt": "blue", "sapphire": "blue", "indigo": "blue", "ultramarine": "blue", "bluish": "blue",
+    "navy": "blue", "cobalt": "blue", "sapphire": "blue", "indigo": "blue", "ultramarine": "blue",
+    "bluish": "blue",
     "gold": "yellow", "lemon": "yellow", "mustard": "yellow", "yellowish": "yellow",
     "lilac": "purple", "lavender": "purple", "mauve": "purple", "magenta": "purple",
     "ivory": "white", "whitish": "white", "cream": "white", "tangerine": "orange", "amber": "orange",
-    "teal": "cyan", "aqua": "cyan", "aquamarine": "cyan", "silver": "grey", "charcoal": "grey", "greyish": "grey",
-    "tan": "brown", "beige": "brown", "chocolate": "brown", "ebony": "black", "rosy": "pink", "salmon": "pink",
+    "teal": "cyan", "aqua": "cyan", "aquamarine": "cyan", "silver": "grey", "charcoal": "grey",
+    "greyish": "grey",
+    "tan": "brown", "beige": "brown", "chocolate": "brown", "ebony": "black", "rosy": "pink",
+    "salmon": "pink",
 }  # fmt: skip
 """Colours that only prompts use: read as the nearest known one, never written."""
 
@@ -67,7 +71,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
     "snow": ("snowy", "snow"),
     "ice": ("icy", "ice"),
     "sky": ("sky",),
-    "vine": ("vine covered", "mossy", "vines"),
+    "vine": ("mossy", "vine covered", "vines"),
 }
 """Patterns and materials of surfaces, as adjectives first, then the other forms that are read."""
 
@@ -84,7 +88,8 @@ WRITTEN_PATTERNS: dict[str, tuple[str, ...]] = {
 """Adjectives that paraphrases may use; a pattern that is missing here has its canonical one only."""
 
 PATTERN_NOUNS: dict[str, str] = {
-    "brick": "brick", "check": "checks", "stripe": "stripes", "dots": "dots", "metal": "metal", "stone": "stone",
+    "brick": "brick", "check": "checks", "stripe": "stripes", "dots": "dots", "metal": "metal",
+    "stone": "stone",
     "wood": "wood", "concrete": "concrete", "marble": "marble", "tile": "tiles", "panel": "panels",
 }  # fmt: skip
 """Nouns for "walls of red brick"; a pattern that is missing here is worded as an adjective only."""
@@ -167,8 +172,10 @@ SHAPES: dict[str, tuple[str, ...]] = {
 """Every singular and plural of each kind of object."""
 
 WRITTEN_SHAPES: dict[str, tuple[str, ...]] = {
-    "ball": ("ball", "sphere"), "diamond": ("diamond", "gem"), "box": ("box", "crate"), "pillar": ("pillar", "column"),
-    "medkit": ("medkit", "health pack"), "armour vest": ("armour vest", "vest"), "monster": ("monster", "demon"),
+    "ball": ("ball", "sphere"), "diamond": ("diamond", "gem"), "box": ("box", "crate"), "pillar": ("pillar",
+    "column"),
+    "medkit": ("medkit", "health pack"), "armour vest": ("armour vest", "vest"), "monster": ("monster",
+    "demon"),
     "disc": ("disc", "disk"), "pane": ("glass pane", "pane"),
 }  # fmt: skip
 """Singulars that paraphrases may use; a shape that is missing here has its canonical one only."""
@@ -181,11 +188,13 @@ LIGHTS: dict[str, tuple[str, ...]] = {
 
 PLACES: dict[str, tuple[str, ...]] = {
     "left": ("on the left", "to the left", "at the left", "left"),
-    "ahead": ("ahead", "in front", "straight ahead", "in the middle", "in the centre", "in the center", "in front of you"),
+    "ahead": ("ahead", "in front", "straight ahead", "in the middle", "in the centre", "in the center",
+    "in front of you"),
     "right": ("on the right", "to the right", "at the right", "right"),
 }  # fmt: skip
 WRITTEN_PLACES: dict[str, tuple[str, ...]] = {
-    "left": ("on the left", "to the left"), "ahead": ("ahead", "in front"), "right": ("on the right", "to the right"),
+    "left": ("on the left", "to the left"), "ahead": ("ahead", "in front"), "right": ("on the right",
+    "to the right"),
 }  # fmt: skip
 
 DISTANCES: dict[bool, tuple[str, ...]] = {
@@ -200,7 +209,8 @@ WRITTEN_DISTANCES: dict[bool, tuple[str, ...]] = {
 SETTINGS: dict[str, tuple[str, ...]] = {
     "rooms and corridors with coloured walls": (
         "rooms and corridors with coloured walls", "rooms and corridors", "rooms joined by corridors",
-        "rooms and hallways with coloured walls", "coloured rooms and corridors", "rooms and corridors with colored walls",
+        "rooms and hallways with coloured walls", "coloured rooms and corridors",
+        "rooms and corridors with colored walls",
     ),
     "monsters throw fireballs across a room": (
         "monsters throw fireballs across a room", "a room where monsters throw fireballs",
@@ -226,6 +236,10 @@ NUMBERS: tuple[str, ...] = (
 )  # fmt: skip
 
 
+MAX_COUNT = 99
+"""Most equal things, doors or rooms that a caption counts."""
+
+
 def number(count: int) -> str:
     """``count`` in words up to twelve, in digits above."""
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
@@ -247,7 +261,8 @@ _KNOWN: dict[str, dict[str, str]] = {
 
 
 def known(kind: str, value: str) -> str:
-    """The canonical name of a fact's value (``kind`` is "colour", "pattern", "shape", "light", "place" or "setting").
+    """The canonical name of a fact's value (``kind`` is "colour", "pattern", "shape", "light", "place" or
+    "setting").
 
     The empty string stays empty. Raises ``ValueError`` for a value that captions have no words for.
     """
@@ -255,7 +270,7 @@ def known(kind: str, value: str) -> str:
     if value and value not in table:
         accepted = ", ".join(sorted(set(table.values())))
         raise ValueError(
-            f"captions have no words for the {kind} {value!r}; known are: {accepted}. Use one of these, or add it to "
-            f"worldsim/captions/lexicon.py"
+            f"captions have no words for the {kind} {value!r}; known are: {accepted}. "
+            f"Use one of these, or add it to worldsim/captions/lexicon.py"
         )
     return table[value] if value else ""
