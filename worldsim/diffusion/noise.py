@@ -27,6 +27,11 @@ def _shift_right(x: torch.Tensor, bits: int) -> torch.Tensor:
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
+def _signed(value: int) -> int:
+    """``value`` modulo 2**64 as a signed 64-bit integer, which tensors take."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
 def _mix(x: torch.Tensor) -> torch.Tensor:
     x = (x ^ _shift_right(x, 30)) * _MIX_1
     x = (x ^ _shift_right(x, 27)) * _MIX_2
@@ -36,7 +41,7 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
 def _keys(seeds: torch.Tensor, steps: torch.Tensor, use: str) -> torch.Tensor:
     key = _mix(seeds.to(torch.int64) + _GAMMA)
     key = _mix(key + (steps.to(torch.int64) + 1) * _GAMMA)
-    return _mix(key + USES[use] * _GAMMA)
+    return _mix(key + _signed(USES[use] * _GAMMA))
 
 
 def uniform(seeds: torch.Tensor, steps: torch.Tensor, use: str, shape: Sequence[int]) -> torch.Tensor:

@@ -1,0 +1,392 @@
+"""The folder that holds a trained world simulator, and the object that it loads to: ``WorldSimulator``.
+
+A folder is ``config.json`` (everything that is not a tensor, with the size and SHA-256 of every weight file),
+weight files in safetensors, a model card ``README.md`` and ``bank/`` with true starts. There is no pickle
+anywhere: a folder from a stranger can be wrong but cannot run code. Loading is strict: unknown configuration
+keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files are errors that say
+so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB each, so
+that they fit wherever files are kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import re
+import shutil
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from worldsim.bank import Bank
+from worldsim.model.codec import Codec, CodecConfig
+from worldsim.model.transformer import WorldModel, WorldModelConfig
+from worldsim.worlds import WORLDS
+
+FORMAT_VERSION = 1
+KIND = "worldsim.transformer"
+DEFAULT_MODEL = "doom"
+SHARD_BYTES = 15 * 2**20
+PACKAGED = Path(__file__).parent.parent / "weights"
+"""Where the models that come with the package lie, one folder each."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.safetensors")
+_STORAGE = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_PARTS = ("codec", "world")
+
+Config = TypeVar("Config")
+
+
+class WeightsError(ValueError):
+    """A model folder cannot be loaded as it is; the message says what is wrong with which file."""
+
+
+@dataclass(frozen=True)
+class SimulatorConfig:
+    """What a world simulator is, apart from its tensors.
+
+    ``worlds`` are the names of the world embedding's rows that were trained. ``latent_low`` and
+    ``latent_high`` are the range per channel that latents keep in training; the engine clamps to it (empty:
+    no clamp). ``hallucination_reference`` is the RMS change of the prediction between the last two denoising
+    steps on true validation data. ``context_noise`` is the default noise of context frames. ``shortcut`` says
+    that step sizes were trained, so that few denoising steps may name theirs. ``storage`` is the type of the
+    stored parameters.
+    """
+
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    world: WorldModelConfig = field(default_factory=WorldModelConfig)
+    worlds: tuple[str, ...] = tuple(WORLDS)
+    latent_low: tuple[float, ...] = ()
+    latent_high: tuple[float, ...] = ()
+    hallucination_reference: float = 1.0
+    context_noise: float = 0.1
+    shortcut: bool = False
+    storage: str = "float16"
+
+    def __post_init__(self) -> None:
+        if self.storage not in _STORAGE:
+            raise ValueError(f"storage={self.storage!r}; accepted are {', '.join(_STORAGE)}")
+        for name in ("latent_low", "latent_high"):
+            if len(getattr(self, name)) not in (0, self.codec.latent_channels):
+                raise ValueError(
+                    f"{name} needs one value per latent channel ({self.codec.latent_channels}), or none"
+                )
+        if self.codec.latent_channels != self.world.latent_channels:
+            raise ValueError(
+                f"the codec makes {self.codec.latent_channels} latent channels, the world model takes "
+                f"{self.world.latent_channels}"
+            )
+
+
+class WorldSimulator:
+    """Codec, world model and bank of starts, with the configuration that they were made with.
+
+    ``codec`` and ``world`` are float32 modules in evaluation mode; ``bank`` is None where a folder has none.
+    """
+
+    def __init__(
+        self, config: SimulatorConfig, codec: Codec, world: WorldModel, bank: Bank | None = None
+    ) -> None:
+        self.config = config
+        self.codec = codec.eval().requires_grad_(False)
+        self.world = world.eval().requires_grad_(False)
+        self.bank = bank
+        self._cast: dict[tuple[torch.device, torch.dtype], tuple[Codec, WorldModel]] = {}
+
+    @classmethod
+    def create(cls, config: SimulatorConfig, seed: int = 0, bank: Bank | None = None) -> WorldSimulator:
+        """A simulator with freshly drawn weights; the global random state stays as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(config, Codec(config.codec), WorldModel(config.world), bank)
+
+    @cached_property
+    def digest(self) -> str:
+        """12 hex digits over the configuration and all weights as they are stored. Computed once: a
+        simulator's tensors are not to be changed."""
+        sha = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
+        for part, tensors in _stored_parts(self).items():
+            for name, tensor in sorted(tensors.items()):
+                sha.update(f"{part}.{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                sha.update(tensor.contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+        return sha.hexdigest()[:12]
+
+    def modules(self, device: torch.device, dtype: torch.dtype) -> tuple[Codec, WorldModel]:
+        """Codec and world model with parameters of ``dtype`` on ``device``, shared by all who ask for the
+        same.
+
+        Buffers keep float32: rotary frequencies and latent statistics lose too much in 16 bits.
+        """
+        key = (torch.device(device), dtype)
+        if key not in self._cast:
+            modules = copy.deepcopy((self.codec, self.world))
+            for module in modules:
+                module.to(device)
+                for parameter in module.parameters():
+                    parameter.data = parameter.data.to(dtype)
+            self._cast[key] = modules
+        return self._cast[key]
+
+    def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
+        """Writes the folder, which appears complete or not at all; an older model there is replaced.
+
+        ``card`` is the text of the model card. Raises ``ValueError`` where ``folder`` holds something else
+        than a model, or where weights do not fit the storage type.
+        """
+        folder = Path(folder)
+        if folder.exists() and (
+            not folder.is_dir() or (any(folder.iterdir()) and not (folder / "config.json").is_file())
+        ):
+            raise ValueError(f"{folder} exists and holds no model; choose another folder")
+        with _replaced_when_whole(folder) as partial:
+            files: dict[str, dict[str, Any]] = {}
+            for part, tensors in _stored_parts(self).items():
+                shards = _shards(tensors)
+                for i, shard in enumerate(shards, start=1):
+                    suffix = f"-{i:05}-of-{len(shards):05}" if len(shards) > 1 else ""
+                    data = save_tensors({name: tensor.contiguous() for name, tensor in shard.items()})
+                    files[f"{part}{suffix}.safetensors"] = {
+                        "part": part, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
+                    }  # fmt: skip
+                    _write(partial / f"{part}{suffix}.safetensors", data)
+            content = {"format_version": FORMAT_VERSION, "kind": KIND, **asdict(self.config), "files": files}
+            _write(partial / "config.json", (json.dumps(content, indent=2) + "\n").encode())
+            _write(partial / "README.md", (card or self._default_card()).encode())
+            if self.bank is not None:
+                self.bank.save(partial / "bank")
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path = DEFAULT_MODEL) -> WorldSimulator:
+        """Loads a packaged model by its name (see ``list_models``) or any model folder by its path.
+
+        Raises ``FileNotFoundError`` where there is no such model and ``WeightsError`` where its files are not
+        right.
+        """
+        folder = model_folder(model)
+        content = _read_config(folder)
+        files = content.pop("files")
+        config = _from_dict(SimulatorConfig, content, f"{folder / 'config.json'}")
+        stored = _read_files(folder, files)
+        with torch.random.fork_rng(devices=[]):
+            codec, world = Codec(config.codec), WorldModel(config.world)
+        for part, module in zip(_PARTS, (codec, world)):
+            _load_strictly(module, stored[part], f"{folder}: {part}")
+        bank = Bank.load(folder / "bank") if (folder / "bank").is_dir() else None
+        return cls(config, codec, world, bank)
+
+    def _default_card(self) -> str:
+        count = sum(p.numel() for module in (self.codec, self.world) for p in module.parameters())
+        return (
+            "# World simulator\n\n"
+            f"Digest `{self.digest}`, {count / 1e6:.1f} million parameters, stored as {self.config.storage}.\n\n"
+            f"Worlds: {', '.join(self.config.worlds)}.\n\n"
+            'Load it with `gym.make("SoraWorld-v0", model="PATH OF THIS FOLDER")`.\n'
+        )
+
+
+def list_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in PACKAGED.glob("*/config.json"))
+
+
+def model_folder(model: str | Path) -> Path:
+    """Folder of a packaged model's name or of a path; ``FileNotFoundError`` names what there is instead."""
+    if isinstance(model, str) and _NAME.fullmatch(model) and (PACKAGED / model / "config.json").is_file():
+        return PACKAGED / model
+    path = Path(model)
+    if (path / "config.json").is_file():
+        return path
+    packaged = ", ".join(list_models()) or "none"
+    raise FileNotFoundError(
+        f"no model {str(model)!r}: it is neither a packaged model ({packaged}) nor a folder with a config.json. "
+        "Pass the folder of a model, or train one with `worldsim train`."
+    )
+
+
+def _from_dict(cls: type[Config], content: Mapping[str, Any], where: str) -> Config:
+    """A configuration dataclass from JSON: unknown and missing keys are errors, lists become tuples."""
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{where}: expected an object for {cls.__name__}, got {type(content).__name__}")
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    unknown, missing = sorted(set(content) - names), sorted(names - set(content))
+    if unknown or missing:
+        raise WeightsError(f"{where}: unknown keys {unknown}, missing keys {missing} of {cls.__name__}")
+    types = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        kind = types[name]
+        if is_dataclass(kind):
+            values[name] = _from_dict(typing.cast(type, kind), value, f"{where}: {name}")
+        elif typing.get_origin(kind) is tuple:
+            if not isinstance(value, list):
+                raise WeightsError(f"{where}: {name} must be a list, got {value!r}")
+            values[name] = tuple(value)
+        else:
+            accepted = (int, float) if kind is float else (kind,)
+            if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+                raise WeightsError(f"{where}: {name} must be {kind.__name__}, got {value!r}")
+            values[name] = value
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise WeightsError(f"{where}: {error}") from error
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+        raise WeightsError(f"{path} is not the configuration of a world simulator: it lists no files")
+    version, kind = content.pop("format_version", None), content.pop("kind", None)
+    if not isinstance(version, int) or version < 1:
+        raise WeightsError(f"{path}: format_version is {version!r}; this is no model folder of this project")
+    if version > FORMAT_VERSION:
+        raise WeightsError(
+            f"{path} has format version {version}; this version of worldsim reads up to {FORMAT_VERSION}. "
+            "Update worldsim to load it."
+        )
+    if kind != KIND:
+        raise WeightsError(f"{path}: kind is {kind!r}; a world simulator has {KIND!r}")
+    return content
+
+
+def _read_files(folder: Path, files: Mapping[str, Any]) -> dict[str, dict[str, torch.Tensor]]:
+    """Tensors of each part, from files whose size and SHA-256 are as listed."""
+    stored: dict[str, dict[str, torch.Tensor]] = {part: {} for part in _PARTS}
+    for name, entry in files.items():
+        if (
+            not _FILE.fullmatch(name)
+            or not isinstance(entry, dict)
+            or set(entry) != {"part", "bytes", "sha256"}
+        ):
+            raise WeightsError(
+                f"{folder / 'config.json'}: {name!r} is not an entry for a weight file of this folder"
+            )
+        path = folder / name
+        if entry["part"] not in stored:
+            raise WeightsError(f"{path} is listed as part {entry['part']!r}; parts are {', '.join(_PARTS)}")
+        if path.is_symlink() and path.resolve().parent != folder.resolve():
+            raise WeightsError(f"{path} is a link out of the model folder")
+        if not path.is_file():
+            raise WeightsError(f"{path} is missing; fetch the model folder again")
+        size = path.stat().st_size
+        if size != entry["bytes"]:
+            raise WeightsError(
+                f"{path} has {size} bytes, {entry['bytes']} are listed: it is truncated or not the file that was "
+                "saved. Fetch the model folder again."
+            )
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise WeightsError(
+                f"{path} is not the file that was saved (its SHA-256 differs). Fetch it again."
+            )
+        try:
+            tensors = load_tensors(data)
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+        twice = sorted(set(tensors) & set(stored[entry["part"]]))
+        if twice:
+            raise WeightsError(f"{path} repeats tensors of another file: {twice[:5]}")
+        stored[entry["part"]].update(tensors)
+    return stored
+
+
+def _load_strictly(module: nn.Module, stored: Mapping[str, torch.Tensor], where: str) -> None:
+    expected = module.state_dict()
+    missing, unexpected = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
+    if missing or unexpected:
+        raise WeightsError(
+            f"{where}: {len(missing)} missing tensors {missing[:5]}, {len(unexpected)} unexpected {unexpected[:5]}"
+        )
+    for name, tensor in expected.items():
+        if tensor.shape != stored[name].shape:
+            raise WeightsError(
+                f"{where}: {name} has shape {tuple(stored[name].shape)}, expected {tuple(tensor.shape)}"
+            )
+    module.load_state_dict({name: stored[name].to(tensor.dtype) for name, tensor in expected.items()})
+
+
+def _stored_parts(simulator: WorldSimulator) -> dict[str, dict[str, torch.Tensor]]:
+    """CPU tensors of each part as they are stored: parameters in the storage type, buffers as they are."""
+    kind = _STORAGE[simulator.config.storage]
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for part, module in zip(_PARTS, (simulator.codec, simulator.world)):
+        parameters = {name for name, _ in module.named_parameters()}
+        parts[part] = {}
+        for name, tensor in module.state_dict().items():
+            tensor = tensor.detach().cpu()
+            stored = tensor.to(kind) if name in parameters else tensor
+            if not torch.isfinite(stored).all():
+                raise ValueError(f"{part}.{name} holds values that are not finite as {stored.dtype}")
+            parts[part][name] = stored
+    return parts
+
+
+def _shards(tensors: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """Tensors in order, cut into groups of at most ``SHARD_BYTES`` (one tensor is never cut)."""
+    room = SHARD_BYTES - 2**16  # for the header
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    used = 0
+    for name, tensor in tensors.items():
+        if shards[-1] and used + tensor.nbytes > room:
+            shards.append({})
+            used = 0
+        shards[-1][name] = tensor
+        used += tensor.nbytes
+    return shards
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _replaced_when_whole(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside ``folder`` that takes its place if the block ends without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        _sync_folder(partial)
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+        _sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists():
+            if folder.exists():
+                shutil.rmtree(old)
+            else:
+                old.rename(folder)
