@@ -1,0 +1,176 @@
+"""``worldsim demo``: the shortest way to see a world. A prompt and a list of actions become a video.
+
+Makes the learned environment through Gymnasium as any program would, walks through it, and writes
+``rollout.mp4`` and the contact sheet ``sheet.png``. ``--true`` walks the same way through the true world
+instead.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fps
+from worldsim.video import contact_sheet, real_frames, write_mp4, write_picture
+
+WALK = "forward*8 turn_left*6 forward*8 forward+turn_right*8 forward*6 turn_right*6 forward*8 turn_left*13"
+PROMPT = "rooms with red brick walls and a blue floor"
+SHEET_CELLS = 24
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Walk through a world and write what was seen as a video and a contact sheet."""
+
+    prompt: str | None = None
+    """What the world shall look like. Default: red brick walls; with --world, a start of its bank."""
+    actions: str = WALK
+    """Action names, each with an optional *count; repeated until --steps are done."""
+    steps: int = 140
+    """Steps to take (a Doom step is 4 video frames at 35 per second)."""
+    world: str | None = None
+    """A registered world, such as DoomTakeCover. Default: the one that the prompt names, else DoomRooms."""
+    seed: int = 0
+    """Seed of the environment: the same seed, prompt and actions give the same video."""
+    size: tuple[int, int] = (64, 64)
+    """Height and width in pixels."""
+    denoising_steps: int = 4
+    """Denoising steps per environment step; fewer are faster."""
+    model: str | None = None
+    """Name or folder of the weights. Default: the shipped ones."""
+    true: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Walk through the true world instead of the learned one."""
+    out: Path = Path("demo")
+    """Folder to write rollout.mp4 and sheet.png into."""
+
+
+def parse_actions(text: str, names: Sequence[str]) -> list[int]:
+    """Action ids of ``"forward*8 turn_left"`` (commas may stand for blanks), by the names of the space.
+
+    Raises ``ValueError`` for an unknown name, a count that is not a positive integer, and an empty list.
+    """
+    ids: list[int] = []
+    for word in text.replace(",", " ").split():
+        name, _, count = word.partition("*")
+        if name not in names:
+            raise ValueError(f"unknown action {name!r} in --actions; actions are {', '.join(names)}")
+        if "*" in word and not (count.isdecimal() and int(count) > 0):
+            raise ValueError(f"{word!r} in --actions: the count after * is a positive integer")
+        ids += [names.index(name)] * int(count or 1)
+    if not ids:
+        raise ValueError("--actions is empty; give action names such as 'forward*8 turn_left*6'")
+    return ids
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a walk showed: ``info`` of the reset and every step, action names, rewards, how it ended."""
+
+    infos: list[dict[str, Any]]
+    actions: list[str]
+    rewards: list[float]
+    ending: str
+    reset_seconds: float
+    step_seconds: float
+
+
+def walk(env: Any, actions: Sequence[int], seed: int) -> Walk:
+    """Resets ``env`` and takes ``actions`` until they are done or the episode ends."""
+    names = action_names(env)
+    begun = time.perf_counter()
+    infos = [env.reset(seed=seed)[1]]
+    started = time.perf_counter()
+    taken: list[str] = []
+    rewards: list[float] = []
+    ending = ""
+    for action in actions:
+        _, reward, terminated, truncated, info = env.step(action)
+        infos.append(info)
+        taken.append(names[action])
+        rewards.append(float(reward))
+        if terminated or truncated:
+            ending = "terminated" if terminated else "truncated"
+            break
+    return Walk(infos, taken, rewards, ending, started - begun, time.perf_counter() - started)
+
+
+def sheet_of(walked: Walk, title: str) -> np.ndarray:
+    """A contact sheet of two dozen moments, evenly spread: each with its step and the action before it."""
+    last = len(walked.infos) - 1
+    steps = np.unique(np.linspace(0, last, min(SHEET_CELLS, last + 1)).round().astype(int))
+    frames = np.stack([walked.infos[i]["frames"][int(walked.infos[i]["n_frames"]) - 1] for i in steps])
+    labels = [f"{i} {walked.actions[i - 1]}" if i else "0 reset" for i in steps]
+    return contact_sheet(frames, labels, title)
+
+
+def run(options: Demo) -> None:
+    """Walks, writes the two files and prints what a user wants to know."""
+    if options.steps < 1:
+        raise ValueError(f"--steps {options.steps}: expected at least 1")
+    if options.true and (options.prompt or options.model):
+        raise ValueError("--true walks through the true world, which takes neither --prompt nor --model")
+    if options.true:
+        env = open_world(TRUE, options.world, frame_size=options.size)
+    else:
+        env = open_world(
+            DREAM,
+            options.world,
+            model=options.model,
+            prompt=options.prompt or (None if options.world else PROMPT),
+            frame_size=options.size,
+            denoising_steps=options.denoising_steps,
+        )
+    try:
+        actions = list(islice(cycle(parse_actions(options.actions, action_names(env))), options.steps))
+        walked = walk(env, actions, options.seed)
+        per_step = max(int(info["n_frames"]) for info in walked.infos)
+        fps = video_fps(env, per_step)
+    finally:
+        env.close()
+    report(options, walked, fps, per_step)
+
+
+def report(options: Demo, walked: Walk, fps: float, per_step: int) -> None:
+    """Writes the video and the sheet of a walk, and prints what it showed and how fast."""
+    frames, steps = real_frames(walked.infos), len(walked.actions)
+    first = walked.infos[0]
+    understood = first.get("prompt") or first.get("caption", {}).get("scene", "")
+    name = f"true {options.world or 'DoomRooms'}" if options.true else "learned"
+    video = write_mp4(options.out / "rollout.mp4", frames, fps)
+    sheet = write_picture(options.out / "sheet.png", sheet_of(walked, f"{name} world: {understood}"))
+    rate = steps / max(walked.step_seconds, 1e-9)
+    ending = f"; the episode {walked.ending}" if walked.ending else ""
+    print(f"world    {name}, {frames.shape[1]}x{frames.shape[2]} pixels, seed {options.seed}")
+    print(f"prompt   {understood}")
+    print(f"speed    {steps} steps in {walked.step_seconds:.1f} s: {rate:.1f} steps/s, that is")
+    print(f"         {rate * per_step:.0f} video frames/s, {rate * per_step / fps:.1f} x real time")
+    print(f"reset    {walked.reset_seconds:.2f} s")
+    print(f"reward   {sum(walked.rewards):g} in total{ending}")
+    print(f"video    {video} ({len(frames) / fps:.1f} s at {fps:g} frames/s)")
+    print(f"sheet    {sheet}")
+    print(TRY_NEXT)
+
+
+TRY_NEXT = """
+Try next:
+  worldsim demo --prompt "rooms with green walls and a yellow floor" --actions "turn_left*26"
+  worldsim demo --world DoomTakeCover --actions "strafe_left*10 strafe_right*10"
+  worldsim demo --true        the same walk through the true world
+  worldsim play               walk yourself, in the browser
+  worldsim doctor             what is installed and what works
+(where `worldsim` is .venv/bin/worldsim if `make` did the set-up)"""
+
+
+def main(argv: list[str]) -> int:
+    """Entry point of the command."""
+    run(tyro.cli(Demo, args=argv, prog="worldsim demo"))
+    sys.stdout.flush()
+    return 0

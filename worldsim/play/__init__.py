@@ -1,0 +1,1 @@
+"""Walking through a world in the browser: held keys, sessions, and the local server with its one page."""
