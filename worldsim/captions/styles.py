@@ -18,7 +18,7 @@ from worldsim.worlds import WORLDS
 
 STYLES: tuple[str, ...] = ("short", "medium", "descriptive")
 MAX_PALETTE = {"short": 0, "medium": 3, "descriptive": 3}
-MAX_MAP_THINGS = {"short": 0, "medium": 0, "descriptive": 5}
+MAX_MAP_THINGS = {"short": 0, "medium": 0, "descriptive": 4}
 MAX_SEEN_THINGS = {"short": 1, "medium": 2, "descriptive": 3}
 MAX_DOORS = 2  # groups of doors of one colour in a view
 MAX_EVENTS = 4
@@ -54,7 +54,7 @@ def stated_scene(facts: SceneFacts, style: str) -> SceneFacts:
     """The facts that a scene caption of ``style`` states, by their canonical names.
 
     Short: the setting, which is the world's default prompt where none is given. Medium: also the number of
-    rooms and up to three wall surfaces. Descriptive: also up to five kinds of things in the map, without
+    rooms and up to three wall surfaces. Descriptive: also up to four kinds of things in the map, without
     their places. Raises ``ValueError`` for an unknown style or word.
     """
     check_style(style)

@@ -25,15 +25,15 @@ _PUNCTUATION = ". , ; : ! ? ' \" ( ) - + / & % _"
 _NUMBERS = " ".join(str(number) for number in range(100))
 _WORDS_1 = """
 a above acacia acid across agent ahead aid alive all along amber ammo an and animal animals another anvil
-anvils anything apart appear appears apple apples aqua aquamarine arch arches are area arid armor armour
-around arrow arrows as asleep at attack attacked attacks avoid away axe axes azure back background badlands
-balanced ball balls barrel barrels basalt basic be beach beaches bed bedrock beds been behind beige being
-below beside between big biome biomes birch bird birds bite bites black block blocks blocky blue bluish boat
-boats bodies body bone bones bonus bonuses book books bookshelf bookshelfs both bottom bounce bounces bouncy
-bow bowl bowls bows box boxes branch branches bread breads break breaks brick bricked bricks brickwork
-bridge bridges bright brighter brightly brightness bring broken bronze brown brush brushes bucket buckets
-build builds bullet bullets burgundy burn burns bush bushes button buttons by cabinet cabinets cactus
-cactuses camera candle candles canvas canvases canyon canyons capsule capsules car carpet carpeted carrot
+anvils anything apart appear appears apple apples aqua aquamarine arch arches are area arena arid armor
+armour around arrow arrows as asleep at attack attacked attacks avoid away axe axes azure back background
+badlands balanced ball balls barrel barrels basalt basic be beach beaches bed bedrock beds been behind beige
+being below beside between big biome biomes birch bird birds bite bites black block blocks blocky blue
+bluish boat boats bodies body bone bones bonus bonuses book books bookshelf bookshelves both bottom bounce
+bounces bouncy bow bowl bowls bows box boxes branch branches bread break breaks brick bricked bricks
+brickwork bridge bridges bright brighter brightly brightness bring broken bronze brown brush brushes bucket
+buckets build builds bullet bullets burgundy burn burns bush bushes button buttons by cabinet cabinets cacti
+cactus camera candle candles canvas canvases canyon canyons capsule capsules car carpet carpeted carrot
 carrots cars cart carts cave cavern caves ceiling ceilings cement center centre chair chairs chamber
 chambers charcoal check checked checkerboard checkered checks chequered cherry chest chests chicken chickens
 chocolate chop chops circle circles clay clear cliff cliffs climb climbs clock clocks close closed closes
@@ -45,61 +45,61 @@ creature creatures creeper creepers crimson crop crops cross crossed crosses cro
 cuboids cup cups curtain curtains cyan cylinder cylinders damage damaged dandelion dandelions dark darker
 darkness dawn day daylight days daytime dead death deciduous deep demon demons desert deserts desk desks
 destroy destroyed diamond diamonds die dies different dig digs dim dimly dirt disappear disappears disc
-discs disk disks distance distant domino dominos doom door doors doorway doorways dot dots dotted doughnut
-doughnuts down draw drawn draws drink drinking drinks drop drops dry dug dusk each earth earthen east eat
-eats ebony edge egg eggs eight elastic eleven ellipsoid ellipsoids emerald empty end enemies enemy energy
-evening every everywhere explore fall falling falls fan fans far farm farms fast fence fences fern ferns few
-field fields find fire fireball fireballs fires first fish fishes five flat flicks flies floor floors flower
-flowers fly fog foggy food for force foreground forest forests four fragment fragments freedoom friction
-from front frozen full furnace furnaces gain gains game games gate gates gathering gear gears gem gems
-generate get glass glasses gloomy glossy go goal goals gold golden granite grass grassland grassy gravel
-gravity gray green greenish grey greyish grid gridded ground grow grows gun guns had half hall halls hallway
-hallways has have heal healed heals health heart hearts heavy helmet helmets here hexagon hexagons hidden
-hides high hill hills hit hits hoe hoes hold holds hole holes home horizon horse horses house houses how
-huge hunger hungry hurt i ice icy image imp imps in indigo indoor indoors inside into inventories inventory
-iron irons is island islands it item items its ivory jade joined jump jumps jungle jungles key keycard
-keycards keys kill killed kills kit kits ladder ladders lake lakes lamp lamps large last lava lavender leaf
-leafs leaning leaves left lemon let lever levers lie lies lifts light lighter lighting lights like lilac
-lime line lined lines lit log logs long look looks lose loses lost lots low luanti made magenta magnet
-magnets make many map marble marbles mark marks maroon mass matte mauve maze me meadow meadows medikit
-medikits medkit medkits melon melons melts mesa metal metallic middle midnight mine minecraft mined mines
-minetest mirror mirrors missile missiles mist misty monster monsters moon morning moss mossy mountain
-mountains move moves moving mud muddy mushroom mushrooms mustard my narrow navy near nearby new next night
-nights nine no none noon north not nothing nukage oak object objects obsidian occluder occluders ocean
-oceans of off old olive on one onto opaque open opening opens or orange orb orbit orbits orbs ore ores other
-out outdoor outdoors outside over pack packs paint painted painting paints pale palm pane panel paneled
-panelled panels panes panning pans passage passages path paths pattern patterns pedestal pedestals peg pegs
-pendulum pendulums person persons physics pick pickaxe pickaxes picked picks picture piece pieces pig pigs
-pile piles pillar pillars pine pink pistol pistols place placed places plain plains plank planks plant
-plants plastic platform platforms player please polka poorly potato potatos potion potions press presses
-prism prisms puck pucks pull pulls pumpkin pumpkins purple push pushed pushes put pyramid pyramids quartz
-quickly rabbit rabbits rail rails rain rainforest raining rainy ramp ramps ravine ravines reach reached
-reaches realistic rectangle rectangles red reddish reed reeds regain reward right ring rings ripe river
-rivers road roads robot robots rock rocket rockets rocky roll rolling rolls roof room rooms rope ropes rose
-roses rosy rotates rotating round row rows rubber ruby run runs rust rusted rusty salmon same sand sandstone
-sandy sapling saplings sapphire savanna savannas scarlet scene score screen screens second see seed seeds
-seen seven several shade shadow shadows shadowy shallow shard shards shatter shatters sheep shelf shelfs
-shield shields shiny shoot shoots short shotgun shotguns shove shovel shovels show shut side sides sight
-silver single six skeleton skeletons skull skulls sky slab slabs sleep sleeping sleeps slide slides slightly
-slime slimes slippery slope slopes slot slots slow slowly small smooth sneaks snow snowfield snowfields
-snowy sofa sofas soldier soldiers solid some something somewhere sort south spawns speed sphere spheres
-spider spiders spin spinning spins splashes spots spotted spring springs sprout sprouting sprouts spruce
-square stack stacked stacks stain stains stair stairs stands star stars start static statue statues stay
-steel stick sticks sticky still stimpack stimpacks stock stone stones stop stops storm stormy straight
-stripe striped stripes stripy stroke strokes studio style sun sunny sunrise sunset surface survival survive
-swamp swamps swim swims switch switched switches sword swords table tables tabletop taiga taigas take takes
-tall tan tangerine target targets task teal teapot teapots tech teleporter teleporters temperate ten texture
-textured that the then there these thick thin thing things third thirst thirsty this those three through
-throughout throw thrown throws tile tiled tiles tilted tin tiny tired to toggles tool tools top topple
-topples torch torches tori torus touch touches tower towers toy toys track tracks trail trails transparent
-tree trees triangle triangles tropical truck trucks trunk trunks tulip tulips tumble tumbles tundra tundras
-tunnel tunnels turn turned turns turquoise twelve two ultramarine under underground underwater unlit up
-upright upside us use uses valley valleys vanishes vase vases vermilion very vest vests video view village
-villager villagers villages vine vines violet visit vivid volcano volcanos voxel wake wakes walk walks wall
-walls want warm was water waterfall waterfalls watery wave waves wavy way we weapon weapons weather weight
-well west wet what wheel wheels when where which while white whitish who whole wide win wind window windows
-wins with without wolf wolfs wolves wood wooden wool world yellow yellowish you your zero zigzag zombie
-zombies zooms
+discs disk disks distance distant domino dominoes doom door doors doorway doorways dot dots dotted double
+doughnut doughnuts down dozen draw drawn draws drink drinking drinks drop drops dry dug dusk each earth
+earthen east eat eats ebony edge egg eggs eight elastic eleven ellipsoid ellipsoids emerald empty end
+enemies enemy energy evening every everywhere explore fall falling falls fan fans far farm farms fast fence
+fences fern ferns few field fields find fire fireball fireballs fires first fish fishes five flat flicks
+flies floor floors flower flowers fly fog foggy food for force foreground forest forests four fragment
+fragments freedoom friction from front frozen full furnace furnaces gain gains game games gate gates
+gathering gear gears gem gems generate get glass glasses gloomy glossy go goal goals gold golden granite
+grass grassland grassy gravel gravity gray green greenish grey greyish grid gridded ground grow grows gun
+guns had half hall halls hallway hallways has have heal healed heals health heart hearts heavy helmet
+helmets here hexagon hexagons hidden hides high hill hills hit hits hoe hoes hold holds hole holes home
+horizon horse horses house houses how huge hunger hungry hurt i ice icy image imp imps in indigo indoor
+indoors inside into inventories inventory iron irons is island islands it item items its ivory jade joined
+jump jumps jungle jungles key keycard keycards keys kill killed kills kit kits ladder ladders lake lakes
+lamp lamps large last lava lavender leaf leaning leaves left lemon let lever levers lie lies lifts light
+lighter lighting lights like lilac lime line lined lines lit log logs long look looks lose loses lost lots
+low luanti made magenta magnet magnets make many map marble marbles mark marks maroon mass matte mauve maze
+me meadow meadows medikit medikits medkit medkits melon melons melts mesa metal metallic middle midnight
+mine minecraft mined mines minetest mirror mirrors missile missiles mist misty monster monsters moon morning
+moss mossy mountain mountains move moves moving mud muddy mushroom mushrooms mustard my narrow navy near
+nearby new next night nights nine no none noon north not nothing nukage oak object objects obsidian occluder
+occluders ocean oceans of off old olive on one onto opaque open opening opens or orange orb orbit orbits
+orbs ore ores other out outdoor outdoors outside over pack packs paint painted painting paints pale palm
+pane panel paneled panelled panels panes panning pans passage passages path paths pattern patterns pedestal
+pedestals peg pegs pendulum pendulums person persons physics pick pickaxe pickaxes picked picks picture
+piece pieces pig pigs pile piles pillar pillars pine pink pistol pistols place placed places plain plains
+plank planks plant plants plastic platform platforms player please polka poorly potato potatoes potion
+potions press presses prism prisms puck pucks pull pulls pumpkin pumpkins purple push pushed pushes put
+pyramid pyramids quartz quickly rabbit rabbits rail rails rain rainforest raining rainy ramp ramps ravine
+ravines reach reached reaches realistic rectangle rectangles red reddish reed reeds regain reward right ring
+rings ripe river rivers road roads robot robots rock rocket rockets rocky roll rolling rolls roof room rooms
+rope ropes rose roses rosy rotates rotating round row rows rubber ruby run runs rust rusted rusty salmon
+same sand sandstone sandy sapling saplings sapphire savanna savannas scarlet scene score screen screens
+second sector see seed seeds seen seven several shade shadow shadows shadowy shallow shard shards shatter
+shatters sheep shelf shelves shield shields shiny shoot shoots short shotgun shotguns shove shovel shovels
+show shut side sides sight silver single sits six skeleton skeletons skull skulls sky slab slabs sleep
+sleeping sleeps slide slides slightly slime slimes slippery slope slopes slot slots slow slowly small smooth
+sneaks snow snowfield snowfields snowy sofa sofas soldier soldiers solid some something somewhere sort south
+spawns speed sphere spheres spider spiders spin spinning spins splashes spots spotted spring springs sprout
+sprouting sprouts spruce square stack stacked stacks stain stains stair stairs stand standing stands star
+stars start static statue statues stay steel stick sticks sticky still stimpack stimpacks stock stone stones
+stop stops storm stormy straight stripe striped stripes stripy stroke strokes studio style sun sunny sunrise
+sunset surface survival survive swamp swamps swim swims switch switched switches sword swords table tables
+tabletop taiga taigas take takes tall tan tangerine target targets task teal teapot teapots tech teleporter
+teleporters temperate ten texture textured that the then there these thick thin thing things third thirst
+thirsty this those three through throughout throw thrown throws tile tiled tiles tilted tin tiny tired to
+toggles tool tools top topple topples torch torches tori torus touch touches tower towers toy toys track
+tracks trail trails transparent tree trees triangle triangles tropical truck trucks trunk trunks tulip
+tulips tumble tumbles tundra tundras tunnel tunnels turn turned turns turquoise twelve two ultramarine under
+underground underwater unlit up upright upside us use uses valley valleys vanishes vase vases vermilion very
+vest vests video view village villager villagers villages vine vines violet visit vivid volcano volcanoes
+voxel wake wakes walk walks wall walls want warm was water waterfall waterfalls watery wave waves wavy way
+we weapon weapons weather weight well west wet what wheel wheels when where which while white whitish who
+whole whose wide win wind window windows wins with without wolf wolves wood wooden wool world yellow
+yellowish you your zero zigzag zombie zombies zooms
 """
 
 WORDS: tuple[str, ...] = tuple(f"{_PUNCTUATION} {_NUMBERS} {_WORDS_1}".split())
