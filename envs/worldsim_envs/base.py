@@ -30,13 +30,16 @@ CAPTION_STYLES: tuple[str, ...] = ("short", "medium", "descriptive")
 
 @dataclass(frozen=True)
 class Start:
-    """What one episode starts from. ``pose`` is x, y in metres and yaw in degrees, or None for the map's own start;
-    ``dynamics_seed`` None means that what moves by itself follows ``map_seed`` too."""
+    """What one episode starts from.
+
+    ``pose`` is x, y in metres and yaw in degrees, or None for the map's own start. ``dynamics`` is the seed of what
+    moves by itself and the step from which it holds, or None: then that follows ``map_seed`` too.
+    """
 
     map_seed: int
     goal: str
     pose: tuple[float, float, float] | None = None
-    dynamics_seed: int | None = None
+    dynamics: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,15 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         render_mode: None or ``rgb_array``.
 
     ``reset`` options: ``map_seed`` (any split), ``pose`` (x, y metres, yaw degrees), ``dynamics_seed`` (reseeds only
-    what moves by itself), ``goal``. Unknown options, actions outside the space and bad arguments raise ``ValueError``.
+    what moves by itself; an int, or ``(seed, from_step)`` where the world can), ``goal``. Unknown options, actions outside the space and bad arguments raise ``ValueError``.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}
     spec_world: ClassVar[WorldSpec]
     has_poses: ClassVar[bool] = True
     """Whether the world takes the reset option ``pose``."""
+    dynamics_later: ClassVar[bool] = False
+    """Whether ``dynamics_seed`` may be ``(seed, from_step)``."""
 
     def __init__(
         self,
@@ -237,14 +242,20 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         low, high = SPLITS[self.split]
         drawn = int(self.np_random.integers(low, high))  # drawn always: options must not shift later draws
         map_seed = _integer("map_seed", options.get("map_seed"), drawn)
-        dynamics_seed = options.get("dynamics_seed")
         goal = options.get("goal")
         return Start(
             map_seed=map_seed,
             goal=self._default_goal if goal is None else self._check_goal(goal),
             pose=_pose(options.get("pose")),
-            dynamics_seed=None if dynamics_seed is None else _integer("dynamics_seed", dynamics_seed, 0),
+            dynamics=self._dynamics(options.get("dynamics_seed")),
         )
+
+    def _dynamics(self, value: object) -> tuple[int, int] | None:
+        if value is None:
+            return None
+        if isinstance(value, tuple | list) and len(value) == 2 and self.dynamics_later:
+            return _integer("dynamics_seed[0]", value[0], 0), _integer("dynamics_seed[1]", value[1], 0)
+        return _integer("dynamics_seed", value, 0), 0
 
 
 def _one_of(name: str, value: str, accepted: Sequence[str]) -> str:

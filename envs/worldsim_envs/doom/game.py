@@ -8,8 +8,10 @@ current one; and its time limits are off, because ours are truncations.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,20 +36,22 @@ _TURN = len(BUTTONS) - 1
 VARIABLES: tuple[GameVariable, ...] = (
     GameVariable.HEALTH, GameVariable.POSITION_X, GameVariable.POSITION_Y, GameVariable.POSITION_Z,
     GameVariable.CAMERA_POSITION_Z, GameVariable.ANGLE, GameVariable.PITCH, GameVariable.VELOCITY_X,
-    GameVariable.VELOCITY_Y, GameVariable.SELECTED_WEAPON_AMMO, GameVariable.HITCOUNT, GameVariable.KILLCOUNT,
+    GameVariable.VELOCITY_Y, GameVariable.SELECTED_WEAPON_AMMO, GameVariable.HITCOUNT,
 )  # fmt: skip
+PACKAGE = Path(vzd.__file__).parent
+FREEDOOM = PACKAGE / "freedoom2.wad"
 _start_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """What differs between worlds. ``config`` is a stock ``.cfg`` (or None), ``wad`` the scenario or asset WAD.
+    """What differs between worlds: the name of a stock ``scenario``, or a WAD of ``assets`` of our own.
 
     ``settle`` tics pass unseen before an episode begins, so that the weapon is up.
     """
 
-    wad: Path
-    config: Path | None = None
+    scenario: str = ""
+    assets: bytes = b""
     skill: int = 3
     weapon: bool = False
     flashes: bool = False
@@ -135,19 +139,30 @@ def button_values(action: int, camera: Camera) -> list[list[float]]:
     return rows
 
 
+def _shut_down(game: vzd.DoomGame, folder: Path, owner: int) -> None:
+    """Ends the engine before its folder goes, or it complains; a forked child leaves both to their owner."""
+    if os.getpid() == owner:
+        game.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class DoomEngine:
     """A running engine. ``close`` ends its process and removes its folder."""
 
     def __init__(self, config: EngineConfig, view: View) -> None:
         self.view = view
         self.config = config
-        self._folder = tempfile.TemporaryDirectory(prefix="worldsim-doom-")
-        self.folder = Path(self._folder.name)
+        self.folder = Path(tempfile.mkdtemp(prefix="worldsim-doom-"))
         game = vzd.DoomGame()
-        if config.config is not None:
-            game.load_config(str(config.config))
-        game.set_doom_scenario_path(str(config.wad))
-        game.set_doom_game_path(str(Path(vzd.__file__).parent / "freedoom2.wad"))
+        self._finalizer = weakref.finalize(self, _shut_down, game, self.folder, os.getpid())
+        if config.scenario:
+            scenario = PACKAGE / "scenarios" / config.scenario
+            game.load_config(f"{scenario}.cfg")
+            game.set_doom_scenario_path(f"{scenario}.wad")
+        else:
+            (self.folder / "assets.wad").write_bytes(config.assets)
+            game.set_doom_scenario_path(str(self.folder / "assets.wad"))
+        game.set_doom_game_path(str(FREEDOOM))
         game.set_doom_skill(config.skill)
         game.set_window_visible(False)
         game.set_sound_enabled(False)
@@ -209,8 +224,7 @@ class DoomEngine:
 
     def close(self) -> None:
         """Ends the engine's process and removes its folder; harmless when repeated."""
-        self.game.close()
-        self._folder.cleanup()
+        self._finalizer()
 
     def _tic(self, reward: float) -> Tic:
         state = self.game.get_state()

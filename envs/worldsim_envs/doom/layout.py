@@ -32,7 +32,7 @@ class Room:
 
     @property
     def light_name(self) -> str:
-        return "dark" if self.light < 150 else "dim" if self.light < 200 else "bright"
+        return "dark" if self.light < 132 else "dim" if self.light < 204 else "bright"
 
     def holds(self, x: float, y: float, margin: float = 0.0) -> bool:
         """Whether (x, y) lies in the room, ``margin`` metres away from its walls and pillars."""

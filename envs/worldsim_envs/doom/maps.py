@@ -9,21 +9,23 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from worldsim.captions.facts import Surface
 from worldsim.worlds import COLLECTIBLES, COLOURS
 from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout, Passage, Placed, Rect, Room
-from worldsim_envs.doom.textures import PATTERNS, texture_name
-from worldsim_envs.doom.wad import PLAYER_START, UdmfMap, clockwise, editor_number
+from worldsim_envs.doom.textures import PATTERNS, STOCK_FLATS, STOCK_WALLS, surface_lump
+from worldsim_envs.doom.wad import PLAYER_START, STOCK_ACTORS, UdmfMap, clockwise, editor_number
 
 PITCH = 512  # map units between the centres of neighbouring cells
 HALF_MIN, HALF_MAX = 96, 232  # half extents of a room, so that passages are 48 to 320 units long
 HEIGHTS = (96, 112, 128, 160)
-LIGHTS = (120, 176, 232)
+LIGHTS = (96, 168, 240)
 PASSAGE_HEIGHT = 88
 PASSAGE_WIDTHS = (64, 80, 96)
 DOOR_THICKNESS = 16
 DOOR_SHARE = 0.45
+STOCK_SHARE = 0.3
 SURFACE_DOOR_PATTERN = "stripe"
 
 IntRect = tuple[int, int, int, int]
@@ -91,15 +93,18 @@ def _room_rect(rng: random.Random, cell: tuple[int, int]) -> IntRect:
     return cx - halves[0], cy - halves[1], cx + halves[2], cy + halves[3]
 
 
-def _surface(rng: random.Random, other_than: tuple[Surface, ...] = ()) -> Surface:
+def _surface(rng: random.Random, stock: tuple[Surface, ...], other_than: tuple[Surface, ...] = ()) -> Surface:
+    """A surface of our own, or in three of ten one of Freedoom's, of a colour that ``other_than`` do not have."""
     taken = {surface.colour for surface in other_than}
+    if rng.random() < STOCK_SHARE:
+        return rng.choice([surface for surface in stock if surface.colour not in taken])
     return Surface(rng.choice([c for c in COLOURS if c not in taken]), rng.choice(PATTERNS))
 
 
 def _room(rng: random.Random, rect: IntRect) -> Room:
-    wall = _surface(rng)
-    floor = _surface(rng, (wall,))
-    ceiling = _surface(rng, (wall, floor))
+    wall = _surface(rng, STOCK_WALLS)
+    floor = _surface(rng, STOCK_FLATS, (wall,))
+    ceiling = _surface(rng, STOCK_FLATS, (wall, floor))
     x0, y0, x1, y1 = rect
     pillars = []
     if rng.random() < 0.5 and min(x1 - x0, y1 - y0) >= 256:
@@ -134,7 +139,8 @@ def _passage(rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect,
     middle = (begin + end) // 2
     # a door stands near one of the two rooms, so that it is seen from there and not only in the corridor
     at = rng.choice((begin + 8, middle - DOOR_THICKNESS // 2, end - 8 - DOOR_THICKNESS))
-    wall, floor = _surface(rng), _surface(rng)
+    wall = _surface(rng, STOCK_WALLS)
+    floor = _surface(rng, STOCK_FLATS, (wall,))
     if not door:
         return Passage(rooms, _metres(rect(begin, end)), axis, wall, floor)
     door_rect = _metres(rect(at, at + DOOR_THICKNESS))
@@ -143,10 +149,11 @@ def _passage(rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect,
 
 def _things(rng: random.Random, rooms: list[Room]) -> list[Placed]:
     kinds = ["collectible"] * rng.randint(5, 10) + ["box"] * rng.randint(1, 3) + ["cone"] * rng.randint(1, 3)
+    kinds += [kind for kind in STOCK_ACTORS for _ in range(rng.randint(0, 1))]
     things: list[Placed] = []
     for kind in kinds:
         shape = rng.choice(COLLECTIBLES) if kind == "collectible" else kind
-        colour = rng.choice(COLOURS)
+        colour = "" if kind in STOCK_ACTORS else rng.choice(COLOURS)
         x, y, room = _free_spot(rng, rooms, [(t.x, t.y) for t in things], apart=1.75)
         things.append(Placed(shape, colour, x, y, room))
     return things
@@ -166,45 +173,59 @@ def _free_spot(
         apart = max(apart * 0.99, 1.1)
 
 
-def to_wad(layout: MapLayout) -> bytes:
-    """The map as a WAD that the engine can open by name."""
+class MapFile(NamedTuple):
+    """A map as a WAD that the engine can open by name, and the sector number of each door by its passage."""
+
+    wad: bytes
+    doors: dict[int, int]
+
+
+@lru_cache(maxsize=64)
+def to_wad(layout: MapLayout) -> MapFile:
+    """Writes the map for the engine."""
     udmf = UdmfMap()
     sectors = [
-        udmf.sector(lump(room.floor), lump(room.ceiling), round(room.height * 32), room.light)
+        udmf.sector(_flat(room.floor), _flat(room.ceiling), round(room.height * 32), room.light)
         for room in layout.rooms
     ]
     openings: list[list[Rect]] = [[] for _ in layout.rooms]
-    for passage in layout.passages:
-        _write_passage(udmf, layout, passage, sectors)
+    doors = {}
+    for i, passage in enumerate(layout.passages):
+        door = _write_passage(udmf, layout, passage, sectors)
+        if door is not None:
+            doors[i] = door
         for room in passage.rooms:
             openings[room].append(passage.rect)
     for room, sector, gaps in zip(layout.rooms, sectors, openings):
         for a, b in clockwise(_units(room.rect)):
             for p, q in _pieces(a, b, [_units(gap) for gap in gaps]):
-                udmf.wall(p, q, sector, lump(room.wall))
+                udmf.wall(p, q, sector, _wall(room.wall))
         for pillar in room.pillars:
             for a, b in clockwise(_units(pillar)):
-                udmf.wall(b, a, sector, lump(room.wall))
+                udmf.wall(b, a, sector, _wall(room.wall))
     x, y, yaw = layout.start
     udmf.thing(x * 32, y * 32, PLAYER_START, round(yaw))
     for thing in layout.things:
         udmf.thing(thing.x * 32, thing.y * 32, editor_number(thing.colour, thing.shape))
-    return udmf.wad()
+    return MapFile(udmf.wad(), doors)
 
 
-def lump(surface: Surface) -> str:
-    """Texture lump of a surface."""
-    return texture_name(surface.colour, surface.pattern)
+def _flat(surface: Surface) -> str:
+    return surface_lump(surface, flat=True)
 
 
-def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: list[int]) -> None:
-    """Corridor, door and corridor between two rooms, with the portals that join them."""
+def _wall(surface: Surface) -> str:
+    return surface_lump(surface, flat=False)
+
+
+def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: list[int]) -> int | None:
+    """Corridor, door and corridor between two rooms, with the portals that join them; returns the door's sector."""
     low, high = passage.rooms
     along = 0 if passage.axis == "x" else 1
     rect = _units(passage.rect)
-    wall, floor = lump(passage.wall), lump(passage.floor)
+    wall, floor = _wall(passage.wall), _flat(passage.floor)
     light = (layout.rooms[low].light + layout.rooms[high].light) // 2
-    ceiling = lump(layout.rooms[low].ceiling)
+    ceiling = _flat(layout.rooms[low].ceiling)
 
     def corridor() -> tuple[int, str]:
         return udmf.sector(floor, ceiling, PASSAGE_HEIGHT, light), wall
@@ -214,7 +235,7 @@ def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: 
     door = None
     if passage.door_rect is not None:
         door_units = _units(passage.door_rect)
-        face = lump(Surface(passage.colour, SURFACE_DOOR_PATTERN))
+        face = _wall(Surface(passage.colour, SURFACE_DOOR_PATTERN))
         door = (udmf.sector(floor, face, 0, light), face)
         cuts[1:1] = [door_units[along], door_units[along + 2]]
         parts += [door, corridor()]
@@ -224,7 +245,7 @@ def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: 
         edges = clockwise(piece)
         for a, b in edges[1::2] if passage.axis == "x" else edges[0::2]:
             udmf.wall(a, b, sector, wall if (sector, texture) == door else texture)
-    rooms = [(sectors[low], lump(layout.rooms[low].wall)), (sectors[high], lump(layout.rooms[high].wall))]
+    rooms = [(sectors[low], _wall(layout.rooms[low].wall)), (sectors[high], _wall(layout.rooms[high].wall))]
     chain = [rooms[0], *parts, rooms[1]]
     for before, after, cut in zip(chain, chain[1:], cuts):
         # the line's right-hand side is the part before it: northwards lines have the east on their right
@@ -235,6 +256,7 @@ def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: 
         above_before = door[1] if door is not None and after == door else before[1]
         above_after = door[1] if door is not None and before == door else after[1]
         udmf.portal(a, b, (before[0], above_before), (after[0], above_after), door=door in (before, after))
+    return None if door is None else door[0]
 
 
 def _pieces(

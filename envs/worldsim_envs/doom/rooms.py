@@ -2,135 +2,149 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import vizdoom as vzd
 from vizdoom import GameVariable
 
-from worldsim.captions.facts import EventFact, SceneFacts, Thing, ViewFacts
+from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
 from worldsim.worlds import COLLECTIBLES, WORLDS
 from worldsim_envs.base import Start
-from worldsim_envs.doom.game import VARIABLES, DoomEngine, EngineConfig, Tic
-from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout
+from worldsim_envs.doom.game import FREEDOOM, DoomEngine, EngineConfig, Tic
+from worldsim_envs.doom.layout import MapLayout
 from worldsim_envs.doom.maps import generate, to_wad
 from worldsim_envs.doom.wad import ACTORS, asset_wad
-from worldsim_envs.doom.world import DoomWorld
+from worldsim_envs.doom.world import DoomWorld, Snapshot
 
-NEAR = 3.0  # metres
-_AMMO = VARIABLES.index(GameVariable.SELECTED_WEAPON_AMMO)
-_HITS = VARIABLES.index(GameVariable.HITCOUNT)
+PUSHED = 0.5
+"""Map units that a box must move within a block to count as pushed."""
+DOOR_SEEN_OPEN = 16.0
+"""Map units that a door must be raised to let sight through."""
 
 
 @cache
 def _assets() -> bytes:
-    return asset_wad()
+    return asset_wad(FREEDOOM.read_bytes())
 
 
 class DoomRoomsEnv(DoomWorld):
-    """Rooms and corridors with coloured walls."""
+    """Rooms and corridors with coloured walls, doors, pillars, and things to pick up, push and shoot.
+
+    ## Action space
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(13)`` (``"world"``): noop, forward, backward, strafe_left,
+    strafe_right, turn_left, turn_right, use (opens doors), attack, forward+turn_left, forward+turn_right,
+    turn_left_small, turn_right_small. Turns are 14 degrees a step, small ones 3.5. Other ids are noop.
+
+    ## Observation space
+    ``Box(0, 255, (H, W, 3), uint8)``: the last of the step's four frames (35 Hz), a centre crop of the screen.
+
+    ## Rewards
+    +1 for every ball or diamond picked up; with the goal "collect the <colour> <shape>" +1 for that kind only.
+
+    ## Start
+    A map drawn by ``map_seed``: 3 to 7 rooms, start in any room at any yaw. A goal that is given when the map is
+    drawn makes sure that the map holds one such thing.
+
+    ## End
+    Nothing terminates. Truncated after ``time_limit`` steps, 525 (one minute) by default.
+
+    ## Arguments
+    ``split, frame_size, actions, hud, goal, time_limit, truth, render_mode``: see ``TrueWorld``. No health bar is
+    drawn, because nothing here can kill.
+
+    ## Version history
+    v0: first version.
+    """
 
     spec_world = WORLDS["DoomRooms"]
-    can_kill: ClassVar[bool] = False
     layout: MapLayout
+    """Plan of the running episode's map."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._doors: dict[int, int] = {}
-        self._open: frozenset[int] = frozenset()
-        self._events: tuple[EventFact, ...] = ()
-        self._scene: SceneFacts | None = None
+        self._door_sectors: dict[int, int] = {}
+        self._scene = SceneFacts(self.spec_world.name)
 
     def _engine_config(self) -> EngineConfig:
-        import tempfile
-
-        self._asset_folder = tempfile.TemporaryDirectory(prefix="worldsim-doom-")
-        path = Path(self._asset_folder.name) / "assets.wad"
-        path.write_bytes(_assets())
-        return EngineConfig(wad=path, settle=14, depth="depth" in self.truth_buffers, sectors=True)
+        return EngineConfig(assets=_assets(), settle=14, depth="depth" in self.truth_buffers, sectors=True)
 
     def _new_episode(self, engine: DoomEngine, start: Start) -> Tic:
         self.layout = generate(start.map_seed, start.goal)
-        self._events = ()
-        self._scene = None
-        tic = engine.new_episode(start.map_seed, to_wad(self.layout))
-        self._open = frozenset()
-        return tic
+        file = to_wad(self.layout)
+        self._door_sectors = file.doors
+        self._scene = SceneFacts(
+            self.spec_world.name,
+            self.spec_world.prompt,
+            len(self.layout.rooms),
+            self.layout.common_walls(),
+            self.layout.inventory(),
+        )
+        return engine.new_episode(start.map_seed, file.wad)
 
-    def _after_block(self, before: vzd.GameState, after: vzd.GameState, tics: Sequence[Tic]) -> float:
-        events: list[EventFact] = []
-        was = {o.id: o for o in before.objects}
-        now = {o.id: o for o in after.objects}
+    def _outcome(
+        self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
+    ) -> tuple[float, list[EventFact]]:
         reward = 0.0
-        for id_, thing in was.items():
+        events = [*self._door_events(before, after), *_shots(before, after)]
+        for thing in before.objects.values():
             if thing.name not in ACTORS:
                 continue
             colour, shape = ACTORS[thing.name]
-            if id_ not in now:
-                events.append(EventFact("pick_up" if shape in COLLECTIBLES else "destroy", colour, shape))
-                if shape in COLLECTIBLES:
-                    reward += float(self.goal in ("", f"collect the {colour} {shape}"))
+            later = after.objects.get(thing.id)
+            if later is None:
+                events.append(EventFact("destroy" if shape == "cone" else "pick_up", colour, shape))
+                if shape in COLLECTIBLES and self.goal in ("", f"collect the {colour} {shape}"):
+                    reward += 1.0
+                    events += [EventFact("goal", colour, shape)] if self.goal else []
             elif shape == "box":
-                moved = abs(now[id_].position_x - thing.position_x) + abs(
-                    now[id_].position_y - thing.position_y
-                )
-                if moved > 0.5:
+                moved = abs(later.position_x - thing.position_x) + abs(later.position_y - thing.position_y)
+                if moved > PUSHED:
                     events.append(EventFact("push", colour, shape))
-        self._events = tuple(events)
-        return reward
+        return reward, events
+
+    def _door_events(self, before: Snapshot, after: Snapshot) -> list[EventFact]:
+        events = []
+        for passage, sector in self._door_sectors.items():
+            was, now = before.sectors[sector].ceiling_height, after.sectors[sector].ceiling_height
+            colour = self.layout.passages[passage].colour
+            if was <= 0 < now:
+                events.append(EventFact("door_opens", colour, "door"))
+            elif now <= 0 < was:
+                events.append(EventFact("door_closes", colour, "door"))
+        return events
+
+    def open_doors(self) -> frozenset[int]:
+        """Passages whose door is raised enough to be seen through."""
+        sectors = self._state.sectors
+        return frozenset(
+            p for p, s in self._door_sectors.items() if sectors[s].ceiling_height > DOOR_SEEN_OPEN
+        )
 
     def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
-        if self._scene is None:
-            self._scene = SceneFacts(
-                self.spec_world.name,
-                "",
-                len(self.layout.rooms),
-                self.layout.common_walls(),
-                self.layout.inventory(),
-            )
-        return self._scene, self._view_facts(), self._events
-
-    def _view_facts(self) -> ViewFacts:
+        """Facts of the map, of the view (the room that fills it, things and doors in sight), and of the last step."""
         x, y, _, yaw = self.pose()
-        room, doors = self.layout.look(x, y, yaw, self.view.field_of_view, self._open)
-        things = self._visible_things()
-        if room is None:
-            return ViewFacts(doors=doors, things=things)
-        seen = self.layout.rooms[room]
-        return ViewFacts(seen.wall, seen.floor, seen.ceiling, seen.light_name, doors, things)
-
-    def _visible_things(self) -> tuple[Thing, ...]:
-        state = self._state
-        assert state is not None
-        x, y, _, _ = self.pose()
-        _, left, _, width = self.view.crop
-        scale = self.view.screen[0] / 120
-        found: dict[tuple[str, str], list[tuple[str, bool]]] = {}
-        for label in state.labels:
-            kind = ACTORS.get(label.object_name)
-            if kind is None or label.width < 5 * scale or label.height < 5 * scale:
-                continue
-            middle = (label.x + label.width / 2 - left) / width
-            if not 0 <= middle <= 1:
-                continue
-            place = "left" if middle < 1 / 3 else "right" if middle > 2 / 3 else "ahead"
-            dx, dy = (
-                label.object_position_x / UNITS_PER_METRE - x,
-                label.object_position_y / UNITS_PER_METRE - y,
-            )
-            found.setdefault(kind, []).append((place, (dx * dx + dy * dy) ** 0.5 < NEAR))
-        things = []
-        for (colour, shape), seen in sorted(found.items()):
-            places = Counter(place for place, _ in seen)
-            place = next(iter(places)) if len(places) == 1 else ""
-            things.append(Thing(shape, colour, len(seen), place, any(near for _, near in seen)))
-        return tuple(things)
+        index, doors = self.layout.look(x, y, yaw, self.view.field_of_view, self.open_doors())
+        things = self._things_seen()
+        if index is None:
+            return self._scene, ViewFacts(doors=doors, things=things), self._events
+        room = self.layout.rooms[index]
+        view = ViewFacts(room.wall, room.floor, room.ceiling, room.light_name, doors, things)
+        return self._scene, view, self._events
 
     def _kind_of(self, name: str) -> tuple[str, str] | None:
-        if name in ACTORS:
-            colour, shape = ACTORS[name]
-            return shape, colour
-        return None
+        if name not in ACTORS:
+            return None
+        colour, shape = ACTORS[name]
+        return shape, colour
+
+
+def _shots(before: Snapshot, after: Snapshot) -> list[EventFact]:
+    """``shoot`` where ammunition went down, ``hit`` where the player's shots hit something alive."""
+    ammo, hits = GameVariable.SELECTED_WEAPON_AMMO, GameVariable.HITCOUNT
+    events = []
+    if after.variables[ammo] < before.variables[ammo]:
+        events.append(EventFact("shoot"))
+    if after.variables[hits] > before.variables[hits]:
+        events.append(EventFact("hit"))
+    return events

@@ -1,103 +1,221 @@
-"""The stock ViZDoom scenarios behind the same class: engine, map, monsters and rewards are the scenario's own."""
+"""The stock ViZDoom scenarios behind one class: engine, map, monsters and rewards are the scenario's own.
+
+Their map is fixed, so ``map_seed`` seeds the engine: where things appear and what monsters do. Rewards are those of the
+scenario, summed over the four tics of a step. The engine's own timeouts are off.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import vizdoom as vzd
+from vizdoom import GameVariable
 
-from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.facts import EventFact, SceneFacts, Thing, ViewFacts
 from worldsim.worlds import WORLDS
 from worldsim_envs.base import Start
+from worldsim_envs.doom import stock
 from worldsim_envs.doom.game import DoomEngine, EngineConfig, Tic
-from worldsim_envs.doom.world import DoomWorld
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A stock scenario: its file name, and what it looks like."""
-
-    name: str
-    setting: str
-    wall: Surface
-    floor: Surface
-    ceiling: Surface
-    skill: int = 3
-    weapon: bool = True
-    settle: int = 1
+from worldsim_envs.doom.world import DoomWorld, Snapshot
 
 
 class StockScenarioEnv(DoomWorld):
-    """A scenario that ships with ViZDoom."""
+    """A scenario that ships with ViZDoom; subclasses are data."""
 
-    scenario: ClassVar[Scenario]
+    scenario: ClassVar[stock.Scenario]
+    pick_ups: ClassVar[tuple[str, ...]] = ()
+    """Engine classes whose disappearance is a pick-up."""
+    success_reward: ClassVar[float | None] = None
+    """Reward of a tic from which on the task is done, None where it has no such end."""
+    success: ClassVar[EventFact | None] = None
 
-    def _engine_config(self) -> EngineConfig:
-        folder = Path(vzd.__file__).parent / "scenarios"
-        name = self.scenario.name
-        return EngineConfig(
-            wad=folder / f"{name}.wad", config=folder / f"{name}.cfg", skill=self.scenario.skill,
-            weapon=self.scenario.weapon, flashes=self.can_kill, settle=self.scenario.settle,
-            depth="depth" in self.truth_buffers,
-        )  # fmt: skip
-
-    def _new_episode(self, engine: DoomEngine, start: Start) -> Tic:
-        self._events: tuple[EventFact, ...] = ()
-        return engine.new_episode(start.map_seed)
-
-    def _after_block(self, before: vzd.GameState, after: vzd.GameState, tics: Sequence[Tic]) -> float:
-        return sum(tic.reward for tic in tics)
-
-    def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
-        s = self.scenario
-        things: tuple[Thing, ...] = ()
-        return (
-            SceneFacts(self.spec_world.name, s.setting, 0, (s.wall,)),
-            ViewFacts(s.wall, s.floor, s.ceiling, "", (), things),
-            self._events,
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        walls = (self.scenario.wall,)
+        rooms = 1
+        if self.scenario.layout is not None:
+            walls, rooms = self.scenario.layout.common_walls(3), len(self.scenario.layout.rooms)
+        self._scene = SceneFacts(
+            self.spec_world.name, self.spec_world.prompt, rooms, walls, self._scene_things()
         )
 
+    def _engine_config(self) -> EngineConfig:
+        return EngineConfig(
+            scenario=self.scenario.name,
+            skill=self.scenario.skill,
+            weapon=True,
+            flashes=self.can_kill,
+            settle=self.scenario.settle,
+            depth="depth" in self.truth_buffers,
+        )
+
+    def _new_episode(self, engine: DoomEngine, start: Start) -> Tic:
+        return engine.new_episode(start.map_seed)
+
+    def _outcome(
+        self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
+    ) -> tuple[float, list[EventFact]]:
+        events = []
+        was, now = before.variables, after.variables
+        if now[GameVariable.SELECTED_WEAPON_AMMO] < was[GameVariable.SELECTED_WEAPON_AMMO]:
+            events.append(EventFact("shoot"))
+        if now[GameVariable.HEALTH] < was[GameVariable.HEALTH]:
+            events.append(EventFact("damage"))
+        if now[GameVariable.HEALTH] > was[GameVariable.HEALTH]:
+            events.append(EventFact("heal"))
+        for thing in before.objects.values():
+            if thing.name in self.pick_ups and thing.id not in after.objects:
+                shape, colour = self.scenario.kinds[thing.name]
+                events.append(EventFact("pick_up", colour, shape))
+        if tics[-1].dead:
+            events.append(EventFact("death"))
+        if tics[-1].finished and self.success is not None and self._succeeded(tics):
+            events.append(self.success)
+        return sum(tic.reward for tic in tics), events
+
+    def _succeeded(self, tics: Sequence[Tic]) -> bool:
+        return self.success_reward is not None and tics[-1].reward >= self.success_reward
+
+    def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
+        """Facts of the scenario, of the view, and of the last step."""
+        wall, layout = self.scenario.wall, self.scenario.layout
+        if layout is not None:
+            x, y, _, yaw = self.pose()
+            room, _ = layout.look(x, y, yaw, self.view.field_of_view, frozenset())
+            wall = wall if room is None else layout.rooms[room].wall
+        view = ViewFacts(wall, self.scenario.floor, self.scenario.ceiling, things=self._things_seen())
+        return self._scene, view, self._events
+
+    def _scene_things(self) -> tuple[Thing, ...]:
+        return ()
+
     def _kind_of(self, name: str) -> tuple[str, str] | None:
-        return name, ""
+        return self.scenario.kinds.get(name)
 
 
 class DoomTakeCoverEnv(StockScenarioEnv):
+    """Dodge the fireballs of monsters that gather at the far wall (the dream task of Ha and Schmidhuber, 2018).
+
+    ## Action space
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(3)`` (``"world"``): noop, strafe_left, strafe_right.
+
+    ## Observation space
+    ``Box(0, 255, (H, W, 3), uint8)``; a health bar along the bottom (``hud="bar"``), red flashes when hit.
+
+    ## Rewards
+    +1 for every tic survived, so 4 a step.
+
+    ## Start
+    In the middle of the near wall, full health, three monsters. ``map_seed`` seeds where further ones appear.
+
+    ## End
+    Terminated when dead. Truncated after 525 steps (one minute).
+
+    ## Arguments
+    See ``TrueWorld``.
+
+    ## Version history
+    v0: first version.
+    """
+
     spec_world = WORLDS["DoomTakeCover"]
+    scenario = stock.TAKE_COVER
     can_kill = True
-    scenario = Scenario(
-        "take_cover",
-        "",
-        Surface("brown", "brick"),
-        Surface("grey", "plain"),
-        Surface("grey", "plain"),
-        skill=4,
-    )
 
 
 class DoomHealthGatheringEnv(StockScenarioEnv):
+    """Stay alive on an acid floor by walking over medkits.
+
+    ## Action space
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(6)`` (``"world"``): noop, forward, turn_left, turn_right,
+    forward+turn_left, forward+turn_right. Turns are 14 degrees a step.
+
+    ## Observation space
+    ``Box(0, 255, (H, W, 3), uint8)``; a health bar along the bottom (``hud="bar"``), flashes when hurt or healed.
+
+    ## Rewards
+    +1 for every tic alive, so 4 a step; -100 for death.
+
+    ## Start
+    In the middle of the hall. ``map_seed`` seeds where medkits appear.
+
+    ## End
+    Terminated when dead. Truncated after 525 steps (one minute).
+
+    ## Arguments
+    See ``TrueWorld``.
+
+    ## Version history
+    v0: first version.
+    """
+
     spec_world = WORLDS["DoomHealthGathering"]
+    scenario = stock.HEALTH_GATHERING
     can_kill = True
-    scenario = Scenario(
-        "health_gathering", "", Surface("brown", "brick"), Surface("green", "acid"), Surface("grey", "plain")
-    )
+    pick_ups = ("Medikit",)
 
 
 class DoomMyWayHomeEnv(StockScenarioEnv):
+    """Find the green armour vest in a maze of rooms.
+
+    ## Action space
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(6)`` (``"world"``): noop, forward, turn_left, turn_right,
+    forward+turn_left, forward+turn_right. Turns are 14 degrees a step.
+
+    ## Observation space
+    ``Box(0, 255, (H, W, 3), uint8)``.
+
+    ## Rewards
+    +1 for the vest, -0.0001 for every tic.
+
+    ## Start
+    In any of 17 rooms and corridors at any yaw, drawn by ``map_seed``.
+
+    ## End
+    Terminated at the vest. Truncated after 525 steps (one minute).
+
+    ## Arguments
+    See ``TrueWorld``.
+
+    ## Version history
+    v0: first version.
+    """
+
     spec_world = WORLDS["DoomMyWayHome"]
-    scenario = Scenario("my_way_home", "", Surface(), Surface(), Surface(), skill=5, settle=10)
+    scenario = stock.MY_WAY_HOME
+    success_reward = 0.5
+    success = EventFact("pick_up", "green", "armour vest")
+
+    def _scene_things(self) -> tuple[Thing, ...]:
+        return (Thing("armour vest", "green"),)
 
 
 class DoomBasicEnv(StockScenarioEnv):
+    """Shoot the monster at the far wall.
+
+    ## Action space
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(4)`` (``"world"``): noop, strafe_left, strafe_right, attack.
+
+    ## Observation space
+    ``Box(0, 255, (H, W, 3), uint8)``.
+
+    ## Rewards
+    -1 for every tic, -5 for every shot, +106 for the hit (so 101 for a hit with the first shot, less the tics).
+
+    ## Start
+    In the middle of the near wall. ``map_seed`` seeds where the monster stands.
+
+    ## End
+    Terminated when the monster is hit. Truncated after 75 steps.
+
+    ## Arguments
+    See ``TrueWorld``.
+
+    ## Version history
+    v0: first version.
+    """
+
     spec_world = WORLDS["DoomBasic"]
-    scenario = Scenario(
-        "basic",
-        "",
-        Surface("brown", "brick"),
-        Surface("grey", "plain"),
-        Surface("grey", "plain"),
-        skill=5,
-        settle=14,
-    )
+    scenario = stock.BASIC
+    success_reward = 50.0
+    success = EventFact("destroy", "", "monster")

@@ -14,12 +14,15 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from PIL import Image
 
 from worldsim.worlds import COLLECTIBLES, COLOURS, SHAPES
 from worldsim_envs.doom.textures import (
     PATTERNS,
     SPRITE_FOOT,
+    light_table,
+    rooms_palette,
     sprite,
     sprite_name,
     texture,
@@ -45,6 +48,16 @@ def write_wad(lumps: Iterable[Lump]) -> bytes:
     return struct.pack("<4sii", b"PWAD", count, 12 + len(body)) + bytes(body) + bytes(directory)
 
 
+def read_lump(wad: bytes, name: str) -> bytes:
+    """The first lump called ``name`` of a WAD; ``KeyError`` where there is none."""
+    count, start = struct.unpack_from("<ii", wad, 4)
+    for i in range(count):
+        offset, size, raw = struct.unpack_from("<ii8s", wad, start + 16 * i)
+        if raw.rstrip(b"\0") == name.encode("ascii"):
+            return wad[offset : offset + size]
+    raise KeyError(f"no lump {name!r} in the WAD")
+
+
 def png(image: Image.Image, offset: tuple[int, int] | None = None) -> bytes:
     """PNG bytes; ``offset`` (x, y) becomes ZDoom's ``grAb`` chunk, the point of a sprite that stands on the floor."""
     buffer = io.BytesIO()
@@ -65,13 +78,24 @@ def actor_name(colour: str, shape: str) -> str:
 
 def editor_number(colour: str, shape: str) -> int:
     """Number by which a map places the thing."""
+    if shape in STOCK_ACTORS:
+        return STOCK_ACTORS[shape][1]
     return FIRST_EDITOR_NUMBER + COLOURS.index(colour) * len(SHAPES) + SHAPES.index(shape)
 
 
-ACTORS: dict[str, tuple[str, str]] = {
-    name: (c, s) for c in COLOURS for s in SHAPES for name in [actor_name(c, s)]
+OWN_ACTORS: dict[str, tuple[str, str]] = {actor_name(c, s): (c, s) for c in COLOURS for s in SHAPES}
+"""Class name of our actors -> (colour, shape)."""
+STOCK_ACTORS: dict[str, tuple[str, int]] = {
+    "health bonus": ("HealthBonus", 2014),
+    "armour bonus": ("ArmorBonus", 2015),
+    "lamp": ("Column", 2028),
 }
-"""Actor class name -> (colour, shape)."""
+"""Shape -> class name and editor number of the Freedoom things that maps hold."""
+ACTORS: dict[str, tuple[str, str]] = {
+    **OWN_ACTORS,
+    **{name: ("", shape) for shape, (name, _) in STOCK_ACTORS.items()},
+}
+"""Class name of every thing that maps hold -> (colour, shape); stock things have no named colour."""
 
 _PLAYER = """\
 actor WsAmmo : Ammo
@@ -130,9 +154,14 @@ def _actor(colour: str, shape: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def asset_wad() -> bytes:
-    """The WAD that the engine loads once: every texture, sprite and actor of DoomRooms."""
-    lumps: list[Lump] = [("TX_START", b"")]
+def asset_wad(stock: bytes) -> bytes:
+    """The WAD that the engine loads once: palette, textures, sprites and actors. ``stock`` is Freedoom's WAD."""
+    palette = rooms_palette(np.frombuffer(read_lump(stock, "PLAYPAL"), np.uint8)[:768].reshape(256, 3))
+    lumps: list[Lump] = [
+        ("PLAYPAL", palette.tobytes() * 14),
+        ("COLORMAP", light_table(palette).tobytes()),
+        ("TX_START", b""),
+    ]
     lumps += [(texture_name(c, p), png(texture(c, p))) for c in COLOURS for p in PATTERNS]
     lumps += [("TX_END", b""), ("S_START", b"")]
     lumps += [(f"{sprite_name(c, s)}A0", png(sprite(c, s), SPRITE_FOOT)) for c in COLOURS for s in SHAPES]

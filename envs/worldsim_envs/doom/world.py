@@ -1,17 +1,20 @@
-"""What the Doom worlds share: engine, blocks of four rendered tics, the health bar, camera and objects."""
+"""What the Doom worlds share: blocks of four rendered tics, the health bar, camera, objects, and what is seen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import vizdoom as vzd
 from vizdoom import GameVariable
 
+from worldsim.captions.facts import EventFact, Thing
 from worldsim_envs.base import Advance, Start, TrueWorld
 from worldsim_envs.doom.game import (
+    BUTTONS,
+    LOW_ROWS,
     VARIABLES,
     DoomEngine,
     EngineConfig,
@@ -24,9 +27,13 @@ from worldsim_envs.doom.layout import UNITS_PER_METRE
 BAR_ROWS = 3
 BAR_FULL = (220, 30, 30)
 BAR_EMPTY = (24, 24, 24)
-_INDEX = {variable: i for i, variable in enumerate(VARIABLES)}
 DEPTH_STEP = 8.0 / UNITS_PER_METRE
 """Metres per level of the engine's depth buffer."""
+NEAR = 3.0
+"""Things closer than this, in metres, are captioned as near."""
+SMALLEST = 5
+"""Least width and height, in pixels of a 120-row screen, of a thing that counts as seen."""
+TICS_PER_SECOND = 35.0
 
 
 def draw_health(frame: np.ndarray, health: float) -> np.ndarray:
@@ -37,19 +44,36 @@ def draw_health(frame: np.ndarray, health: float) -> np.ndarray:
     return frame
 
 
+def camera_to_world(x: float, y: float, z: float, yaw: float, pitch: float) -> np.ndarray:
+    """c2w, float64 ``(4, 4)``, metres: OpenCV axes (x right, y down, z forward) to x east, y north, z up."""
+    a, p = np.radians(yaw), np.radians(pitch)
+    sin_a, cos_a, sin_p, cos_p = np.sin(a), np.cos(a), np.sin(p), np.cos(p)
+    return np.array(
+        [
+            [sin_a, cos_a * sin_p, cos_a * cos_p, x],
+            [-cos_a, sin_a * sin_p, sin_a * cos_p, y],
+            [0.0, -cos_p, sin_p, z],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
+
+
 class DoomWorld(TrueWorld):
     """A true world on the Doom engine. Subclasses say which engine, and what happens in a step."""
 
+    dynamics_later = True
     can_kill: ClassVar[bool] = False
+    """Worlds that can kill draw the health bar and flash the screen: what ends an episode must be seen."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.view = View.fit(self.frame_size)
         self._engine: DoomEngine | None = None
         self._buttons = {a: button_values(a, self.spec_world.camera) for a in self.spec_world.reads}
-        self._tic: Tic | None = None
-        self._state: vzd.GameState | None = None
-        self._health = 100.0
+        self._state: vzd.GameState = None
+        self._now: dict[GameVariable, float] = {}
+        self._events: tuple[EventFact, ...] = ()
+        self._intrinsics = self.view.intrinsics
 
     # What a Doom world supplies
 
@@ -60,149 +84,194 @@ class DoomWorld(TrueWorld):
         """Starts the engine's episode; returns its first tic."""
         raise NotImplementedError
 
-    def _after_block(self, before: vzd.GameState, after: vzd.GameState, tics: Sequence[Tic]) -> float:
-        """Reads what happened in a block from the states around it; returns the block's reward."""
+    def _outcome(
+        self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
+    ) -> tuple[float, list[EventFact]]:
+        """Reward and events of a block, from the engine's states before and after it."""
         raise NotImplementedError
 
     def _kind_of(self, name: str) -> tuple[str, str] | None:
-        """(class, colour) of an engine object by its class name, None for what is not worth naming."""
+        """(shape, colour) of an engine object by its class name, None for what is not worth naming."""
         raise NotImplementedError
 
     # The hooks of TrueWorld
 
-    @cached_property
+    @property
     def engine(self) -> DoomEngine:
-        """The engine, started at the first reset."""
-        self._engine = DoomEngine(self._engine_config(), self.view)
+        """The engine, started when it is first needed."""
+        if self._engine is None:
+            self._engine = DoomEngine(self._engine_config(), self.view)
         return self._engine
 
     def _begin(self, start: Start) -> np.ndarray:
+        self._events = ()
         tic = self._new_episode(self.engine, start)
-        if start.dynamics_seed is not None:
-            self.engine.command(f"viz_set_seed {start.dynamics_seed}")
-        if start.pose is not None:
+        if start.pose is not None and not tic.finished:
             tic = self._warp(start.pose)
-        if tic.state is None or tic.screen is None:
+        if tic.screen is None:
             raise RuntimeError(
                 f"the Doom engine ended the episode of map seed {start.map_seed} before it began"
             )
-        self._state = tic.state
-        return self._observe(tic)
+        self._read(tic)
+        self._reseed(0)
+        return self._observe(tic, self._frame)
 
     def _advance(self, action: int) -> Advance:
-        before = self._state
-        assert before is not None
+        self._reseed(self._steps)
+        before = Snapshot(self._state, self._now)
         tics: list[Tic] = []
         frames: list[np.ndarray] = []
         for buttons in self._buttons[action]:
             tic = self.engine.tic(buttons)
+            self._read(tic)
             tics.append(tic)
             frames.append(self._observe(tic, frames[-1] if frames else self._frame))
-            if tic.state is not None:
-                self._state = tic.state
             if tic.finished:
                 break
-        after = self._state
-        assert after is not None
-        reward = self._after_block(before, after, tics)
+        reward, events = self._outcome(before, Snapshot(self._state, self._now), tics)
+        self._events = tuple(events)
         return Advance(frames, reward, tics[-1].finished)
-
-    def _observe(self, tic: Tic, previous: np.ndarray | None = None) -> np.ndarray:
-        """The tic as an observation. The engine does not render the tic that ends an episode: it repeats the frame
-        before, with the health bar of that tic, so that a death is seen."""
-        if tic.screen is not None:
-            frame = self.view.resize(tic.screen)
-        else:
-            assert previous is not None
-            frame = previous.copy()
-        if tic.state is not None:
-            self._health = float(tic.state.game_variables[_INDEX[GameVariable.HEALTH]])
-        elif tic.dead:
-            self._health = 0.0
-        if self.can_kill and self.hud == "bar":
-            draw_health(frame, self._health)
-        return frame
-
-    def _warp(self, pose: tuple[float, float, float]) -> Tic:
-        x, y, yaw = pose
-        self.engine.command(f"warp {x * UNITS_PER_METRE:.4f} {y * UNITS_PER_METRE:.4f}")
-        turn = (self.engine.variable(GameVariable.ANGLE) - yaw + 180) % 360 - 180
-        buttons = [0.0] * 6 + [turn]
-        return self.engine.tic(buttons)
 
     def close(self) -> None:
         """Ends the engine; harmless when repeated."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-            self.__dict__.pop("engine", None)
+        super().close()
 
-    # Truth
+    def _read(self, tic: Tic) -> None:
+        """Keeps the tic's state. The engine gives none for the tic that ends an episode, only whether it killed."""
+        if tic.state is not None:
+            self._state = tic.state
+            self._now = dict(zip(VARIABLES, tic.state.game_variables.tolist()))
+        elif tic.dead:
+            self._now = {**self._now, GameVariable.HEALTH: 0.0}
+
+    def _observe(self, tic: Tic, previous: np.ndarray) -> np.ndarray:
+        """The tic as an observation. Nor does the engine render the tic that ends an episode: it repeats the frame
+        before, with the health bar of that tic, so that a death is seen."""
+        frame = previous.copy() if tic.screen is None else self.view.resize(tic.screen)
+        if self.can_kill and self.hud == "bar":
+            draw_health(frame, self._now[GameVariable.HEALTH])
+        return frame
+
+    def _reseed(self, step: int) -> None:
+        dynamics = self._running().dynamics
+        if dynamics is not None and dynamics[1] == step and (step > 0 or not self._steps):
+            self.engine.command(f"viz_set_seed {dynamics[0]}")
+
+    def _warp(self, pose: tuple[float, float, float]) -> Tic:
+        x, y, yaw = pose
+        self.engine.command(f"warp {x * UNITS_PER_METRE:.4f} {y * UNITS_PER_METRE:.4f}")
+        to_the_right = (self.engine.variable(GameVariable.ANGLE) - yaw + 180) % 360 - 180
+        return self.engine.tic([0.0] * (len(BUTTONS) - 1) + [to_the_right])
+
+    # What is known of the moment
+
+    @property
+    def health(self) -> float:
+        """The player's health, 0 (dead) to 100 or a little more."""
+        return self._now[GameVariable.HEALTH]
 
     def pose(self) -> tuple[float, float, float, float]:
         """Camera position x, y, z in metres and yaw in degrees, anticlockwise from +x, in [0, 360)."""
-        v = self._variables()
-        x, y = v[GameVariable.POSITION_X], v[GameVariable.POSITION_Y]
-        z = v[GameVariable.CAMERA_POSITION_Z]
-        return x / UNITS_PER_METRE, y / UNITS_PER_METRE, z / UNITS_PER_METRE, v[GameVariable.ANGLE] % 360.0
+        x, y = self._now[GameVariable.POSITION_X], self._now[GameVariable.POSITION_Y]
+        z = self._now[GameVariable.CAMERA_POSITION_Z]
+        return (
+            x / UNITS_PER_METRE,
+            y / UNITS_PER_METRE,
+            z / UNITS_PER_METRE,
+            self._now[GameVariable.ANGLE] % 360.0,
+        )
 
     def truth(self) -> dict[str, Any]:
         """``camera`` (K, c2w, yaw, pitch), ``objects``, ``health``; ``depth`` and ``labels`` where asked for."""
-        state = self._state
-        assert state is not None
         x, y, z, yaw = self.pose()
-        pitch = float(self._variables()[GameVariable.PITCH])
-        visible = {label.object_id for label in state.labels}
+        pitch = self._now[GameVariable.PITCH]
+        camera = {
+            "K": self._intrinsics.copy(),
+            "c2w": camera_to_world(x, y, z, yaw, pitch),
+            "yaw": yaw,
+            "pitch": pitch,
+        }
+        truth: dict[str, Any] = {"camera": camera, "objects": self._objects(), "health": self.health}
+        if "depth" in self.truth_buffers:
+            truth["depth"] = (
+                self.view.resize(self._state.depth_buffer, nearest=True).astype(np.float32) * DEPTH_STEP
+            )
+        if "labels" in self.truth_buffers:
+            truth["labels"] = self._label_ids()
+        return truth
+
+    def _objects(self) -> list[dict[str, Any]]:
+        visible = {label.object_id for label in self._state.labels if self._seen_at(label) is not None}
         objects = []
-        for thing in state.objects:
+        for thing in self._state.objects:
             kind = self._kind_of(thing.name)
             if kind is None:
                 continue
             position = np.array([thing.position_x, thing.position_y, thing.position_z]) / UNITS_PER_METRE
-            velocity = (
-                np.array([thing.velocity_x, thing.velocity_y, thing.velocity_z]) * 35.0 / UNITS_PER_METRE
-            )
+            velocity = np.array([thing.velocity_x, thing.velocity_y, thing.velocity_z])
             objects.append(
                 {
-                    "id": int(thing.id), "class": kind[0], "colour": kind[1], "position": position,
-                    "velocity": velocity, "visible": thing.id in visible,
+                    "id": int(thing.id),
+                    "class": kind[0],
+                    "colour": kind[1],
+                    "position": position,
+                    "velocity": velocity * (TICS_PER_SECOND / UNITS_PER_METRE),
+                    "visible": thing.id in visible,
                 }
-            )  # fmt: skip
-        truth: dict[str, Any] = {
-            "camera": {
-                "K": self.view.intrinsics, "c2w": camera_to_world(x, y, z, yaw, pitch), "yaw": yaw, "pitch": pitch,
-            },
-            "objects": objects,
-            "health": self._health,
-        }  # fmt: skip
-        if "depth" in self.truth_buffers:
-            truth["depth"] = (
-                self.view.resize(state.depth_buffer, nearest=True).astype(np.float32) * DEPTH_STEP
             )
-        if "labels" in self.truth_buffers:
-            truth["labels"] = self._label_ids(state)
-        return truth
+        return objects
 
-    def _label_ids(self, state: vzd.GameState) -> np.ndarray:
+    def _label_ids(self) -> np.ndarray:
         """int32 ``(H, W)``: object id per pixel, 0 for walls, -1 for floor and ceiling."""
         ids = np.zeros(256, np.int32)
         ids[1] = -1
-        for label in state.labels:
+        for label in self._state.labels:
             ids[label.value] = label.object_id
-        return ids[self.view.resize(state.labels_buffer, nearest=True)]
+        return ids[self.view.resize(self._state.labels_buffer, nearest=True)]
 
-    def _variables(self) -> dict[GameVariable, float]:
-        assert self._state is not None
-        return dict(zip(VARIABLES, self._state.game_variables.tolist()))
+    def _seen_at(self, label: vzd.Label) -> float | None:
+        """Where across the observation (0 left, 1 right) the middle of a label lies, None where it is outside."""
+        _, left, _, width = self.view.crop
+        if label.x + label.width <= left or label.x >= left + width:
+            return None
+        return min(max((label.x + label.width / 2 - left) / width, 0.0), 1.0)
+
+    def _things_seen(self) -> tuple[Thing, ...]:
+        """Named things in sight, counted by kind; ``place`` where all of a kind stand on one side."""
+        x, y, _, _ = self.pose()
+        smallest = SMALLEST * self.view.screen[0] / LOW_ROWS
+        found: dict[tuple[str, str], list[tuple[str, float]]] = {}
+        for label in self._state.labels:
+            kind, across = self._kind_of(label.object_name), self._seen_at(label)
+            if kind is None or across is None or min(label.width, label.height) < smallest:
+                continue
+            place = "left" if across < 1 / 3 else "right" if across > 2 / 3 else "ahead"
+            dx = label.object_position_x / UNITS_PER_METRE - x
+            dy = label.object_position_y / UNITS_PER_METRE - y
+            found.setdefault(kind, []).append((place, float(np.hypot(dx, dy))))
+        nearest = sorted(found, key=lambda kind: min(distance for _, distance in found[kind]))
+        return tuple(_counted(kind, found[kind]) for kind in nearest)
 
 
-def camera_to_world(x: float, y: float, z: float, yaw: float, pitch: float) -> np.ndarray:
-    """c2w, float64 ``(4, 4)``: OpenCV axes (x right, y down, z forward) to the world's (x east, y north, z up)."""
-    a, p = np.radians(yaw), np.radians(pitch)
-    forward = np.array([np.cos(a) * np.cos(p), np.sin(a) * np.cos(p), np.sin(p)])
-    right = np.array([np.sin(a), -np.cos(a), 0.0])
-    down = np.cross(forward, right)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.stack([right, down, forward], 1)
-    matrix[:3, 3] = x, y, z
-    return matrix
+class Snapshot:
+    """Objects and variables of the engine at one moment."""
+
+    def __init__(self, state: vzd.GameState, variables: dict[GameVariable, float]) -> None:
+        self.objects: dict[int, vzd.Object] = {thing.id: thing for thing in state.objects}
+        self.sectors: Sequence[vzd.Sector] = state.sectors
+        self.variables = variables
+
+    def count(self, names: Iterable[str]) -> Counter[str]:
+        """How many objects there are of each of the named classes."""
+        wanted = set(names)
+        return Counter(thing.name for thing in self.objects.values() if thing.name in wanted)
+
+
+def _counted(kind: tuple[str, str], seen: list[tuple[str, float]]) -> Thing:
+    places = {place for place, _ in seen}
+    shape, colour = kind
+    place = places.pop() if len(places) == 1 else ""
+    return Thing(shape, colour, len(seen), place, min(distance for _, distance in seen) < NEAR)
