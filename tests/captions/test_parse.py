@@ -193,6 +193,8 @@ def test_too_long_a_part_is_refused_and_the_limit_named() -> None:
     with pytest.raises(ValueError, match=f"has {MAX_TOKENS + 1} tokens.*limit is {MAX_TOKENS} tokens"):
         parse_prompt("red " * MAX_TOKENS + "walls")
     assert parse_prompt("red " * (MAX_TOKENS - 1) + "walls").view.wall == RED
+    with pytest.raises(ValueError, match="has 20000 tokens"):
+        parse_prompt("red " * 20_000)
 
 
 def test_no_text_raises_anything_but_a_value_error() -> None:

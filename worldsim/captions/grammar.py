@@ -83,7 +83,8 @@ def scene_caption(facts: SceneFacts, style: str, rng: np.random.Generator | None
     sentences = [words.pick(lex.SETTINGS[stated.setting])] if stated.setting else []
     if stated.rooms:
         rooms = f"{lex.number(stated.rooms)} {'room' if stated.rooms == 1 else 'rooms'}"
-        sentences.append(words.pick(("{}", "there are {}", "the map has {}")).format(rooms))
+        there = "there is" if stated.rooms == 1 else "there are"
+        sentences.append(words.pick(("", f"{there} ", "the map has ")) + rooms)
     if stated.walls:
         palette = words.join([words.surface(wall) for wall in words.order(stated.walls)])
         template = words.pick(

@@ -97,10 +97,9 @@ def _sentences(items: Sequence[Item]) -> list[list[Item]]:
 
 
 def _part(sentence: Sequence[Item]) -> str:
-    kinds = {item.kind for item in sentence}
-    if "event" in kinds:
+    if _is_event(sentence):
         return "event"
-    return "scene" if kinds & {"mark", "setting"} else "view"
+    return "scene" if any(item.kind in ("mark", "setting") for item in sentence) else "view"
 
 
 def _chunks(sentence: Sequence[Item]) -> list[list[Item]]:
@@ -123,31 +122,32 @@ def _is_event(items: Sequence[Item]) -> bool:
     return any(item.kind == "event" for item in items)
 
 
-def _read(items: Sequence[Item]) -> tuple[Findings, Findings]:
-    """Findings that hold for the whole map, and all others. Raises ``ValueError`` where a part is too
-    long."""
-    scene, here = Findings(), Findings()
+def _check_length(sentences: Sequence[Sequence[Item]]) -> None:
     tokens: Counter[str] = Counter()
-    for sentence in _sentences(items):
-        part = _part(sentence)
-        tokens[part] += sum(len(split_words(item.text)) for item in sentence)
-        if part == "event":
-            for chunk in _chunks(sentence):
-                if _is_event(chunk):
-                    scan_event(chunk, here)
-                else:
-                    Scanner(here).scan(chunk)
-        elif any(item.kind == "mark" for item in sentence):
-            Scanner(scene).scan(sentence)
-        else:
-            Scanner(here).scan(sentence)
+    for sentence in sentences:
+        tokens[_part(sentence)] += sum(len(split_words(item.text)) for item in sentence)
     for part, count in tokens.items():
         if count > MAX_TOKENS:
             raise ValueError(
                 f"the {part} part of the prompt has {count} tokens (words and punctuation marks); the limit "
                 f"is {MAX_TOKENS} tokens for each part (scene, view, event). Shorten it: text is never cut"
             )
-    return scene, here
+
+
+def _read(sentences: Sequence[Sequence[Item]]) -> tuple[Findings, Findings]:
+    """Findings that hold for the whole map, and all others."""
+    of_map, here = Findings(), Findings()
+    for sentence in sentences:
+        if _is_event(sentence):
+            for chunk in _chunks(sentence):
+                if _is_event(chunk):
+                    scan_event(chunk, here)
+                else:
+                    Scanner(here).scan(chunk)
+        else:
+            marked = any(item.kind == "mark" for item in sentence)
+            Scanner(of_map if marked else here).scan(sentence)
+    return of_map, here
 
 
 def parse_prompt(text: str, default_world: str | None = None) -> ParsedPrompt:
@@ -164,7 +164,9 @@ def parse_prompt(text: str, default_world: str | None = None) -> ParsedPrompt:
     if default_world is not None:
         default_world = world_named(default_world).name
     world, rest = find_world(text)
-    of_map, here = _read(list(read_items(split_words(rest))))
+    sentences = _sentences(list(read_items(split_words(rest))))
+    _check_length(sentences)
+    of_map, here = _read(sentences)
     unknown = of_map.unknown + here.unknown
 
     setting, *more = [*of_map.settings, *here.settings] or [""]
