@@ -1,8 +1,9 @@
 """True worlds seen through a model's codec, so that one policy acts on latents in the dream and in truth.
 
-The learned environment with ``obs_type="latent"`` returns the current latent itself, without decoding a picture. These
-wrappers give the same observation in a true world: the codec's normalised latent of the last block (of the reset frame
-as a single image), float32 ``(C, h, w)``. All lanes of a vector environment are encoded in one batch.
+The learned environment with ``obs_type="latent"`` returns the current latent itself, without decoding a
+picture. These wrappers give the same observation in a true world: the codec's normalised latent of the last
+block (of the reset frame as a single image), float32 ``(C, h, w)``. All lanes of a vector environment are
+encoded in one batch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 
 if TYPE_CHECKING:
     from worldsim.model.weights import WorldSimulator
+    from worldsim.worlds import WorldSpec
 
 
 class LatentEncoder:
@@ -36,8 +38,8 @@ class LatentEncoder:
 
     @torch.inference_mode()
     def __call__(self, frames: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """float32 ``(N, C, h, w)`` of ``frames`` uint8 ``(N, F, H, W, 3)``; where ``images`` bool ``(N,)`` is set only
-        the first frame counts, as a single image."""
+        """float32 ``(N, C, h, w)`` of ``frames`` uint8 ``(N, F, H, W, 3)``; where ``images`` bool ``(N,)`` is
+        set only the first frame counts, as a single image."""
         latents = np.empty((len(frames), *self.space.shape), np.float32)
         device = next(self.codec.parameters()).device
         for rows, length in ((images, 1), (~images, self.block_frames)):
@@ -48,12 +50,12 @@ class LatentEncoder:
 
 
 class LatentObservation(gym.Wrapper):
-    """A true world whose observation is the codec's latent of its last block, float32 ``(C, h, w)``, normalised."""
+    """A true world whose observation is the codec's normalised latent of its last block, ``(C, h, w)``."""
 
     def __init__(self, env: gym.Env, model: WorldSimulator) -> None:
         super().__init__(env)
-        height, width = _frame_size(env.observation_space)
-        self.encoder = LatentEncoder(model, env.unwrapped.spec_world.frames_per_step, (height, width))  # type: ignore[attr-defined]
+        world: WorldSpec = env.get_wrapper_attr("spec_world")
+        self.encoder = LatentEncoder(model, world.frames_per_step, _frame_size(env.observation_space))
         self.observation_space = self.encoder.space
 
     def reset(
@@ -71,10 +73,10 @@ class LatentObservation(gym.Wrapper):
 
 
 class LatentVectorObservation(VectorWrapper):
-    """The same for a vector environment in any autoreset mode: float32 ``(N, C, h, w)``, one batched encode a step.
+    """The same for a vector environment in any autoreset mode: ``(N, C, h, w)``, one batched encode a step.
 
-    A lane that was reset inside `step` gets the latent of its reset frame, and its ``final_obs`` that of the block
-    which ended the episode. Needs ``info["frames"]`` as ``(N, 4, H, W, 3)``.
+    A lane that was reset inside `step` gets the latent of its reset frame, and its ``final_obs`` that of the
+    block which ended the episode. Needs ``info["frames"]`` as ``(N, 4, H, W, 3)``.
     """
 
     def __init__(self, env: VectorEnv, model: WorldSimulator, frames_per_step: int) -> None:

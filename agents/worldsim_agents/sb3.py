@@ -1,9 +1,9 @@
 """Stable-Baselines3 sees a Gymnasium vector environment as one of its own.
 
-SB3 speaks `VecEnv`, whose lanes reset inside `step`; it has no adapter for `gymnasium.vector`, so a natively batched
-world (one model, N lanes) could only be used N times over. `SB3VecEnv` translates: what comes out equals SB3's
-`DummyVecEnv` over the same single environments, bit for bit. What matters most is `TimeLimit.truncated` beside
-`terminal_observation`: with a wrong flag PPO bootstraps from the wrong value.
+SB3 speaks `VecEnv`, whose lanes reset inside `step`; it has no adapter for `gymnasium.vector`, so a natively
+batched world (one model, N lanes) could only be used N times over. `SB3VecEnv` translates: what comes out
+equals SB3's `DummyVecEnv` over the same single environments, bit for bit. What matters most is
+`TimeLimit.truncated` beside `terminal_observation`: with a wrong flag PPO bootstraps from the wrong value.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ Indices = int | Iterable[int] | None
 class SB3VecEnv(VecEnv):
     """A `gymnasium.vector.VectorEnv` with `AutoresetMode.SAME_STEP`, as a Stable-Baselines3 `VecEnv`.
 
-    Rewards are float32 ``(N,)``, `dones` bool ``(N,)``; the infos are a list of N dicts, which after an episode's end
-    hold the last step's info with ``terminal_observation`` and ``TimeLimit.truncated``, while ``reset_infos`` holds
-    that of the new episode. `seed(s)` gives lane i the seed s + i at the next `reset`, and `set_options` its options.
+    Rewards are float32 ``(N,)``, `dones` bool ``(N,)``; the infos are a list of N dicts, which after an
+    episode's end hold the last step's info with ``terminal_observation`` and ``TimeLimit.truncated``, while
+    ``reset_infos`` holds that of the new episode. `seed(s)` gives lane i the seed s + i at the next `reset`,
+    and `set_options` its options.
 
-    Attributes and methods are those of the lanes where the environment has lanes of its own (`SyncVectorEnv`). A
-    natively batched environment has one object for all lanes: `get_attr` and `env_method` repeat its answer, a method
-    with a ``lanes`` argument gets the indices, and anything else for some of the lanes raises ``ValueError``.
+    Attributes and methods are those of the lanes where the environment has lanes of its own
+    (`SyncVectorEnv`). A natively batched environment has one object for all lanes: `get_attr` and
+    `env_method` repeat its answer, a method with a ``lanes`` argument gets the indices, and anything else for
+    some of the lanes raises ``ValueError``.
     """
 
     def __init__(self, env: VectorEnv) -> None:
         mode = env.metadata.get("autoreset_mode", getattr(env, "autoreset_mode", None))
         if mode is None or AutoresetMode(mode) is not AutoresetMode.SAME_STEP:
             raise ValueError(
-                f"the vector environment has autoreset mode {mode}; Stable-Baselines3 needs its lanes to reset inside "
-                "step: make it with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
+                f"the vector environment has autoreset mode {mode}; Stable-Baselines3 needs its lanes to "
+                "reset inside step: make it with autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
             )
         self.env = env
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -50,8 +52,8 @@ class SB3VecEnv(VecEnv):
         seeds, options = list(self._seeds), self._options
         if any(other != options[0] for other in options[1:]):
             raise ValueError(
-                "the lanes of a vector environment are reset with one options dict, but set_options was given "
-                "different ones: give one dict (an entry may itself be a list of one value per lane)"
+                "the lanes of a vector environment are reset with one options dict, but set_options was "
+                "given different ones: give one dict (an entry may itself be a list of one value per lane)"
             )
         first = seeds[0]
         consecutive = first is not None and seeds == list(range(first, first + self.num_envs))
@@ -92,7 +94,7 @@ class SB3VecEnv(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         images = self.env.render() if self.render_mode == "rgb_array" else None
-        return [None] * self.num_envs if images is None else list(images)
+        return [None] * self.num_envs if images is None else [np.asarray(image) for image in images]
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
         wanted = list(self._get_indices(indices))
@@ -149,9 +151,9 @@ def _attribute(env: VectorEnv, name: str) -> Any:
 def lane_info(infos: dict[str, Any], lane: int, num_envs: int) -> dict[str, Any]:
     """The info dict of one lane of a vector environment's infos.
 
-    Undoes `VectorEnv._add_info`: a key whose mask ``_key`` excludes the lane is left out, dicts are taken apart
-    recursively, arrays and lists of ``num_envs`` entries are indexed, and 64-bit numbers become Python's again. What
-    is the same for all lanes (a string, say) is passed on.
+    Undoes `VectorEnv._add_info`: a key whose mask ``_key`` excludes the lane is left out, dicts are taken
+    apart recursively, arrays and lists of ``num_envs`` entries are indexed, and 64-bit numbers become
+    Python's again. What is the same for all lanes (a string, say) is passed on.
     """
     info: dict[str, Any] = {}
     for key, value in infos.items():

@@ -1,8 +1,9 @@
 """True worlds as a vector environment whose ``info["frames"]`` has one shape, whatever each lane is doing.
 
-A single world shows one frame after ``reset`` and four after ``step``. Gymnasium's ``SyncVectorEnv`` stacks infos by the
-shape of the first lane it meets, so a lane that resets inside ``step`` beside one that does not makes it fail. Here, as
-in the learned environment, ``frames`` is always ``(N, 4, H, W, 3)``: a reset frame is repeated, with ``n_frames`` 1.
+A single world shows one frame after ``reset`` and four after ``step``. Gymnasium's ``SyncVectorEnv`` stacks
+infos by the shape of the first lane it meets, so a lane that resets inside ``step`` beside one that does not
+makes it fail. Here, as in the learned environment, ``frames`` is always ``(N, 4, H, W, 3)``: a reset frame is
+repeated, with ``n_frames`` 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The adapter against SB3's own DummyVecEnv, on a true world and on what a batched environment must translate."""
+"""The adapter against SB3's DummyVecEnv on a true world, and what a batched environment must translate."""
+translate."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ pytest.importorskip("stable_baselines3")
 
 from stable_baselines3.common.vec_env import DummyVecEnv
 from worldsim_agents.sb3 import SB3VecEnv, lane_info
+from worldsim_envs.vector import TrueVectorEnv
 
 import worldsim  # noqa: F401  (registers the worlds)
-from worldsim_envs.vector import TrueVectorEnv
 
 LANES = 3
 
@@ -117,7 +118,8 @@ def test_seeds_and_options_count_once(doom_pair: Any) -> None:
 
 
 class Batched(gym.vector.VectorEnv):
-    """Two counting lanes behind one object; each ends when its counter reaches 3, lane 1 by its time limit."""
+    """Two counting lanes behind one object; each ends when its counter reaches 3, lane 1 by its time
+    limit."""
 
     render_mode = None
     colour = "red"
