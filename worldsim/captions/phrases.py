@@ -35,13 +35,18 @@ _FILLERS = (
     "has have had holds hold contains contain made painted coloured colored built light lights lighting "
     "lit you i we me your my see look looks looking seen sight view visible find found hidden can may "
     "should which where who while as all please show make create give want would like let us scene "
-    "picture image video world game something player standing stands lies lie sits colour color also plus "
-    "very "
+    "picture image video world game something player whose walled pattern patterned texture textured "
+    "standing stands lies lie sits colour color also plus very "
 )
 _ROOMS = "room rooms chamber chambers hall halls hallway hallways corridor corridors"
 _MARKS = "map throughout everywhere somewhere"
 _SURFACES = {"wall": "wall walls", "floor": "floor floors ground", "ceiling": "ceiling ceilings roof"}
 _COUNTS = {"couple": 2, "pair": 2, "both": 2, "some": 3, "few": 3, "several": 3, "many": 5, "lots": 5}
+_LIGHT_AS_SAID = {
+    "dark": ("pitch dark", "pitch black", "lights off", "no light", "very dark"),
+    "dim": ("dimly", "low light", "badly lit", "half lit", "twilight"),
+    "bright": ("brightly", "lights on", "very bright", "full of light"),
+}
 _PEOPLE_SAY: dict[str, tuple[str, ...]] = {
     "door_opens": ("open the", "is opened", "opened", "gets opened"),
     "door_closes": ("close the", "shuts", "is closed", "is shut"),
@@ -78,7 +83,8 @@ def _table() -> dict[tuple[str, ...], tuple[str, Any]]:
     add("room", None, *_ROOMS.split())
     add("mark", None, *_MARKS.split(), "all over", "in total")
     add("stop", None, *".;!?", "then", "and then")
-    add("comma", None, *",:()-/\"'")
+    add("filler", None, ":", "-")
+    add("comma", None, *",()/\"'")
     add("and", None, "and", "&", "+")
     add("negation", None, "no", "without", "not", "without any")
     for surface, nouns in _SURFACES.items():
@@ -97,6 +103,8 @@ def _table() -> dict[tuple[str, ...], tuple[str, Any]]:
     ):
         for name, wordings in names.items():
             add(kind, name, name, *wordings)
+    for light, said in _LIGHT_AS_SAID.items():
+        add("light", light, *said)
     for wording, name in lex.LOOSE_COLOURS.items():
         add("colour", name, wording)
     for near, wordings in lex.DISTANCES.items():

@@ -71,6 +71,7 @@ class Scanner:
         self.aside: list[tuple[Surface, str]] = []  # surfaces that wait for "walls"
         self.last = ""  # the noun before: a surface's name, "thing", "door" or ""
         self.same_chunk = False  # no comma or "and" since that noun
+        self.shared = Surface()  # "blue walls and floor": what the second one shares
 
     def scan(self, items: Sequence[Item]) -> None:
         for at, item in enumerate(items):
@@ -91,7 +92,10 @@ class Scanner:
             elif item.kind == "setting":
                 self.found.settings.append(item.value)
             elif item.kind in HEADS:
+                listed = at > 0 and items[at - 1].kind in BREAKS and self.noun.surface == Surface()
+                shared = self._last_surface() if listed else Surface()
                 self._head(item)
+                self.shared = shared if item.kind == "surface" else Surface()
             elif item.kind in BREAKS:
                 self._break()
         self._break()
@@ -106,13 +110,26 @@ class Scanner:
         self.noun.take(self.found.unknown, item.kind)
         setattr(self.noun, item.kind, item)
 
+    def _last_surface(self) -> Surface:
+        """The surface before, nothing known if that was no surface."""
+        if self.last == "wall":
+            return self.found.walls[-1]
+        return getattr(self.found, self.last) if self.last in ("floor", "ceiling") else Surface()
+
+    def _set_last_surface(self, surface: Surface) -> None:
+        if self.last == "wall":
+            self.found.walls[-1] = surface
+        else:
+            setattr(self.found, self.last, surface)
+
     def _attach(self, item: Item) -> bool:
         """Gives a colour or pattern to the noun before it, where that has none yet."""
         found = self.found
-        if self.last == "wall":
-            old = found.walls[-1]
-        elif self.last in ("floor", "ceiling"):
-            old = getattr(found, self.last)
+        if self.last == "room":  # "the room is blue"
+            found.walls.append(Surface())
+            self.last = "wall"
+        if self.last in ("wall", "floor", "ceiling"):
+            old = self._last_surface()
         elif item.kind == "colour" and self.last == "thing" and not found.things[-1].colour:
             found.things[-1] = replace(found.things[-1], colour=item.value)
             return True
@@ -123,11 +140,7 @@ class Scanner:
             return False
         if getattr(old, item.kind):
             return False
-        new = replace(old, **{item.kind: item.value})
-        if self.last == "wall":
-            found.walls[-1] = new
-        else:
-            setattr(found, self.last, new)
+        self._set_last_surface(replace(old, **{item.kind: item.value}))
         return True
 
     def _unknown(self, item: Item, following: Item | None) -> None:
@@ -189,6 +202,8 @@ class Scanner:
         elif noun.count and not self.found.rooms:
             self.found.rooms = noun.count.value
             self.last = ""
+        else:
+            self.last, self.same_chunk = "room", True
 
     def _surface(self, item: Item) -> None:
         noun, found = self.noun, self.found
@@ -206,6 +221,9 @@ class Scanner:
 
     def _break(self) -> None:
         noun = self.noun
+        if self.shared != Surface() and self._last_surface() == Surface():
+            self._set_last_surface(self.shared)
+        self.shared = Surface()
         if noun.surface != Surface():
             text = " ".join(i.text for i in (noun.colour, noun.pattern) if i)
             if self.last == "wall":
