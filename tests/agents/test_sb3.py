@@ -1,5 +1,4 @@
 """The adapter against SB3's DummyVecEnv on a true world, and what a batched environment must translate."""
-translate."""
 
 from __future__ import annotations
 
