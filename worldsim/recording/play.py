@@ -6,7 +6,7 @@ lazily.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,10 +35,8 @@ class Player:
 
         env = self._world(plan.world)
         rng = np.random.default_rng(plan.policy_seed)
-        _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed})
-        goal = _draw_goal(env, plan.goal_draw, self.config.goals)
-        if goal != info["goal"]:
-            _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
+        goal = _draw_goal(world_of(env).goals, plan.goal_draw, self.config.goals)
+        _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
         policy = make_policy(plan.policy, world_of(env).spec_world, noise=self.config.noise)
         return record_episode(env, policy, info, rng, plan, self.config.split, self.config.max_steps)
 
@@ -123,12 +121,11 @@ def world_of(env: gymnasium.Env) -> Any:
     return env.unwrapped
 
 
-def _draw_goal(env: gymnasium.Env, draw: float, share: float) -> str:
-    """One of the goals that the map can fulfil for the first ``share`` of draws in [0, 1), else ``""``."""
-    layout = getattr(world_of(env), "layout", None)
-    there = {f"collect the {t.colour} {t.shape}" for t in layout.things} if layout is not None else None
-    goals = [goal for goal in world_of(env).goals if goal and (there is None or goal in there)]
-    return goals[int(draw / share * len(goals))] if goals and draw < share else ""
+def _draw_goal(goals: Sequence[str], draw: float, share: float) -> str:
+    """One of the goals for the first ``share`` of draws in [0, 1), ``""`` (the world's own reward) for the
+    rest."""
+    named = [goal for goal in goals if goal]
+    return named[int(draw / share * len(named))] if named and draw < share else ""
 
 
 def _pose(info: Mapping[str, Any]) -> tuple[float, float, float, float]:
