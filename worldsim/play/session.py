@@ -84,9 +84,10 @@ class Session:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._in_thread(self._player.close)
+            # Handed to the thread before anything is awaited, so that the world closes even if this is cancelled.
+            closed = asyncio.wrap_future(self._thread.submit(self._player.close))
             self._thread.shutdown(wait=False)
+            await asyncio.wait([*tasks, closed])
 
     # Reading
 

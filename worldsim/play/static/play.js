@@ -59,7 +59,6 @@ $("prompt").addEventListener("keydown", (event) => {
 
 function hello(message) {
   codes = message.keys;
-  $("where").textContent = "a world inside a neural network, on this machine";
   for (const name of message.sources) {
     const label = document.createElement("label");
     const input = Object.assign(document.createElement("input"), { type: "radio", name: "source", value: name });
@@ -148,7 +147,8 @@ function describe(header) {
   $("meter").value = header.hallucination || 0;
   $("speed").textContent = header.steps_per_second ? `${number(header.steps_per_second, 1)} steps/s` : "–";
   $("used").textContent = header.seed;
-  $("model").textContent = header.model || "none: the true world";
+  $("model").textContent = header.model || "–";
+  $("where").textContent = header.model ? "a world inside a neural network, on this machine" : "the true world";
   $("understood").textContent = [header.prompt, header.goal, header.event].filter(Boolean).join(" · ");
   document.body.dataset.step = header.step;
   notice("");
