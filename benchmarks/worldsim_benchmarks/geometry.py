@@ -33,7 +33,7 @@ def pixel_rays(height: int, width: int, K: np.ndarray) -> np.ndarray:
 
 def world_points(view: View) -> np.ndarray:
     """float ``(H, W, 3)``: the point in space that each pixel shows."""
-    points = pixel_rays(*view.depth.shape, view.K) * view.depth[..., None]
+    points = pixel_rays(view.depth.shape[0], view.depth.shape[1], view.K) * view.depth[..., None]
     return points @ view.c2w[:3, :3].T + view.c2w[:3, 3]
 
 

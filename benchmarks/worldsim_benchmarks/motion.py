@@ -11,6 +11,7 @@ estimate: NaN, and counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -35,51 +36,75 @@ class Grid:
         return np.arange(-count, count + 1) * self.step
 
 
-YAW_GRID = Grid(9.0, 0.5)
-"""For consecutive video frames: a turn of 14 degrees a step is 3.5 degrees a frame."""
-ZOOM_GRID = Grid(0.6, 0.025)
+YAW_GRID = Grid(13.5, 0.5)
+"""For every second video frame: a turn of 14 degrees a step is 3.5 degrees a frame."""
+ZOOM_GRID = Grid(0.36, 0.02)
+
+
+@dataclass(frozen=True)
+class Warps:
+    """Homographies in OpenCV's pixel convention, and the pixels that each fills: float32 ``(A, H, W, 1)``."""
+
+    homographies: np.ndarray
+    valid: np.ndarray
+
+    @classmethod
+    def of(cls, homographies: np.ndarray, size: tuple[int, int]) -> Warps:
+        shift = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])  # OpenCV counts centres from 0, K from 0.5
+        moved = shift @ homographies @ np.linalg.inv(shift)
+        ones = np.ones(size, np.float32)
+        filled = np.stack([cv2.warpPerspective(ones, H, size[::-1]) > 0.999 for H in moved])
+        return cls(moved, filled[..., None].astype(np.float32))
 
 
 @lru_cache(maxsize=16)
-def _yaw_maps(key: tuple[float, ...], grid: Grid) -> np.ndarray:
-    K = np.array(key).reshape(3, 3)
-    homographies = []
+def _yaw_warps(K_flat: tuple[float, ...], size: tuple[int, int], grid: Grid) -> Warps:
+    K = np.array(K_flat).reshape(3, 3)
+    out = []
     for angle in np.radians(grid.values):
         # camera axes are x right, y down, z forward: turning left by `angle` moves the picture to the right
         c, s = np.cos(angle), np.sin(angle)
-        rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-        homographies.append(K @ rotation @ np.linalg.inv(K))
-    return np.stack(homographies)
+        out.append(K @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.linalg.inv(K))
+    return Warps.of(np.stack(out), size)
 
 
 @lru_cache(maxsize=16)
-def _zoom_maps(key: tuple[float, ...], grid: Grid) -> np.ndarray:
-    cx, cy = key[2], key[5]
+def _zoom_warps(K_flat: tuple[float, ...], size: tuple[int, int], grid: Grid) -> Warps:
+    cx, cy = K_flat[2], K_flat[5]
     scales = np.exp(grid.values)
-    return np.stack([np.array([[s, 0, cx * (1 - s)], [0, s, cy * (1 - s)], [0, 0, 1]]) for s in scales])
+    return Warps.of(
+        np.stack([np.array([[s, 0, cx * (1 - s)], [0, s, cy * (1 - s)], [0, 0, 1]]) for s in scales]), size
+    )
 
 
-def _correlations(before: np.ndarray, after: np.ndarray, homographies: np.ndarray) -> np.ndarray:
-    """Normalised correlation of ``after`` with ``before`` warped by each homography, over the pixels that
-    both show."""
-    height, width = before.shape[:2]
-    half = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])  # OpenCV counts pixel centres from 0, K from 0.5
-    back = np.linalg.inv(half)
+def _correlations(before: np.ndarray, after: np.ndarray, warps: Warps, which: np.ndarray) -> np.ndarray:
+    """Normalised correlation of ``after`` with ``before`` under some warps, over the pixels that both show.
+
+    Each colour channel has its own mean, so that a picture in one colour does not match itself everywhere.
+    """
+    size = before.shape[1::-1]
+    b_HWC = after
+    a_AHWC = np.stack([cv2.warpPerspective(before, H, size) for H in warps.homographies[which]])
+    w = warps.valid[which]
+    count = w.sum((1, 2))
+    a_AHWC = (a_AHWC - ((a_AHWC * w).sum((1, 2)) / count)[:, None, None]) * w
+    b_AHWC = (b_HWC - ((b_HWC * w).sum((1, 2)) / count)[:, None, None]) * w
+    flat_a, flat_b = a_AHWC.reshape(len(w), -1), b_AHWC.reshape(len(w), -1)
+    energy = np.einsum("ap,ap->a", flat_a, flat_a) * np.einsum("ap,ap->a", flat_b, flat_b)
+    return np.einsum("ap,ap->a", flat_a, flat_b) / np.maximum(np.sqrt(energy), 1e-3)
+
+
+def _search(before: np.ndarray, after: np.ndarray, warps: Warps, values: np.ndarray) -> tuple[float, float]:
+    """The best of all warps: every third first, then those around the best of them."""
     source = cv2.GaussianBlur(before, (0, 0), 0.6).astype(np.float32)
     target = cv2.GaussianBlur(after, (0, 0), 0.6).astype(np.float32)
-    ones = np.ones((height, width), np.float32)
-    out = np.empty(len(homographies))
-    for i, homography in enumerate(homographies):
-        H = half @ homography @ back
-        warped = cv2.warpPerspective(source, H, (width, height))
-        valid = cv2.warpPerspective(ones, H, (width, height)) > 0.999
-        if valid.mean() < 0.2:
-            out[i] = -1.0
-            continue
-        a, b = warped[valid], target[valid]
-        a, b = a - a.mean(0), b - b.mean(0)
-        out[i] = (a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), 1e-3)
-    return out
+    scores = np.full(len(values), -1.0)
+    coarse = np.arange(len(values) // 2 % 3, len(values), 3)  # the middle, no motion, is among them
+    scores[coarse] = _correlations(source, target, warps, coarse)
+    best = int(scores.argmax())
+    near = np.array([i for i in range(best - 3, best + 4) if 0 <= i < len(values) and scores[i] == -1.0])
+    scores[near] = _correlations(source, target, warps, near)
+    return _peak(values, scores)
 
 
 def _peak(values: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
@@ -106,8 +131,8 @@ def yaw_between(
     NaN where the estimate failed. ``bottom`` rows (a status bar) are left out.
     """
     before, after = _crop(before, bottom), _crop(after, bottom)
-    homographies = _yaw_maps(tuple(np.ravel(K)), grid)
-    return _peak(grid.values, _correlations(before, after, homographies))
+    warps = _yaw_warps(tuple(np.ravel(K)), before.shape[:2], grid)
+    return _search(before, after, warps, grid.values)
 
 
 def zoom_between(
@@ -116,16 +141,16 @@ def zoom_between(
     """Log of the scale (positive: the picture grows, as when walking forward) and the correlation of the
     match."""
     before, after = _crop(before, bottom), _crop(after, bottom)
-    homographies = _zoom_maps(tuple(np.ravel(K)), grid)
-    return _peak(grid.values, _correlations(before, after, homographies))
+    warps = _zoom_warps(tuple(np.ravel(K)), before.shape[:2], grid)
+    return _search(before, after, warps, grid.values)
 
 
-def chained_yaw(
-    frames_THWC: np.ndarray, K: np.ndarray, grid: Grid = YAW_GRID, bottom: int = 0
-) -> tuple[float, int]:
-    """Sum of the yaws of consecutive frames (degrees), and how many of them failed; NaN if any did."""
-    yaws = [yaw_between(a, b, K, grid, bottom)[0] for a, b in pairwise(frames_THWC)]
-    return float(np.sum(yaws)), int(np.isnan(yaws).sum())
+def chained(
+    estimate: Callable[..., tuple[float, float]], frames_THWC: np.ndarray, K: np.ndarray, bottom: int = 0
+) -> float:
+    """Sum of ``estimate`` (``yaw_between`` or ``zoom_between``) over consecutive frames; NaN if one
+    failed."""
+    return float(np.sum([estimate(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames_THWC)]))
 
 
 def yaw_by_features(
@@ -136,7 +161,7 @@ def yaw_by_features(
     Every match of a pure rotation gives the same difference of azimuths, so the median and those within 1.5
     degrees of it decide.
     """
-    sift = cv2.SIFT.create()  # type: ignore[attr-defined]
+    sift = cv2.SIFT.create()
     found = []
     for frame in (before, after):
         grey = cv2.cvtColor(_crop(frame, bottom), cv2.COLOR_RGB2GRAY)

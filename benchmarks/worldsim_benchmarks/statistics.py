@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -40,10 +41,10 @@ def _codes(clusters: Sequence[int] | np.ndarray) -> tuple[np.ndarray, int]:
     return codes, len(names)
 
 
+@lru_cache(maxsize=64)
 def _weights(clusters: int, seed: int) -> np.ndarray:
     """int ``(RESAMPLES, clusters)``: how often each cluster is drawn in each resample."""
-    draws = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), RESAMPLES)
-    return draws
+    return np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), RESAMPLES)
 
 
 def cluster_ratio(

@@ -94,7 +94,9 @@ class Reference:
         **kwargs: Any,
     ) -> None:
         truth = ("depth",) if depth else ()
-        env = gym.make(world, split=split, frame_size=frame_size, truth=truth, **kwargs)
+        env = gym.make(
+            world, split=split, frame_size=frame_size, truth=truth, disable_env_checker=True, **kwargs
+        )
         self.world, self.frame_size, self.mutant = world, frame_size, mutant
         names = getattr(env.unwrapped, "action_meanings", None)
         if names is None:
@@ -121,7 +123,8 @@ class Reference:
         if pose is not None:
             options["pose"] = pose
         observation, info = self.env.reset(seed=map_seed, options=options)
-        blocks, reward, terminated = [], np.zeros(len(names)), np.zeros(len(names), bool)
+        blocks: list[np.ndarray] = []
+        reward, terminated = np.zeros(len(names)), np.zeros(len(names), bool)
         views, yaw = [self._view(info)], [self._yaw(info)]
         events: list[tuple[dict[str, Any], ...]] = []
         length, over = len(names), False

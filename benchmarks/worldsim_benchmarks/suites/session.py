@@ -1,0 +1,81 @@
+"""What the parts of a suite share: the true world, the candidates, how much is run, where pictures go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldsim_benchmarks.candidates import Candidate, EnvCandidate, ReplayCandidate
+from worldsim_benchmarks.mutants import MUTANTS
+from worldsim_benchmarks.presets import Preset
+from worldsim_benchmarks.truth import Reference, test_seeds
+
+
+@dataclass(frozen=True)
+class CandidateSpec:
+    """How a candidate is made. ``env`` is a Gymnasium id, ``true``, or the name of a mutant.
+
+    ``world_keyword`` is the constructor argument that tells a learned environment which true world to be
+    ("" if it has none); ``kwargs`` are its other arguments.
+    """
+
+    env: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    lanes: int = 16
+    world_keyword: str = "world"
+
+    @property
+    def is_replay(self) -> bool:
+        return self.env == "true" or self.env in MUTANTS
+
+    def open(self, world: str, frame_size: tuple[int, int] = (64, 64), **more: Any) -> Candidate:
+        """The candidate for one true world."""
+        if self.is_replay:
+            return ReplayCandidate(world, frame_size, None if self.env == "true" else self.env)
+        named = {self.world_keyword: world} if self.world_keyword else {}
+        return EnvCandidate(self.env, self.lanes, **named, **{**self.kwargs, **more})
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run. ``bottom`` rows of every picture are not compared (worlds draw a status bar there)."""
+
+    world: str
+    candidates: dict[str, CandidateSpec]
+    preset: Preset
+    out: Path
+    frame_size: tuple[int, int] = (64, 64)
+    bottom: int = 3
+    seed: int = 0
+    event_worlds: tuple[str, ...] = ()
+
+    @property
+    def map_seeds(self) -> list[int]:
+        return test_seeds(self.preset.seeds)
+
+    @property
+    def main(self) -> CandidateSpec:
+        """The first candidate: the one that the pictures and the parts for learned environments are about."""
+        return next(iter(self.candidates.values()))
+
+    def episode_seeds(self, count: int, *key: int) -> list[int]:
+        """One seed per episode of a batch, reproducible and different for each key."""
+        return (
+            np.random.SeedSequence((self.seed, *key))
+            .generate_state(count, np.uint32)
+            .astype(np.int64)
+            .tolist()
+        )
+
+    @contextmanager
+    def reference(self, world: str | None = None, depth: bool = True, **kwargs: Any) -> Iterator[Reference]:
+        reference = Reference(world or self.world, self.frame_size, depth=depth, **kwargs)
+        try:
+            yield reference
+        finally:
+            reference.close()
