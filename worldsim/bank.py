@@ -60,8 +60,8 @@ class Bank:
                 or not count
             ):
                 raise ValueError(
-                    f"bank of {world}: expected uint8 frames (n, H, W, 3) with n facts, got {frames[world].dtype} "
-                    f"{shape} with {count} facts"
+                    f"bank of {world}: expected uint8 frames (n, H, W, 3) with n facts, got "
+                    f"{frames[world].dtype} {shape} with {count} facts"
                 )
         self.frames = dict(frames)
         self.facts = {world: tuple(facts[world]) for world in frames}
@@ -109,7 +109,7 @@ class Bank:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format_version"] > FORMAT_VERSION:
                 raise ValueError(
-                    f"{path} has format version {content['format_version']}; this version of worldsim reads up to "
+                    f"{path} has format version {content['format_version']}; this worldsim reads up to "
                     f"{FORMAT_VERSION}. Update worldsim to load it."
                 )
             worlds = content["worlds"].items()

@@ -26,13 +26,13 @@ from worldsim.actions import multi_hot
 from worldsim.diffusion import flow, noise, sampler
 from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.attention import TimeCache
-from worldsim.model.heads import bin_values, expected_reward
+from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
 from worldsim.model.transformer import ACTED, FIRST, STEP_SIZES, Controls, Prediction, TextTokens
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
 from worldsim.worlds import WORLDS, WorldSpec
 
-# B lanes, M lanes that begin, T latents of a prefix, K frames of a block, C h w latent, H W frame, W also window
+# B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
 
 CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
@@ -135,7 +135,7 @@ class RolloutEngine:
         self._text = TextMemory(self.world, b, device)
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
-        self._bins = bin_values(device)
+        self.reward_values = bin_values(device)
         bounds = (config.latent_low, config.latent_high)
         self._range = [torch.tensor(x, device=device)[:, None, None] for x in bounds if x]
 
@@ -254,8 +254,8 @@ class RolloutEngine:
     def set_state(self, lane: int, state: dict[str, Any]) -> None:
         if state.get("version") != STATE_VERSION or state["digest"] != self.model.digest:
             raise ValueError(
-                f"this state has version {state.get('version')} and is of model {state.get('digest')}; this engine "
-                f"takes version {STATE_VERSION} of model {self.model.digest}"
+                f"the state has version {state.get('version')} and is of model {state.get('digest')}; this "
+                f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
         if state["k"].shape[1:] != self._caches[0].k.shape[1:]:
             raise ValueError(
@@ -299,8 +299,8 @@ class RolloutEngine:
         accepted = {1 + k * n, k * n} - {0}
         if len(frames) not in accepted:
             raise ValueError(
-                f"{len(frames)} start frames with {n} actions; {start.world.env_id} has {k} frames per step and "
-                f"takes {' or '.join(str(f) for f in sorted(accepted, reverse=True))} frames with so many actions"
+                f"{len(frames)} start frames with {n} actions; {start.world.env_id} has {k} frames per "
+                f"step and takes {' or '.join(map(str, sorted(accepted, reverse=True)))} frames with them"
             )
 
     def _begin_from_frames(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:
@@ -429,12 +429,13 @@ class RolloutEngine:
     ) -> Block:
         logits, done = heads.reward[:, 0], heads.done[:, 0]
         finite = finite & torch.isfinite(logits).all(1) & torch.isfinite(done)
+        distribution = torch.where(finite[:, None], logits.softmax(-1), 0.0)
         if self.reward_mode == "expected":
             reward = expected_reward(logits)
         else:
             drawn = noise.uniform(self._seeds, self._steps, "reward", (1,))
-            chosen = (logits.softmax(-1).cumsum(-1) < drawn).sum(-1).clamp(max=len(self._bins) - 1)
-            reward = self._bins[chosen]
+            chosen = (distribution.cumsum(-1) < drawn).sum(-1).clamp(max=len(self.reward_values) - 1)
+            reward = self.reward_values[chosen]
         probability = torch.where(finite, done.sigmoid(), 0.0)
         drawn_end = noise.uniform(self._seeds, self._steps, "termination", (1,))[:, 0]
         return Block(
@@ -445,6 +446,7 @@ class RolloutEngine:
             drawn_end < probability,
             self._relative(change, finite),
             finite,
+            distribution,
         )
 
     def _decode(self, latent: torch.Tensor) -> torch.Tensor:
@@ -468,11 +470,13 @@ class RolloutEngine:
         return spec
 
 
-def _first_block(frames: torch.Tensor, latent: torch.Tensor) -> Block:
+def _first_block(frames: torch.Tensor, latent: torch.Tensor, bins: int = REWARD_BINS) -> Block:
     m = len(latent)
     zero = torch.zeros(m, device=latent.device)
     no = torch.zeros(m, dtype=torch.bool, device=latent.device)
-    return Block(frames, latent, zero, zero.clone(), no, zero.clone(), ~no)
+    return Block(
+        frames, latent, zero, zero.clone(), no, zero.clone(), ~no, torch.zeros(m, bins, device=latent.device)
+    )
 
 
 def _joined(pieces: Sequence[tuple[list[int], Block]]) -> Block:

@@ -61,6 +61,7 @@ class Block:
     ``termination`` float32 ``(B,)`` in [0, 1] and ``terminated`` bool ``(B,)`` sampled from it;
     ``hallucination`` float32 ``(B,)``, NaN where the predictor has no such signal; ``valid`` bool ``(B,)``,
     False where the lane's numbers stopped being finite: such rows hold zeros and the lane must begin again.
+    ``reward_distribution`` float32 ``(B, R)`` is over the predictor's ``reward_values``.
     """
 
     frames: torch.Tensor
@@ -70,6 +71,7 @@ class Block:
     terminated: torch.Tensor
     hallucination: torch.Tensor
     valid: torch.Tensor
+    reward_distribution: torch.Tensor
 
 
 class Predictor(Protocol):
@@ -79,6 +81,7 @@ class Predictor(Protocol):
     frame_size: tuple[int, int]
     latent_shape: tuple[int, int, int]
     device: torch.device
+    reward_values: torch.Tensor
 
     def begin(self, lanes: Sequence[int], starts: Sequence[LaneStart]) -> Block:
         """Begins an episode in each of ``lanes`` and leaves the others as they are. Rows follow ``lanes``."""

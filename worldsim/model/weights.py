@@ -192,7 +192,7 @@ class WorldSimulator:
         count = sum(p.numel() for module in (self.codec, self.world) for p in module.parameters())
         return (
             "# World simulator\n\n"
-            f"Digest `{self.digest}`, {count / 1e6:.1f} million parameters, stored as {self.config.storage}.\n\n"
+            f"Digest `{self.digest}`, {count / 1e6:.1f} million parameters in {self.config.storage}.\n\n"
             f"Worlds: {', '.join(self.config.worlds)}.\n\n"
             'Load it with `gym.make("SoraWorld-v0", model="PATH OF THIS FOLDER")`.\n'
         )
@@ -212,8 +212,8 @@ def model_folder(model: str | Path) -> Path:
         return path
     packaged = ", ".join(list_models()) or "none"
     raise FileNotFoundError(
-        f"no model {str(model)!r}: it is neither a packaged model ({packaged}) nor a folder with a config.json. "
-        "Pass the folder of a model, or train one with `worldsim train`."
+        f"no model {str(model)!r}: it is neither a packaged model ({packaged}) nor a folder with "
+        "a config.json. Pass the folder of a model, or train one with `worldsim train`."
     )
 
 
@@ -289,8 +289,8 @@ def _read_files(folder: Path, files: Mapping[str, Any]) -> dict[str, dict[str, t
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise WeightsError(
-                f"{path} has {size} bytes, {entry['bytes']} are listed: it is truncated or not the file that was "
-                "saved. Fetch the model folder again."
+                f"{path} has {size} bytes, {entry['bytes']} are listed: it is truncated or not the file "
+                "that was saved. Fetch the model folder again."
             )
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
@@ -313,7 +313,8 @@ def _load_strictly(module: nn.Module, stored: Mapping[str, torch.Tensor], where:
     missing, unexpected = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
     if missing or unexpected:
         raise WeightsError(
-            f"{where}: {len(missing)} missing tensors {missing[:5]}, {len(unexpected)} unexpected {unexpected[:5]}"
+            f"{where}: {len(missing)} missing tensors {missing[:5]}, {len(unexpected)} unexpected ones "
+            f"{unexpected[:5]}"
         )
     for name, tensor in expected.items():
         if tensor.shape != stored[name].shape:

@@ -1,0 +1,165 @@
+"""``SoraWorldEnv``: one learned world behind Gymnasium's interface."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from worldsim.actions import check_actions
+from worldsim.model.weights import WorldSimulator
+from worldsim.worlds import WorldSpec
+from worldsim_envs.sora.lanes import EVENT_STEPS, Lanes, LaneSteps
+from worldsim_envs.sora.options import SoraConfig, split_options
+from worldsim_envs.sora.vector import metadata_of, observation_space, predictions_of
+
+
+class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
+    """DOCSTRING"""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}
+
+    def __init__(
+        self,
+        *,
+        world: str | None = None,
+        model: str | Path | WorldSimulator | None = None,
+        prompt: str | None = None,
+        start: str | None = None,
+        frame_size: Sequence[int] = (64, 64),
+        denoising_steps: int = 4,
+        context_noise: float | None = None,
+        time_limit: int | None = None,
+        actions: str = "keyboard",
+        obs_type: str = "rgb",
+        truncate_on: float | None = None,
+        goal: str | None = None,
+        render_mode: str | None = None,
+        device: str = "auto",
+    ) -> None:
+        config = SoraConfig.check(
+            world, frame_size, prompt=prompt, start=start, goal=goal, denoising_steps=denoising_steps,
+            context_noise=context_noise, time_limit=time_limit, actions=actions, obs_type=obs_type,
+            truncate_on=truncate_on, render_mode=render_mode,
+        )  # fmt: skip
+        self._lanes = Lanes(model, config, 1, device)
+        self.metadata = metadata_of(self._lanes)
+        self.render_mode = render_mode
+        self.observation_space = observation_space(self._lanes)
+        self.action_space = spaces.Discrete(len(self._lanes.action_ids))
+        self.last_step_seconds = 0.0
+        self._over = False
+
+    @property
+    def spec_world(self) -> WorldSpec:
+        """The world that the running episode shows."""
+        return self._lanes.spec_world
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """The goal strings that ``goal`` may be; ``""`` is the world's own reward."""
+        return self.spec_world.goals
+
+    @property
+    def action_meanings(self) -> tuple[str, ...]:
+        """Names of the actions of ``action_space``, by index."""
+        return self._lanes.action_meanings
+
+    @property
+    def last_predictions(self) -> dict[str, np.ndarray]:
+        """What the heads said in the last step: ``termination``, ``reward_distribution``,
+        ``reward_values``."""
+        return predictions_of(self._lanes)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begins an episode. Equal seeds and options give equal frames, bit for bit on one machine."""
+        super().reset(seed=seed)
+        begun_at = time.perf_counter()
+        asked = split_options(options, 1, batched=False)
+        self._lanes.rngs = [self.np_random]
+        shown = self._lanes.begin([0], asked)
+        self._over = False
+        self.last_step_seconds = time.perf_counter() - begun_at
+        return self._observation(shown), self._info(shown, frames=1)
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Plays one block of frames; the observation is the last of them."""
+        index = check_actions(action, int(self.action_space.n), ())  # type: ignore[attr-defined]
+        return self._outcome(lambda: self._lanes.advance(index[None]))
+
+    def step_controls(
+        self, keys: int, camera: tuple[float, float]
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """``step`` from held keys and camera motion, as a keyboard and a mouse give them.
+
+        ``keys`` is a mask over ``worldsim.actions.KEYS``; ``camera`` is yaw and pitch in degrees for this
+        step, left and up positive. What the world does not read is out of the model's training.
+        """
+        motion = np.asarray([camera], np.float32)
+        if motion.shape != (1, 2) or not np.isfinite(motion).all() or not 0 <= int(keys) < 2**32:
+            raise ValueError(
+                f"keys={keys!r}, camera={camera!r}; expected a 32-bit mask and two finite angles"
+            )
+        return self._outcome(lambda: self._lanes.advance_controls(np.array([keys], np.uint32), motion))
+
+    def _outcome(self, advance: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        begun_at = time.perf_counter()
+        _ = self._lanes.now
+        if self._over:
+            raise gym.error.ResetNeeded("step() after the episode ended; call reset() first")
+        shown = advance()
+        terminated, truncated = bool(shown.terminated[0]), bool(shown.truncated[0])
+        self._over = terminated or truncated
+        info = self._info(shown)
+        self.last_step_seconds = time.perf_counter() - begun_at
+        return self._observation(shown), float(shown.reward[0]), terminated, truncated, info
+
+    def _observation(self, shown: LaneSteps) -> np.ndarray:
+        latent = self._lanes.config.obs_type == "latent"
+        return (shown.latent[0] if latent else shown.frames[0, -1]).cpu().numpy().copy()
+
+    def _info(self, shown: LaneSteps, frames: int | None = None) -> dict[str, Any]:
+        episode = self._lanes.episode(0)
+        return {
+            "frames": shown.frames[0, :frames].cpu().numpy().copy(),
+            "n_frames": int(shown.n_frames[0]),
+            "goal": episode.text.goal,
+            "prompt": episode.prompt,
+            "hallucination": float(shown.hallucination[0]),
+            "invalid": bool(shown.invalid[0]),
+            "model": self._lanes.simulator.digest,
+        }
+
+    def render(self) -> np.ndarray | None:
+        """The last frame, uint8 ``(H, W, 3)``, if ``render_mode`` is ``rgb_array``."""
+        return self._lanes.now.frames[0, -1].cpu().numpy().copy() if self.render_mode == "rgb_array" else None
+
+    def set_prompt(self, text: str, kind: str = "scene", steps: int = EVENT_STEPS) -> None:
+        """New text from the next step on.
+
+        ``kind="scene"`` replaces the scene and clears the view (what ``text`` says of the view is new at age
+        0); ``"event"`` is what happens now and reverts after ``steps`` steps. The world stays what it is.
+        """
+        self._lanes.set_prompt([text], kind, steps)
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the episode's future depends on, the cache included."""
+        return {**self._lanes.get_state(0), "over": self._over, "elapsed": 0}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues where ``get_state`` was called, in this or an equal environment."""
+        self._lanes.rngs = [self.np_random]
+        self._lanes.set_state(0, state)
+        self._over = state["over"]
+
+    def reconstruct(self, frames: np.ndarray) -> np.ndarray:
+        """``frames`` (uint8 ``(F, H, W, 3)``, F 1 or a multiple of 4) through the codec and back: its
+        ceiling."""
+        return self._lanes.reconstruct(frames)

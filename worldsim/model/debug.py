@@ -1,0 +1,69 @@
+"""A world simulator of a few hundred kilobytes with random weights, for tests and for trying out code.
+
+The real classes with their smallest sizes. Layers that begin at zero in training are drawn at random here, so
+that every input reaches every output: what a test compares does differ where it should.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from worldsim.bank import Bank, StartFacts
+from worldsim.model.codec import CodecConfig
+from worldsim.model.transformer import WorldModelConfig, tiny_config
+from worldsim.model.weights import SimulatorConfig, WorldSimulator
+from worldsim.worlds import WORLDS
+
+_CODEC = CodecConfig(fine_width=8, coarse_width=16, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
+
+
+def debug_bank(starts: int = 3, frame_size: tuple[int, int] = (64, 64), seed: int = 0) -> Bank:
+    """``starts`` coloured noise pictures for every world, with captions."""
+    rng = np.random.default_rng(seed)
+    frames = {
+        name: rng.integers(0, 256, (starts, *frame_size, 3)).astype(np.uint8) // np.uint8(1 + spec.index % 3)
+        for name, spec in WORLDS.items()
+    }
+    facts = {
+        name: [StartFacts(1_000_000 + i, "", spec.prompt, "a red wall") for i in range(starts)]
+        for name, spec in WORLDS.items()
+    }
+    return Bank(frames, facts)
+
+
+def debug_simulator(
+    seed: int = 0,
+    termination: float = 0.02,
+    bank: bool = True,
+    world: WorldModelConfig | None = None,
+    shortcut: bool = False,
+) -> WorldSimulator:
+    """A simulator whose worlds are noise that depends on everything it should depend on.
+
+    ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer
+    sizes.
+    """
+    config = SimulatorConfig(
+        codec=_CODEC,
+        world=world or tiny_config(),
+        latent_low=(-4.0,) * _CODEC.latent_channels,
+        latent_high=(4.0,) * _CODEC.latent_channels,
+        shortcut=shortcut,
+        storage="float32",
+    )
+    simulator = WorldSimulator.create(config, seed, debug_bank() if bank else None)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in (simulator.codec, simulator.world):
+            for name, parameter in module.named_parameters():
+                if parameter.ndim > 1 and not name.startswith(("codec", "text")):
+                    fan_in = parameter[0].numel()
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * fan_in**-0.5)
+        simulator.codec.latent_std.fill_(0.5)
+        done = simulator.world.heads.done
+        assert isinstance(done, nn.Linear)
+        done.weight.mul_(0.3)
+        done.bias.fill_(float(np.log(termination / (1 - termination))))
+    return simulator
