@@ -207,6 +207,10 @@ class _Pool:
         try:
             while (index := self._claim()) is not None:
                 pipe.send(index)
+                while not pipe.poll(0.2):
+                    # a dead worker's engine still holds the pipe's other end, so that no end of file arrives
+                    if self.closing or not process.is_alive():
+                        raise EOFError
                 episode = _receive(pipe)
                 with self.changed:
                     self.finished[index] = episode
