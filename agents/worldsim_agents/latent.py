@@ -54,8 +54,9 @@ class LatentObservation(gym.Wrapper):
 
     def __init__(self, env: gym.Env, model: WorldSimulator) -> None:
         super().__init__(env)
+        size = _frame_size(env.observation_space)
         world: WorldSpec = env.get_wrapper_attr("spec_world")
-        self.encoder = LatentEncoder(model, world.frames_per_step, _frame_size(env.observation_space))
+        self.encoder = LatentEncoder(model, world.frames_per_step, size)
         self.observation_space = self.encoder.space
 
     def reset(

@@ -37,7 +37,7 @@ def record(env: VecEnv, act: Act, seed: int, options: dict[str, Any] | None = No
     env.seed(seed)
     env.set_options(options)
     observations: Any = env.reset()
-    infos, rewards, done = [env.reset_infos[0]], [], np.zeros(1, bool)
+    infos, rewards, done = [env.unwrapped.reset_infos[0]], [], np.zeros(1, bool)
     while not done[0]:
         observations, reward, done, info = env.step(act(observations))
         infos.append(info[0])
