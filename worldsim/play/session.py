@@ -84,7 +84,7 @@ class Session:
         finally:
             for task in tasks:
                 task.cancel()
-            # Handed to the thread before anything is awaited, so that the world closes even if this is cancelled.
+            # Handed to the thread before anything is awaited: it happens even if this task is cancelled.
             closed = asyncio.wrap_future(self._thread.submit(self._player.close))
             self._thread.shutdown(wait=False)
             await asyncio.wait([*tasks, closed])
