@@ -1,9 +1,9 @@
-"""What every true world has in common: the constructor, seeds and splits, blocks of frames, ``info``, time limits.
+"""What every true world has in common: constructor, seeds and splits, blocks of frames, ``info``, limits.
 
-A world supplies four hooks (``_begin``, ``_advance``, ``facts``, ``truth``) and inherits the rest, so that Doom, 2-D
-physics and grid worlds keep one contract: ``docs/worlds.md`` describes it, and how to add a world. Step t takes action
-``a_t`` and yields block t+1 of k video frames; the observation is the last of them.
-"""
+A world supplies four hooks (``_begin``, ``_advance``, ``facts``, ``truth``) and inherits the rest, so that
+Doom, 2-D physics and grid worlds keep one contract: ``docs/worlds.md`` describes it, and how to add a
+world. Step t takes action ``a_t`` and yields block t+1 of k video frames; the observation is the last of
+them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ CAPTION_STYLES: tuple[str, ...] = ("short", "medium", "descriptive")
 class Start:
     """What one episode starts from.
 
-    ``pose`` is x, y in metres and yaw in degrees, or None for the map's own start. ``dynamics`` is the seed of what
-    moves by itself and the step from which it holds, or None: then that follows ``map_seed`` too.
+    ``pose`` is x, y in metres and yaw in degrees, or None for the map's own start. ``dynamics`` is the seed
+    of what moves by itself and the step from which it holds, or None: then that follows ``map_seed`` too.
     """
 
     map_seed: int
@@ -57,16 +57,16 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
     Arguments (all worlds):
         split: ``train``, ``val`` or ``test``; the range that ``reset`` draws map seeds from.
         frame_size: ``(H, W)`` of the observation, each at least 16.
-        actions: ``keyboard`` for the full ``Discrete(32)``, ``world`` for just the actions that the world reads.
+        actions: ``keyboard`` for the full ``Discrete(32)``, ``world`` for the actions that the world reads.
         hud: ``bar`` draws the health bar in worlds that can kill, ``none`` never does.
         goal: one of ``goals``, or None for ``""``, the world's own reward.
         time_limit: steps until truncation, None for the world's own.
         truth: which of ``depth`` and ``labels`` to add to ``info["truth"]``.
         render_mode: None or ``rgb_array``.
 
-    ``reset`` options: ``map_seed`` (any split), ``pose`` (x, y metres, yaw degrees), ``dynamics_seed`` (reseeds only
-    what moves by itself; an int, or ``(seed, from_step)`` where the world can), ``goal``. Unknown options, actions outside the space and bad arguments raise ``ValueError``.
-    """
+    ``reset`` options: ``map_seed`` (any split), ``pose`` (x, y metres, yaw degrees), ``dynamics_seed``
+    (reseeds only what moves by itself; an int, or ``(seed, from_step)`` where the world can), ``goal``.
+    Unknown options, actions outside the space and bad arguments raise ``ValueError``."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}
     spec_world: ClassVar[WorldSpec]
@@ -191,7 +191,7 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         return self._frame.copy() if self.render_mode == "rgb_array" else None
 
     def caption(self, style: str = "short") -> dict[str, str]:
-        """Texts ``scene``, ``view`` and ``event`` of the moment, worded in ``style``; equal for equal seeds."""
+        """Texts ``scene``, ``view`` and ``event`` of the moment in ``style``; equal for equal seeds."""
         _one_of("style", style, CAPTION_STYLES)
         return self._caption(style, *self.facts())
 

@@ -1,9 +1,8 @@
-"""One Doom engine behind a small interface: tic by tic, square pixels, no window, no sound, no files left behind.
+"""One Doom engine behind a small interface: tic by tic, no window, no sound, no files left behind.
 
-ViZDoom (Wydmuch et al. 2018, arXiv:1809.03470) runs its engine as a child process. Here it is stepped one tic at a
-time, because every video frame is wanted; it is given a folder of its own, because it writes ``_vizdoom`` into the
-current one; and its time limits are off, because ours are truncations.
-"""
+ViZDoom (Wydmuch et al. 2018, arXiv:1809.03470) runs its engine as a child process. Here it is stepped one
+tic at a time, because every video frame is wanted; it is given a folder of its own, because it writes
+``_vizdoom`` into the current one; and its time limits are off, because ours are truncations."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ import vizdoom as vzd
 from vizdoom import Button, GameVariable
 
 from worldsim.actions import ACTION_MEANINGS, Camera
+from worldsim_envs.doom.dynamics import reseed_saved_game
 
 TICS_PER_STEP = 4
 LOW_ROWS = 120
@@ -40,6 +41,9 @@ VARIABLES: tuple[GameVariable, ...] = (
 )  # fmt: skip
 PACKAGE = Path(vzd.__file__).parent
 FREEDOOM = PACKAGE / "freedoom2.wad"
+_KEYS = ("forward", "back", "moveleft", "moveright", "use", "attack")
+STILL: tuple[float, ...] = (0.0,) * len(BUTTONS)
+SAVED_GAME = "reseed.zds"
 _start_lock = threading.Lock()
 
 
@@ -91,12 +95,13 @@ class View:
 
     @property
     def intrinsics(self) -> np.ndarray:
-        """K, float64 ``(3, 3)``, in pixels of the observation. Doom's horizontal field of view is 90 degrees over
-        the whole screen, and its pixels are 1.2 times as high as wide in the world."""
+        """K, float64 ``(3, 3)``, in pixels of the observation. Doom's horizontal field of view is 90
+        degrees over the whole screen, and its pixels are 1.2 times as high as wide in the world."""
         top, left, height, width = self.crop
         focal = self.screen[1] / 2
         scale_x, scale_y = self.size[1] / width, self.size[0] / height
-        centre_x, centre_y = self.screen[1] / 2 - left, self.screen[0] / 2 - top
+        # the engine looks along the middle of the pixel right of the screen's middle
+        centre_x, centre_y = self.screen[1] / 2 + 0.5 - left, self.screen[0] / 2 - top
         return np.array(
             [
                 [focal * scale_x, 0, centre_x * scale_x],
@@ -116,22 +121,22 @@ PIXEL_ASPECT = 1.2
 
 @dataclass(frozen=True)
 class Tic:
-    """One rendered tic: the screen uint8 ``(rows, columns, 3)``, the engine's state and the reward of the tic."""
+    """One rendered tic: screen uint8 ``(rows, columns, 3)``, the engine's state, reward and end."""
 
     screen: np.ndarray | None
-    state: vzd.GameState | None
+    state: Any  # vzd.GameState, whose buffers are there if asked for; None once the episode is over
     reward: float
     finished: bool
     dead: bool
 
 
 def button_values(action: int, camera: Camera) -> list[list[float]]:
-    """Button values of an action id, one row per tic of the step; turns are exact degrees (right is positive)."""
+    """Button values of an action id, a row per tic; turns are exact degrees, positive to the right."""
     rows = [[0.0] * len(BUTTONS) for _ in range(TICS_PER_STEP)]
     for part in ACTION_MEANINGS[action].split("+"):
         for tic, row in enumerate(rows):
             if part in _BUTTON_OF:
-                # use acts when it is pressed, so it is let go within the step and can be pressed again in the next
+                # use acts when it is pressed, so it is let go in time to be pressed again in the next step
                 row[_BUTTON_OF[part]] = float(part != "use" or tic < 2)
             elif part in ("turn_left", "turn_right", "turn_left_small", "turn_right_small"):
                 degrees = (camera.turn_small if part.endswith("small") else camera.turn) / TICS_PER_STEP
@@ -191,6 +196,7 @@ class DoomEngine:
         game.set_mode(vzd.Mode.PLAYER)
         game.add_game_args("+sv_cheats 1 +movebob 0")
         self.game = game
+        self._loading = self._released = False
         with _start_lock:  # the engine's working folder is the one of this process while it starts
             before = os.getcwd()
             os.chdir(self.folder)
@@ -199,20 +205,43 @@ class DoomEngine:
             finally:
                 os.chdir(before)
 
-    def new_episode(self, seed: int, map_wad: bytes | None = None) -> Tic:
-        """Starts an episode with the engine's random state set to ``seed``, on ``map_wad`` where one is given."""
+    def new_episode(self, seed: int, map_wad: bytes | None = None) -> None:
+        """Starts an episode from the engine seed ``seed``, on ``map_wad`` where one is given.
+
+        A first ``tic`` must follow: it yields the picture that the episode begins with.
+        """
         if map_wad is not None:
             path = self.folder / "map.wad"
             path.write_bytes(map_wad)
             self.game.set_doom_map(f"file:{path}")
         self.game.set_seed(seed)
         self.game.new_episode()
-        return self._tic(0.0)
 
     def tic(self, buttons: Sequence[float]) -> Tic:
         """Plays one tic of 1/35 s."""
+        if self._released:  # loading let go of all keys after its tic, and the engine does not know
+            for name, value in zip(_KEYS, buttons):
+                if value:
+                    self.command(f"+{name}")
+        self._released, self._loading = self._loading, False
         reward = self.game.make_action(list(buttons), 1)
         return self._tic(reward)
+
+    def prepare_reseed(self) -> None:
+        """Must precede the last tic before ``reseed``: the engine saves one tic after it is told to."""
+        self.command(f"save {self.folder / SAVED_GAME}")
+
+    def reseed(self, seed: int) -> Tic:
+        """Replaces the random streams of the running episode from the next tic on; see ``dynamics.py``.
+
+        Saving takes a tic, which loading undoes, unless it ended the episode: it is returned.
+        """
+        path = self.folder / SAVED_GAME
+        undone = self.tic(STILL)  # saves
+        path.write_bytes(reseed_saved_game(path.read_bytes(), seed))
+        self.command(f"load {path}")
+        self._loading = True
+        return undone
 
     def command(self, text: str) -> None:
         """Runs a console command at the next tic."""

@@ -1,7 +1,7 @@
 """The plan of a DoomRooms map in metres: rooms, passages, pillars, things, and what can be seen from a point.
 
-Metres are 32 map units; x points east, y north, yaw runs anticlockwise from +x. Rectangles are (x0, y0, x1, y1).
-"""
+Metres are 32 map units; x points east, y north, yaw runs anticlockwise from +x. Rectangles are (x0, y0, x1,
+y1)."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class MapLayout:
 
     @cached_property
     def _walls(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Wall and door segments ``(S, 4)``, with the owner: a room, -1 (corridor wall), rooms + passage (door)."""
+        """Wall and door segments ``(S, 4)`` with owners: a room, -1 (corridor), n rooms + passage (door)."""
         solid: list[tuple[float, float, float, float]] = []
         owner: list[int] = []
         for i, room in enumerate(self.rooms):

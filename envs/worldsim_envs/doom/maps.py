@@ -1,8 +1,8 @@
-"""Seeded maps of DoomRooms: rooms of varying sizes on a grid, corridors, doors, pillars, light levels and things.
+"""Seeded maps of DoomRooms: rooms of varying sizes on a grid, corridors, doors, pillars and things.
 
-A map is a pure function of its seed (and of a goal, whose thing it is then sure to hold). It comes as a ``MapLayout``
-in metres, from which facts and captions are read, and as a WAD for the engine: because we write the map, we know it.
-"""
+A map is a pure function of its seed (and of a goal, whose thing it is then sure to hold). It comes as a
+``MapLayout`` in metres, from which facts and captions are read, and as a WAD for the engine: because we
+write the map, we know it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _room_rect(rng: random.Random, cell: tuple[int, int]) -> IntRect:
 
 
 def _surface(rng: random.Random, stock: tuple[Surface, ...], other_than: tuple[Surface, ...] = ()) -> Surface:
-    """A surface of our own, or in three of ten one of Freedoom's, of a colour that ``other_than`` do not have."""
+    """A surface of our own, or in three of ten one of Freedoom's; no colour of ``other_than``."""
     taken = {surface.colour for surface in other_than}
     if rng.random() < STOCK_SHARE:
         return rng.choice([surface for surface in stock if surface.colour not in taken])
@@ -194,8 +194,8 @@ def to_wad(layout: MapLayout) -> MapFile:
         door = _write_passage(udmf, layout, passage, sectors)
         if door is not None:
             doors[i] = door
-        for room in passage.rooms:
-            openings[room].append(passage.rect)
+        for end in passage.rooms:
+            openings[end].append(passage.rect)
     for room, sector, gaps in zip(layout.rooms, sectors, openings):
         for a, b in clockwise(_units(room.rect)):
             for p, q in _pieces(a, b, [_units(gap) for gap in gaps]):
@@ -219,7 +219,7 @@ def _wall(surface: Surface) -> str:
 
 
 def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: list[int]) -> int | None:
-    """Corridor, door and corridor between two rooms, with the portals that join them; returns the door's sector."""
+    """Corridor, door and corridor between two rooms, with their portals; returns the door's sector."""
     low, high = passage.rooms
     along = 0 if passage.axis == "x" else 1
     rect = _units(passage.rect)
@@ -255,7 +255,10 @@ def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: 
             a, b = (rect[0], cut), (rect[2], cut)
         above_before = door[1] if door is not None and after == door else before[1]
         above_after = door[1] if door is not None and before == door else after[1]
-        udmf.portal(a, b, (before[0], above_before), (after[0], above_after), door=door in (before, after))
+        right, left = (before[0], above_before), (after[0], above_after)
+        if before == door:  # a line is used from its right-hand side: the door must lie on its left
+            a, b, right, left = b, a, left, right
+        udmf.portal(a, b, right, left, door=door in (before, after))
     return None if door is None else door[0]
 
 

@@ -32,26 +32,29 @@ class DoomRoomsEnv(DoomWorld):
     """Rooms and corridors with coloured walls, doors, pillars, and things to pick up, push and shoot.
 
     ## Action space
-    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(13)`` (``"world"``): noop, forward, backward, strafe_left,
-    strafe_right, turn_left, turn_right, use (opens doors), attack, forward+turn_left, forward+turn_right,
-    turn_left_small, turn_right_small. Turns are 14 degrees a step, small ones 3.5. Other ids are noop.
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(13)`` (``"world"``): noop, forward, backward,
+    strafe_left, strafe_right, turn_left, turn_right, use (opens doors), attack, forward+turn_left,
+    forward+turn_right, turn_left_small, turn_right_small. Turns are 14 degrees a step, small ones 3.5.
+    Other ids are noop.
 
     ## Observation space
-    ``Box(0, 255, (H, W, 3), uint8)``: the last of the step's four frames (35 Hz), a centre crop of the screen.
+    ``Box(0, 255, (H, W, 3), uint8)``: the last of the step's four frames (35 Hz), a centre crop of the
+    screen.
 
     ## Rewards
-    +1 for every ball or diamond picked up; with the goal "collect the <colour> <shape>" +1 for that kind only.
+    +1 for every ball or diamond picked up; with the goal "collect the <colour> <shape>" +1 for that kind
+    only.
 
     ## Start
-    A map drawn by ``map_seed``: 3 to 7 rooms, start in any room at any yaw. A goal that is given when the map is
-    drawn makes sure that the map holds one such thing.
+    A map drawn by ``map_seed``: 3 to 7 rooms, start in any room at any yaw. A goal that is given when the
+    map is drawn makes sure that the map holds one such thing.
 
     ## End
     Nothing terminates. Truncated after ``time_limit`` steps, 525 (one minute) by default.
 
     ## Arguments
-    ``split, frame_size, actions, hud, goal, time_limit, truth, render_mode``: see ``TrueWorld``. No health bar is
-    drawn, because nothing here can kill.
+    ``split, frame_size, actions, hud, goal, time_limit, truth, render_mode``: see ``TrueWorld``. No health
+    bar is drawn, because nothing here can kill.
 
     ## Version history
     v0: first version.
@@ -69,7 +72,7 @@ class DoomRoomsEnv(DoomWorld):
     def _engine_config(self) -> EngineConfig:
         return EngineConfig(assets=_assets(), settle=14, depth="depth" in self.truth_buffers, sectors=True)
 
-    def _new_episode(self, engine: DoomEngine, start: Start) -> Tic:
+    def _start_episode(self, engine: DoomEngine, start: Start) -> None:
         self.layout = generate(start.map_seed, start.goal)
         file = to_wad(self.layout)
         self._door_sectors = file.doors
@@ -80,7 +83,7 @@ class DoomRoomsEnv(DoomWorld):
             self.layout.common_walls(),
             self.layout.inventory(),
         )
-        return engine.new_episode(start.map_seed, file.wad)
+        engine.new_episode(start.map_seed, file.wad)
 
     def _outcome(
         self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
@@ -122,7 +125,7 @@ class DoomRoomsEnv(DoomWorld):
         )
 
     def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
-        """Facts of the map, of the view (the room that fills it, things and doors in sight), and of the last step."""
+        """Facts of the map, of the view (from the room that fills it), and of the last step."""
         x, y, _, yaw = self.pose()
         index, doors = self.layout.look(x, y, yaw, self.view.field_of_view, self.open_doors())
         things = self._things_seen()

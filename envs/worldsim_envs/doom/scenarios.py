@@ -1,8 +1,7 @@
 """The stock ViZDoom scenarios behind one class: engine, map, monsters and rewards are the scenario's own.
 
-Their map is fixed, so ``map_seed`` seeds the engine: where things appear and what monsters do. Rewards are those of the
-scenario, summed over the four tics of a step. The engine's own timeouts are off.
-"""
+Their map is fixed, so ``map_seed`` seeds the engine: where things appear and what monsters do. Rewards are
+those of the scenario, summed over the four tics of a step. The engine's own timeouts are off."""
 
 from __future__ import annotations
 
@@ -31,10 +30,9 @@ class StockScenarioEnv(DoomWorld):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        walls = (self.scenario.wall,)
-        rooms = 1
-        if self.scenario.layout is not None:
-            walls, rooms = self.scenario.layout.common_walls(3), len(self.scenario.layout.rooms)
+        layout = self.scenario.layout
+        walls = (self.scenario.wall,) if layout is None else layout.common_walls(3)
+        rooms = 1 if layout is None else len(layout.rooms)
         self._scene = SceneFacts(
             self.spec_world.name, self.spec_world.prompt, rooms, walls, self._scene_things()
         )
@@ -49,8 +47,8 @@ class StockScenarioEnv(DoomWorld):
             depth="depth" in self.truth_buffers,
         )
 
-    def _new_episode(self, engine: DoomEngine, start: Start) -> Tic:
-        return engine.new_episode(start.map_seed)
+    def _start_episode(self, engine: DoomEngine, start: Start) -> None:
+        engine.new_episode(start.map_seed)
 
     def _outcome(
         self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
@@ -94,10 +92,11 @@ class StockScenarioEnv(DoomWorld):
 
 
 class DoomTakeCoverEnv(StockScenarioEnv):
-    """Dodge the fireballs of monsters that gather at the far wall (the dream task of Ha and Schmidhuber, 2018).
+    """Dodge the fireballs of monsters at the far wall (the dream task of Ha and Schmidhuber, 2018).
 
     ## Action space
-    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(3)`` (``"world"``): noop, strafe_left, strafe_right.
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(3)`` (``"world"``): noop, strafe_left,
+    strafe_right.
 
     ## Observation space
     ``Box(0, 255, (H, W, 3), uint8)``; a health bar along the bottom (``hud="bar"``), red flashes when hit.
@@ -127,11 +126,12 @@ class DoomHealthGatheringEnv(StockScenarioEnv):
     """Stay alive on an acid floor by walking over medkits.
 
     ## Action space
-    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(6)`` (``"world"``): noop, forward, turn_left, turn_right,
-    forward+turn_left, forward+turn_right. Turns are 14 degrees a step.
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(6)`` (``"world"``): noop, forward, turn_left,
+    turn_right, forward+turn_left, forward+turn_right. Turns are 14 degrees a step.
 
     ## Observation space
-    ``Box(0, 255, (H, W, 3), uint8)``; a health bar along the bottom (``hud="bar"``), flashes when hurt or healed.
+    ``Box(0, 255, (H, W, 3), uint8)``; a health bar along the bottom (``hud="bar"``), flashes when hurt or
+    healed.
 
     ## Rewards
     +1 for every tic alive, so 4 a step; -100 for death.
@@ -159,8 +159,8 @@ class DoomMyWayHomeEnv(StockScenarioEnv):
     """Find the green armour vest in a maze of rooms.
 
     ## Action space
-    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(6)`` (``"world"``): noop, forward, turn_left, turn_right,
-    forward+turn_left, forward+turn_right. Turns are 14 degrees a step.
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(6)`` (``"world"``): noop, forward, turn_left,
+    turn_right, forward+turn_left, forward+turn_right. Turns are 14 degrees a step.
 
     ## Observation space
     ``Box(0, 255, (H, W, 3), uint8)``.
@@ -194,13 +194,15 @@ class DoomBasicEnv(StockScenarioEnv):
     """Shoot the monster at the far wall.
 
     ## Action space
-    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(4)`` (``"world"``): noop, strafe_left, strafe_right, attack.
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(4)`` (``"world"``): noop, strafe_left,
+    strafe_right, attack.
 
     ## Observation space
     ``Box(0, 255, (H, W, 3), uint8)``.
 
     ## Rewards
-    -1 for every tic, -5 for every shot, +106 for the hit (so 101 for a hit with the first shot, less the tics).
+    -1 for every tic, -5 for every shot, +106 for the hit (so 101 for a hit with the first shot, less the
+    tics).
 
     ## Start
     In the middle of the near wall. ``map_seed`` seeds where the monster stands.

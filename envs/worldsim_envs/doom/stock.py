@@ -15,9 +15,8 @@ from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout, Passage, Rect,
 class Scenario:
     """A stock scenario by its file name.
 
-    ``kinds`` maps engine classes to (shape, colour). ``skill`` and ``settle`` (tics before the episode begins) are
-    those of its ``.cfg``. ``layout`` is its plan, where it has more than one room.
-    """
+    ``kinds`` maps engine classes to (shape, colour). ``skill`` and ``settle`` (tics before the episode
+    begins) are those of its ``.cfg``. ``layout`` is its plan, where it has more than one room."""
 
     name: str
     wall: Surface

@@ -1,11 +1,10 @@
 """Pictures of DoomRooms: named colours times named patterns, drawn by us, and the palette that can show them.
 
-Doom shows 256 colours and darkens them through a table. The stock palette has no cyan and hardly any purple or dark
-yellow, and the stock table goes to black with distance, where no colour can be named. So DoomRooms brings a palette
-whose two pink ramps (hardly used by walls) are replaced, and a table that never falls below a third of the light.
-Patterns darken and never change hue. Surfaces of ``STOCK`` are pictures of Freedoom (BSD licence, see NOTICE), named
-after what is seen.
-"""
+Doom shows 256 colours and darkens them through a table. The stock palette has no cyan and hardly any purple
+or dark yellow, and the stock table goes to black with distance, where no colour can be named. So DoomRooms
+brings a palette whose two pink ramps (hardly used by walls) are replaced, and a table that never falls
+below a third of the light. Patterns darken and never change hue. Surfaces of ``STOCK`` are pictures of
+Freedoom (BSD licence, see NOTICE), named after what is seen."""
 
 from __future__ import annotations
 
@@ -109,7 +108,8 @@ def rooms_palette(stock: np.ndarray) -> np.ndarray:
 
 
 def light_table(palette: np.ndarray) -> np.ndarray:
-    """COLORMAP lump, uint8 ``(34, 256)``: palette index of every colour at 32 light levels, and two special rows."""
+    """COLORMAP lump, uint8 ``(34, 256)``: palette index of every colour at 32 light levels, and two special
+    rows."""
     colours = palette.astype(np.float64)
     levels = 1 - (1 - DARKEST) * np.arange(32) / 31
     grey = np.repeat(255 - colours.mean(1, keepdims=True), 3, 1)

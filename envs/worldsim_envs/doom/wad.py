@@ -1,10 +1,10 @@
-"""Writing Doom WADs at run time: lumps, PNG sprites with offsets, DECORATE actors, and UDMF maps of rectangles.
+"""Writing Doom WADs at run time: lumps, PNG sprites with offsets, DECORATE actors, and UDMF maps of
+rectangles.
 
-Two files are written. *Assets* (textures, sprites, actors) are loaded once when the engine starts. A *map* is a WAD of
-its own that the engine opens by name (``map file:/path/map.wad``), so a new map costs no restart. UDMF ("namespace
-zdoom") is a text format; the engine builds its own BSP nodes. A mistake in a DECORATE lump kills the engine, hence one
-statement per line, and a test that loads every actor.
-"""
+Two files are written. *Assets* (textures, sprites, actors) are loaded once when the engine starts. A *map*
+is a WAD of its own that the engine opens by name (``map file:/path/map.wad``), so a new map costs no
+restart. UDMF ("namespace zdoom") is a text format; the engine builds its own BSP nodes. A mistake in a
+DECORATE lump kills the engine, hence one statement per line, and a test that loads every actor."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def read_lump(wad: bytes, name: str) -> bytes:
 
 
 def png(image: Image.Image, offset: tuple[int, int] | None = None) -> bytes:
-    """PNG bytes; ``offset`` (x, y) becomes ZDoom's ``grAb`` chunk, the point of a sprite that stands on the floor."""
+    """PNG bytes; ``offset`` (x, y) becomes ZDoom's ``grAb`` chunk, the point of a sprite that stands on the
+    floor."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     data = buffer.getvalue()
@@ -155,7 +156,8 @@ def _actor(colour: str, shape: str) -> str:
 
 
 def asset_wad(stock: bytes) -> bytes:
-    """The WAD that the engine loads once: palette, textures, sprites and actors. ``stock`` is Freedoom's WAD."""
+    """The WAD that the engine loads once: palette, textures, sprites and actors. ``stock`` is Freedoom's
+    WAD."""
     palette = rooms_palette(np.frombuffer(read_lump(stock, "PLAYPAL"), np.uint8)[:768].reshape(256, 3))
     lumps: list[Lump] = [
         ("PLAYPAL", palette.tobytes() * 14),
@@ -174,9 +176,8 @@ def asset_wad(stock: bytes) -> bytes:
 class UdmfMap:
     """A map under construction: sectors are axis-parallel rectangles in map units.
 
-    Doom wants every line to have its sector on its right-hand side, so a rectangle is walked clockwise and a pillar
-    in it counter-clockwise.
-    """
+    Doom wants every line to have its sector on its right-hand side, so a rectangle is walked clockwise and
+    a pillar in it counter-clockwise."""
 
     vertices: dict[Point, int] = field(default_factory=dict)
     sectors: list[str] = field(default_factory=list)

@@ -1,9 +1,9 @@
-"""What the Doom worlds share: blocks of four rendered tics, the health bar, camera, objects, and what is seen."""
+"""What the Doom worlds share: blocks of four rendered tics, the health bar, camera, objects, and what is
+seen."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,8 +13,9 @@ from vizdoom import GameVariable
 from worldsim.captions.facts import EventFact, Thing
 from worldsim_envs.base import Advance, Start, TrueWorld
 from worldsim_envs.doom.game import (
-    BUTTONS,
     LOW_ROWS,
+    STILL,
+    TICS_PER_STEP,
     VARIABLES,
     DoomEngine,
     EngineConfig,
@@ -27,8 +28,8 @@ from worldsim_envs.doom.layout import UNITS_PER_METRE
 BAR_ROWS = 3
 BAR_FULL = (220, 30, 30)
 BAR_EMPTY = (24, 24, 24)
-DEPTH_STEP = 8.0 / UNITS_PER_METRE
-"""Metres per level of the engine's depth buffer."""
+DEPTH_STEP = 7.21 / UNITS_PER_METRE
+"""Metres per level of the engine's depth buffer, measured against walls at known distances."""
 NEAR = 3.0
 """Things closer than this, in metres, are captioned as near."""
 SMALLEST = 5
@@ -37,7 +38,8 @@ TICS_PER_SECOND = 35.0
 
 
 def draw_health(frame: np.ndarray, health: float) -> np.ndarray:
-    """Draws the health bar over the last three rows of ``frame``, in place; its length is ``health`` per cent."""
+    """Draws the health bar over the last three rows of ``frame``, in place; its length is ``health`` per
+    cent."""
     width = round(frame.shape[1] * min(max(health, 0.0), 100.0) / 100.0)
     frame[-BAR_ROWS:, :width] = BAR_FULL
     frame[-BAR_ROWS:, width:] = BAR_EMPTY
@@ -70,9 +72,10 @@ class DoomWorld(TrueWorld):
         self.view = View.fit(self.frame_size)
         self._engine: DoomEngine | None = None
         self._buttons = {a: button_values(a, self.spec_world.camera) for a in self.spec_world.reads}
-        self._state: vzd.GameState = None
+        self._state: Any = None  # vzd.GameState
         self._now: dict[GameVariable, float] = {}
         self._events: tuple[EventFact, ...] = ()
+        self._ids: dict[int, int] = {}  # engine's object id -> ours, after a reseeding has renumbered them
         self._intrinsics = self.view.intrinsics
 
     # What a Doom world supplies
@@ -80,8 +83,8 @@ class DoomWorld(TrueWorld):
     def _engine_config(self) -> EngineConfig:
         raise NotImplementedError
 
-    def _new_episode(self, engine: DoomEngine, start: Start) -> Tic:
-        """Starts the engine's episode; returns its first tic."""
+    def _start_episode(self, engine: DoomEngine, start: Start) -> None:
+        """Starts the engine's episode."""
         raise NotImplementedError
 
     def _outcome(
@@ -104,67 +107,75 @@ class DoomWorld(TrueWorld):
         return self._engine
 
     def _begin(self, start: Start) -> np.ndarray:
-        self._events = ()
-        tic = self._new_episode(self.engine, start)
-        if start.pose is not None and not tic.finished:
-            tic = self._warp(start.pose)
+        self._events, self._ids = (), {}
+        self._start_episode(self.engine, start)
+        if start.pose is not None:
+            self._warp(start.pose)
+        tic = self._play(STILL, last_before_step=0)
         if tic.screen is None:
             raise RuntimeError(
                 f"the Doom engine ended the episode of map seed {start.map_seed} before it began"
             )
-        self._read(tic)
-        self._reseed(0)
         return self._observe(tic, self._frame)
 
     def _advance(self, action: int) -> Advance:
-        self._reseed(self._steps)
-        before = Snapshot(self._state, self._now)
+        before = Snapshot(self._state, self._now, self._ids)
+        dynamics = self._running().dynamics
+        reseeds = dynamics is not None and dynamics[1] == self._steps
         tics: list[Tic] = []
         frames: list[np.ndarray] = []
+        if dynamics is not None and reseeds:
+            undone = self.engine.reseed(dynamics[0])
+            if undone.finished:
+                return self._finish(before, [undone], [self._observe(self._keep(undone), self._frame)])
         for buttons in self._buttons[action]:
-            tic = self.engine.tic(buttons)
-            self._read(tic)
-            tics.append(tic)
-            frames.append(self._observe(tic, frames[-1] if frames else self._frame))
-            if tic.finished:
+            last = len(tics) == TICS_PER_STEP - 1
+            tics.append(self._play(buttons, last_before_step=self._steps + 1 if last else None))
+            if reseeds and len(tics) == 1:
+                self._ids = _same_things(before, self._state.objects)
+            frames.append(self._observe(tics[-1], frames[-1] if frames else self._frame))
+            if tics[-1].finished:
                 break
-        reward, events = self._outcome(before, Snapshot(self._state, self._now), tics)
+        return self._finish(before, tics, frames)
+
+    def _finish(self, before: Snapshot, tics: list[Tic], frames: list[np.ndarray]) -> Advance:
+        reward, events = self._outcome(before, Snapshot(self._state, self._now, self._ids), tics)
         self._events = tuple(events)
         return Advance(frames, reward, tics[-1].finished)
 
-    def close(self) -> None:
-        """Ends the engine; harmless when repeated."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-        super().close()
+    def _play(self, buttons: Sequence[float], last_before_step: int | None) -> Tic:
+        dynamics = self._running().dynamics
+        if dynamics is not None and dynamics[1] == last_before_step:
+            self.engine.prepare_reseed()
+        return self._keep(self.engine.tic(buttons))
 
-    def _read(self, tic: Tic) -> None:
-        """Keeps the tic's state. The engine gives none for the tic that ends an episode, only whether it killed."""
+    def _keep(self, tic: Tic) -> Tic:
+        """Keeps the tic's state; of the tic that ends an episode the engine tells only whether it killed."""
         if tic.state is not None:
             self._state = tic.state
             self._now = dict(zip(VARIABLES, tic.state.game_variables.tolist()))
         elif tic.dead:
             self._now = {**self._now, GameVariable.HEALTH: 0.0}
+        return tic
 
     def _observe(self, tic: Tic, previous: np.ndarray) -> np.ndarray:
-        """The tic as an observation. Nor does the engine render the tic that ends an episode: it repeats the frame
-        before, with the health bar of that tic, so that a death is seen."""
+        """The tic as an observation. Nor does the engine render the tic that ends an episode: it repeats
+        the frame before, with the health bar of that tic, so that a death is seen."""
         frame = previous.copy() if tic.screen is None else self.view.resize(tic.screen)
         if self.can_kill and self.hud == "bar":
             draw_health(frame, self._now[GameVariable.HEALTH])
         return frame
 
-    def _reseed(self, step: int) -> None:
-        dynamics = self._running().dynamics
-        if dynamics is not None and dynamics[1] == step and (step > 0 or not self._steps):
-            self.engine.command(f"viz_set_seed {dynamics[0]}")
-
-    def _warp(self, pose: tuple[float, float, float]) -> Tic:
+    def _warp(self, pose: tuple[float, float, float]) -> None:
         x, y, yaw = pose
         self.engine.command(f"warp {x * UNITS_PER_METRE:.4f} {y * UNITS_PER_METRE:.4f}")
         to_the_right = (self.engine.variable(GameVariable.ANGLE) - yaw + 180) % 360 - 180
-        return self.engine.tic([0.0] * (len(BUTTONS) - 1) + [to_the_right])
+        self.engine.tic([*STILL[:-1], to_the_right])
+        there = [self.engine.variable(v) for v in (GameVariable.POSITION_X, GameVariable.POSITION_Y)]
+        if max(abs(there[0] - x * UNITS_PER_METRE), abs(there[1] - y * UNITS_PER_METRE)) > 0.1:
+            raise ValueError(
+                f"pose={pose!r} is not free floor of map seed {self.map_seed}; choose another x, y (metres)"
+            )
 
     # What is known of the moment
 
@@ -185,7 +196,8 @@ class DoomWorld(TrueWorld):
         )
 
     def truth(self) -> dict[str, Any]:
-        """``camera`` (K, c2w, yaw, pitch), ``objects``, ``health``; ``depth`` and ``labels`` where asked for."""
+        """``camera`` (K, c2w, yaw, pitch), ``objects``, ``health``; ``depth`` and ``labels`` where asked
+        for."""
         x, y, z, yaw = self.pose()
         pitch = self._now[GameVariable.PITCH]
         camera = {
@@ -196,9 +208,7 @@ class DoomWorld(TrueWorld):
         }
         truth: dict[str, Any] = {"camera": camera, "objects": self._objects(), "health": self.health}
         if "depth" in self.truth_buffers:
-            truth["depth"] = (
-                self.view.resize(self._state.depth_buffer, nearest=True).astype(np.float32) * DEPTH_STEP
-            )
+            truth["depth"] = self._depth()
         if "labels" in self.truth_buffers:
             truth["labels"] = self._label_ids()
         return truth
@@ -214,7 +224,7 @@ class DoomWorld(TrueWorld):
             velocity = np.array([thing.velocity_x, thing.velocity_y, thing.velocity_z])
             objects.append(
                 {
-                    "id": int(thing.id),
+                    "id": self._ids.get(thing.id, thing.id),
                     "class": kind[0],
                     "colour": kind[1],
                     "position": position,
@@ -224,16 +234,22 @@ class DoomWorld(TrueWorld):
             )
         return objects
 
+    def _depth(self) -> np.ndarray:
+        """float32 ``(H, W)``: distance along the optical axis in metres; the engine rounds levels down."""
+        levels = self.view.resize(self._state.depth_buffer, nearest=True)
+        return (levels.astype(np.float32) + 0.5) * np.float32(DEPTH_STEP)
+
     def _label_ids(self) -> np.ndarray:
         """int32 ``(H, W)``: object id per pixel, 0 for walls, -1 for floor and ceiling."""
         ids = np.zeros(256, np.int32)
         ids[1] = -1
         for label in self._state.labels:
-            ids[label.value] = label.object_id
+            ids[label.value] = self._ids.get(label.object_id, label.object_id)
         return ids[self.view.resize(self._state.labels_buffer, nearest=True)]
 
     def _seen_at(self, label: vzd.Label) -> float | None:
-        """Where across the observation (0 left, 1 right) the middle of a label lies, None where it is outside."""
+        """Where across the observation (0 left, 1 right) the middle of a label lies, None where it is
+        outside."""
         _, left, _, width = self.view.crop
         if label.x + label.width <= left or label.x >= left + width:
             return None
@@ -257,17 +273,29 @@ class DoomWorld(TrueWorld):
 
 
 class Snapshot:
-    """Objects and variables of the engine at one moment."""
+    """Objects by id, sectors and variables of the engine at one moment."""
 
-    def __init__(self, state: vzd.GameState, variables: dict[GameVariable, float]) -> None:
-        self.objects: dict[int, vzd.Object] = {thing.id: thing for thing in state.objects}
+    def __init__(
+        self, state: vzd.GameState, variables: dict[GameVariable, float], ids: dict[int, int]
+    ) -> None:
+        self.objects: dict[int, vzd.Object] = {ids.get(thing.id, thing.id): thing for thing in state.objects}
         self.sectors: Sequence[vzd.Sector] = state.sectors
         self.variables = variables
 
-    def count(self, names: Iterable[str]) -> Counter[str]:
-        """How many objects there are of each of the named classes."""
-        wanted = set(names)
-        return Counter(thing.name for thing in self.objects.values() if thing.name in wanted)
+
+def _same_things(before: Snapshot, after: Sequence[vzd.Object]) -> dict[int, int]:
+    """Engine id -> id before, for the things that a loaded game has renumbered; a tic lies between."""
+    ids: dict[int, int] = {}
+    for old_id, old in before.objects.items():
+        candidates = [new for new in after if new.name == old.name and new.id not in ids]
+        new = min(candidates, key=lambda thing: _distance(thing, old), default=None)
+        if new is not None and _distance(new, old) < UNITS_PER_METRE:
+            ids[new.id] = old_id
+    return ids
+
+
+def _distance(a: vzd.Object, b: vzd.Object) -> float:
+    return abs(a.position_x - b.position_x) + abs(a.position_y - b.position_y)
 
 
 def _counted(kind: tuple[str, str], seen: list[tuple[str, float]]) -> Thing:
