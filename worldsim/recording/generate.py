@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -91,14 +91,17 @@ class GenerateConfig:
         return plan_episode(index, self.seed, self.world_mixture, parse_mixture(self.policies), self.split)
 
 
-def generate_episodes(config: GenerateConfig) -> Generator[Episode, None, None]:
+def generate_episodes(
+    config: GenerateConfig, stop: Callable[[], bool] = lambda: False
+) -> Generator[Episode, None, None]:
     """Finished episodes in the order of their numbers.
 
+    Once ``stop()`` is true no further episode is started; those under way are still finished and yielded.
     Closing the iterator (or leaving the loop and dropping it) ends the workers. Raises ``WorkerError`` with
     the worker's traceback where one fails, after the episodes before the failed one were yielded.
     """
     steps = 0
-    source = _in_this_process(config) if config.workers == 0 else _in_workers(config)
+    source = _in_this_process(config, stop) if config.workers == 0 else _in_workers(config, stop)
     try:
         for episode in source:
             yield episode
@@ -116,22 +119,27 @@ def _indices(config: GenerateConfig) -> Iterator[int]:
         index += 1
 
 
-def _in_this_process(config: GenerateConfig) -> Generator[Episode, None, None]:
+def _in_this_process(config: GenerateConfig, stop: Callable[[], bool]) -> Generator[Episode, None, None]:
     from worldsim.recording.play import Player
 
     player = Player(config)
     try:
         for index in _indices(config):
+            if stop():
+                return
             yield player.play(config.plan(index))
     finally:
         player.close()
 
 
-def _in_workers(config: GenerateConfig) -> Generator[Episode, None, None]:
-    pool = _Pool(config)
+def _in_workers(config: GenerateConfig, stop: Callable[[], bool]) -> Generator[Episode, None, None]:
+    pool = _Pool(config, stop)
     try:
         for index in _indices(config):
-            yield pool.take(index)
+            episode = pool.take(index)
+            if episode is None:
+                return
+            yield episode
     finally:
         pool.close()
 
@@ -139,8 +147,9 @@ def _in_workers(config: GenerateConfig) -> Generator[Episode, None, None]:
 class _Pool:
     """Worker processes, a thread for each, and the finished episodes that wait to be taken in order."""
 
-    def __init__(self, config: GenerateConfig) -> None:
+    def __init__(self, config: GenerateConfig, stop: Callable[[], bool]) -> None:
         self.config = config
+        self.stop = stop
         self.changed = threading.Condition()
         self.finished: dict[int, Episode] = {}
         self.error: BaseException | None = None
@@ -162,13 +171,22 @@ class _Pool:
         for _, _, thread in self.lanes:
             thread.start()
 
-    def take(self, index: int) -> Episode:
-        """Episode ``index``, once it is there; indices are taken in order."""
+    def take(self, index: int) -> Episode | None:
+        """Episode ``index``, once it is there, None where it was not started before ``stop``; taken in
+        order."""
+
+        def decided() -> bool:
+            return (
+                index in self.finished or self.error is not None or (self.stop() and self.next_start == index)
+            )
+
         with self.changed:
-            self.changed.wait_for(lambda: index in self.finished or self.error is not None)
+            while not self.changed.wait_for(decided, timeout=0.5):  # a signal handler cannot notify
+                pass
             if index not in self.finished:
-                assert self.error is not None
-                raise self.error
+                if self.error is not None:
+                    raise self.error
+                return None
             self.next_take = index + 1
             self.changed.notify_all()
             return self.finished.pop(index)
@@ -194,7 +212,7 @@ class _Pool:
                     self._stopped() or self.next_start is None or self.next_start < self.next_take + window
                 )
             )
-            if self._stopped() or self.next_start is None:
+            if self._stopped() or self.stop() or self.next_start is None:
                 return None
             index, self.next_start = self.next_start, next(self.to_start, None)
             return index

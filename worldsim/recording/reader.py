@@ -145,6 +145,14 @@ class Recording:
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise RecordingError(f"{path} is damaged or not of this recording: {error}") from error
 
+    def texts(self, number: int) -> tuple[list[str], list[str]]:
+        """View and event texts of an episode, ``T + 1`` each, read without its frames."""
+        entry = self._entry(number)
+        rows = slice(0, entry.length)
+        texts = _read_rows(self.folder / data_path(number), rows, entry.length, ["view", "event"])
+        seen = slice(0, None, entry.frames_per_step)
+        return texts.column("view").to_pylist()[seen], texts.column("event").to_pylist()[seen]
+
     def verify(self) -> None:
         """Compares the checksums of all files. Raises ``RecordingError`` naming the first that differs."""
         self._check_files(sums=True)
@@ -177,7 +185,7 @@ class Recording:
                     raise RecordingError(f"{path} is damaged: its checksum is not that of the index")
 
 
-def _read_rows(path: Path, rows: slice, length: int) -> pa.Table:
+def _read_rows(path: Path, rows: slice, length: int, columns: list[str] | None = None) -> pa.Table:
     """The given rows of a data file, from only those row groups that hold them."""
     file = pq.ParquetFile(path, page_checksum_verification=True)
     if file.metadata.num_rows != length:
@@ -187,7 +195,7 @@ def _read_rows(path: Path, rows: slice, length: int) -> pa.Table:
     first = int(np.searchsorted(ends, rows.start, side="right"))
     last = int(np.searchsorted(ends, rows.stop - 1, side="right"))
     offset = int(ends[first]) - sizes[first]
-    table = file.read_row_groups(list(range(first, last + 1)), use_threads=False)
+    table = file.read_row_groups(list(range(first, last + 1)), columns, use_threads=False)
     return table.slice(rows.start - offset, rows.stop - rows.start)
 
 

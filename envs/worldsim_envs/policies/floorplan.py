@@ -145,7 +145,7 @@ def read_walls(path: Path) -> np.ndarray:
 
 def _classic_walls(lumps: dict[str, bytes]) -> np.ndarray:
     corners = np.frombuffer(lumps["VERTEXES"], "<i2").reshape(-1, 2).astype(float)
-    # Hexen's lines are 16 bytes long (16-bit fields at 0, 2, 4 and sides at 12, 14), Doom's 14 (sides at 10, 12)
+    # of 16-bit fields Hexen's lines have 8 and Doom's 7; both end with the two sides
     hexen = "BEHAVIOR" in lumps
     fields = np.frombuffer(lumps["LINEDEFS"], "<u2").reshape(-1, 8 if hexen else 7)
     single = (fields[:, -1] == 0xFFFF) | (fields[:, 2] & 1 == 1)
