@@ -205,9 +205,8 @@ def main(argv: list[str]) -> int:
     options = tyro.cli(Doctor, args=argv, prog="worldsim doctor")
     from worldsim import __version__
 
-    print(
-        f"worldsim {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores"
-    )
+    machine = f"{platform.platform()}, {os.cpu_count()} cores"
+    print(f"worldsim {__version__}, Python {platform.python_version()}, {machine}")
     print(f"\nPackages ({sys.prefix})")
     findings = packages()
     show(findings)
