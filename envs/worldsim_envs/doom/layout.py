@@ -36,8 +36,7 @@ class Room:
 
     def holds(self, x: float, y: float, margin: float = 0.0) -> bool:
         """Whether (x, y) lies in the room, ``margin`` metres away from its walls and pillars."""
-        inside = _within(self.rect, x, y, -margin)
-        return inside and not any(_within(p, x, y, margin) for p in self.pillars)
+        return inside(self.rect, x, y, -margin) and not any(inside(p, x, y, margin) for p in self.pillars)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class MapLayout:
 
     def room_at(self, x: float, y: float) -> int | None:
         """Index of the room that holds (x, y), None in a passage or outside."""
-        return next((i for i, room in enumerate(self.rooms) if _within(room.rect, x, y, 0.0)), None)
+        return next((i for i, room in enumerate(self.rooms) if inside(room.rect, x, y, 0.0)), None)
 
     def common_walls(self, n: int = 2) -> tuple[Surface, ...]:
         """The wall surfaces of the most wall, longest first."""
@@ -158,7 +157,8 @@ class MapLayout:
         )
 
 
-def _within(rect: Rect, x: float, y: float, margin: float) -> bool:
+def inside(rect: Rect, x: float, y: float, margin: float = 0.0) -> bool:
+    """Whether (x, y) lies in ``rect`` grown by ``margin``."""
     x0, y0, x1, y1 = rect
     return x0 - margin <= x <= x1 + margin and y0 - margin <= y <= y1 + margin
 

@@ -7,13 +7,14 @@ write the map, we know it."""
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from worldsim.captions.facts import Surface
 from worldsim.worlds import COLLECTIBLES, COLOURS
-from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout, Passage, Placed, Rect, Room
+from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout, Passage, Placed, Rect, Room, inside
 from worldsim_envs.doom.textures import PATTERNS, STOCK_FLATS, STOCK_WALLS, surface_lump
 from worldsim_envs.doom.wad import PLAYER_START, STOCK_ACTORS, UdmfMap, clockwise, editor_number
 
@@ -26,6 +27,10 @@ PASSAGE_WIDTHS = (64, 80, 96)
 DOOR_THICKNESS = 16
 DOOR_SHARE = 0.45
 STOCK_SHARE = 0.3
+SOLID = ("box", "cone", "lamp")
+DOORWAY_CLEAR = 2.0  # metres around a passage in which nothing solid stands, so that it stays open
+APART = 1.5  # metres between things
+TRIES = 400
 SURFACE_DOOR_PATTERN = "stripe"
 
 IntRect = tuple[int, int, int, int]
@@ -43,13 +48,16 @@ def generate(seed: int, goal: str = "") -> MapLayout:
         _passage(rng, (index[a], index[b]), rects[a], rects[b], rooms[index[a]])
         for a, b in _links(rng, cells)
     ]
-    things = _things(rng, rooms)
+    things = _things(rng, rooms, passages)
     if goal:
         colour, shape = goal.removeprefix("collect the ").split()
         if not any((t.shape, t.colour) == (shape, colour) for t in things):
             first = next(i for i, t in enumerate(things) if t.shape in COLLECTIBLES)
             things[first] = replace(things[first], shape=shape, colour=colour)
-    x, y, _ = _free_spot(rng, rooms, [(t.x, t.y) for t in things], apart=1.5)
+    spot = _free_spot(rng, rooms, [(t.x, t.y) for t in things])
+    if spot is None:
+        raise RuntimeError(f"map seed {seed} has no free floor to start from")
+    x, y, _ = spot
     return MapLayout(seed, tuple(rooms), tuple(passages), tuple(things), (x, y, float(rng.randrange(360))))
 
 
@@ -147,30 +155,40 @@ def _passage(rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect,
     return Passage(rooms, _metres(rect(begin, end)), axis, wall, floor, True, colour, door_rect)
 
 
-def _things(rng: random.Random, rooms: list[Room]) -> list[Placed]:
+def _things(rng: random.Random, rooms: list[Room], passages: list[Passage]) -> list[Placed]:
     kinds = ["collectible"] * rng.randint(5, 10) + ["box"] * rng.randint(1, 3) + ["cone"] * rng.randint(1, 3)
     kinds += [kind for kind in STOCK_ACTORS for _ in range(rng.randint(0, 1))]
+    doorways = [_grown(passage.rect, DOORWAY_CLEAR) for passage in passages]
     things: list[Placed] = []
     for kind in kinds:
         shape = rng.choice(COLLECTIBLES) if kind == "collectible" else kind
         colour = "" if kind in STOCK_ACTORS else rng.choice(COLOURS)
-        x, y, room = _free_spot(rng, rooms, [(t.x, t.y) for t in things], apart=1.75)
-        things.append(Placed(shape, colour, x, y, room))
+        kept_free = doorways if kind in SOLID else []
+        spot = _free_spot(rng, rooms, [(t.x, t.y) for t in things], kept_free)
+        if spot is not None:
+            things.append(Placed(shape, colour, *spot))
     return things
 
 
 def _free_spot(
-    rng: random.Random, rooms: list[Room], taken: list[tuple[float, float]], apart: float
-) -> tuple[float, float, int]:
-    """A point of a room, clear of walls, pillars and of what stands there already, and the room's index."""
-    while True:
+    rng: random.Random, rooms: list[Room], taken: list[tuple[float, float]], kept_free: Sequence[Rect] = ()
+) -> tuple[float, float, int] | None:
+    """A point of a room, clear of walls, pillars, ``kept_free`` and of what stands there already, and the
+    room's index; None where so many tries found none."""
+    for _ in range(TRIES):
         room = rng.randrange(len(rooms))
         x0, y0, x1, y1 = rooms[room].rect
         x, y = (round(rng.uniform(lo + 1.25, hi - 1.25) * 32) / 32 for lo, hi in ((x0, x1), (y0, y1)))
-        clear = all(abs(x - a) > apart or abs(y - b) > apart for a, b in taken)
+        clear = all(abs(x - a) > APART or abs(y - b) > APART for a, b in taken)
+        clear = clear and not any(inside(rect, x, y) for rect in kept_free)
         if clear and rooms[room].holds(x, y, 1.0):
             return x, y, room
-        apart = max(apart * 0.99, 1.1)
+    return None
+
+
+def _grown(rect: Rect, by: float) -> Rect:
+    x0, y0, x1, y1 = rect
+    return x0 - by, y0 - by, x1 + by, y1 + by
 
 
 class MapFile(NamedTuple):
