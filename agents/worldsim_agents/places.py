@@ -15,7 +15,7 @@ import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecMonitor
 
-import worldsim
+from worldsim.model.weights import WorldSimulator
 from worldsim.worlds import world_named
 from worldsim_agents.sb3 import SB3VecEnv
 
@@ -84,8 +84,8 @@ class Place:
         return env
 
 
-def load_model(model: str | None) -> worldsim.WorldSimulator:
-    """The packaged default model, or the one of that name or folder."""
-    from worldsim.model.weights import DEFAULT_MODEL, WorldSimulator
+def load_model(model: str | None) -> WorldSimulator:
+    """The packaged default model, or the one of that name or folder, shared with the environments."""
+    from worldsim_envs.sora.lanes import load_simulator
 
-    return WorldSimulator.from_pretrained(DEFAULT_MODEL if model is None else model)
+    return load_simulator(model)

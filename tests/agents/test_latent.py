@@ -16,23 +16,9 @@ from worldsim_agents.latent import LatentObservation, LatentVectorObservation
 from worldsim_envs.vector import TrueVectorEnv
 
 import worldsim  # noqa: F401  (registers the worlds)
-from worldsim.model.codec import CodecConfig
-from worldsim.model.text import TextConfig
-from worldsim.model.transformer import WorldModelConfig
-from worldsim.model.weights import SimulatorConfig, WorldSimulator
+from worldsim.model.weights import WorldSimulator
 
 LANES = 3
-
-
-@pytest.fixture(scope="module")
-def model() -> WorldSimulator:
-    """A real simulator, small and untrained; its statistics are not the neutral ones."""
-    codec = CodecConfig(latent_channels=8, fine_width=16, coarse_width=16, fine_depth=1, coarse_depth=1)
-    world = WorldModelConfig(latent_channels=8, width=32, heads=2, depth=2, mlp_width=32, text=TextConfig())
-    simulator = WorldSimulator.create(SimulatorConfig(codec=codec, world=world))
-    simulator.codec.latent_mean += 0.3
-    simulator.codec.latent_std *= 2
-    return simulator
 
 
 def make_single() -> gym.Env:
