@@ -155,7 +155,8 @@ def spread(entries: Sequence[Entry], count: int) -> list[int]:
 
 
 def sheet(recording: Recording, numbers: Iterable[int]) -> np.ndarray:
-    """A row of eight observations for every episode, each under the action that follows it."""
+    """A row of eight observations for every episode; under each: episode / step, and the action that
+    follows."""
     frames, labels = [], []
     for number in numbers:
         episode = recording.episode(number)
@@ -164,7 +165,7 @@ def sheet(recording: Recording, numbers: Iterable[int]) -> np.ndarray:
                 ACTION_MEANINGS[episode.actions[t]] if t < len(episode) and episode.actions[t] >= 0 else "end"
             )
             frames.append(episode.observations[t])
-            labels.append(f"{number} {episode.world.removeprefix('Doom')} {t}: {action}")
+            labels.append(f"{number} / {t} {action}")
     return contact_sheet(np.stack(frames), labels, title=str(recording.folder), columns=SHEET_COLUMNS)
 
 

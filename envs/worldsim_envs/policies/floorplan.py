@@ -11,6 +11,7 @@ import re
 import struct
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -25,11 +26,16 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Floorplan:
-    """``free`` bool ``(rows, columns)``: cells where the player fits; ``origin`` the corner of cell (0, 0) in
-    metres."""
+    """``room`` float ``(rows, columns)``: metres from the middle of each cell to the nearest wall; ``origin``
+    the corner of cell (0, 0) in metres."""
 
-    free: np.ndarray
+    room: np.ndarray
     origin: Point
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """bool ``(rows, columns)``: the cells in which the player fits."""
+        return self.room > RADIUS
 
     @classmethod
     def of_wad(cls, path: Path) -> Floorplan:
@@ -49,8 +55,7 @@ class Floorplan:
             cv2.line(drawing, (x0, y0), (x1, y1), 0, 1)
         room = cv2.distanceTransform(drawing, cv2.DIST_L2, 5) / fine
         step = int(CELL * fine)
-        centres = room[step // 2 :: step, step // 2 :: step]
-        return cls(centres > RADIUS, (float(origin[0]), float(origin[1])))
+        return cls(room[step // 2 :: step, step // 2 :: step], (float(origin[0]), float(origin[1])))
 
     def way(self, start: Point, target: Point, rng: np.random.Generator) -> list[Point]:
         """Corner points of a shortest way; only ``target`` where there is no way."""
@@ -68,8 +73,10 @@ class Floorplan:
         return [*self._straightened(points), target]
 
     def random_point(self, start: Point, rng: np.random.Generator) -> Point:
-        """A random free point that can be reached from ``start``."""
-        reach = np.argwhere(np.isfinite(self._distances(self._cell(start))))
+        """A random point that can be reached from ``start``, off the walls where there is such a one."""
+        reached = np.isfinite(self._distances(self._cell(start)))
+        open_floor = reached & (self.room > 2 * RADIUS)
+        reach = np.argwhere(open_floor if open_floor.any() else reached)
         row, column = reach[int(rng.integers(len(reach)))]
         return self._point((int(row), int(column)))
 

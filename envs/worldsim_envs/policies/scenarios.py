@@ -33,15 +33,15 @@ class Wanderer(Scripted):
 
     def travel(self, target: Point, near: float = 0.7) -> Script:
         for point in self.plan.way(self.position, target, self.rng):
-            yield from self.walk_to(point, near=near)
-            if self.chance(0.06):
+            yield from self.walk_to(point, near=near if point == target else 1.1)
+            if self.chance(0.04):
                 yield from self.glance()
             if self.distance(point) > 3:  # pushed aside or stuck: plan again later
                 return
 
     def wander(self) -> Script:
         """To a random point, or a few steps of something else."""
-        if self.chance(0.7):
+        if self.chance(0.8):
             yield from self.travel(self.plan.random_point(self.position, self.rng))
         elif self.chance(0.4):
             yield from self.glance()
