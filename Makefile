@@ -1,7 +1,9 @@
 # `make demo` and `make test` do all the set-up on a Debian machine that has Python 3.11 or newer; both can be run again
 # at any time. Variables: PYTHON (interpreter), TORCH (what to give pip for PyTorch), PYTEST_ARGS, DEMO_ARGS.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3 || echo python3)
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && exit; done; \
+	echo python3)
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
@@ -37,10 +39,10 @@ $(STAMP):
 		exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "worldsim: Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 1; }
-	@# A .venv that was moved, or made by another Python, is made anew.
-	@$(BIN)/python -c 'import os, pip, sys; sys.exit(os.path.realpath(sys.prefix) != os.path.realpath(".venv"))' \
-		2>/dev/null || "$(PYTHON)" -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@# A .venv that was moved with its checkout, or is broken, is made anew.
+	@grep -qF "$(CURDIR)/.venv" .venv/bin/activate 2>/dev/null && $(BIN)/python -c 'import pip' 2>/dev/null || \
+		"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all]"
 	@rm -f .venv/.installed-*
 	@touch $@
