@@ -52,7 +52,7 @@ def check_vector_env(
     max_steps: int = 40,
     tolerance: Tolerance = EXACT,
     info_shapes: Mapping[str, tuple[int, ...]] | None = None,
-    dense_final_obs: bool = True,
+    like_sync: bool = False,
 ) -> None:
     """Raises ``VectorEnvError`` at the first broken rule; returns None where all hold.
 
@@ -65,7 +65,8 @@ def check_vector_env(
         max_steps: an episode must end within so many steps.
         tolerance: greatest accepted differences between runs in batches of different size.
         info_shapes: shapes of info arrays behind the lane axis, e.g. ``{"frames": (4, 64, 64, 3)}``.
-        dense_final_obs: False accepts the object array of Gymnasium's own ``SyncVectorEnv``.
+        like_sync: accepts two habits of Gymnasium's own ``SyncVectorEnv``: ``final_obs`` as an object array,
+            and taking ``reset_mask`` out of the caller's options.
     """
     if num_envs < 2:
         raise ValueError(f"the checker compares lanes: num_envs must be at least 2, got {num_envs}")
@@ -80,10 +81,10 @@ def check_vector_env(
             check_repeatable(env, plan)
             check_neighbours(env, plan, tolerance)
             check_validation(env, plan)
-            check_masked_reset(env, plan, tolerance)
+            check_masked_reset(env, plan, tolerance, like_sync)
             check_lane_alone(env, make, plan, mode, tolerance)
         finally:
             env.close()
-    check_autoreset(make, modes, num_envs, max_steps, tolerance, shapes, dense_final_obs)
+    check_autoreset(make, modes, num_envs, max_steps, tolerance, shapes, not like_sync)
     if make_single is not None:
         check_singles(make, make_single, modes[0], num_envs, steps, tolerance)

@@ -1,0 +1,402 @@
+"""The rollout engine: its ring equals the full history, lanes are independent, states continue exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.actions import ACTION_ID, multi_hot
+from worldsim.diffusion import flow, noise, sampler
+from worldsim.engine import RolloutEngine
+from worldsim.model.debug import debug_simulator
+from worldsim.model.transformer import ACTED, FIRST, NO_VIEW, Controls, TextTokens
+from worldsim.model.weights import WorldSimulator
+from worldsim.predictor import Block, LaneStart, LaneText
+from worldsim.worlds import WORLDS, WorldSpec
+
+ROOMS, COVER = WORLDS["DoomRooms"], WORLDS["DoomTakeCover"]
+TEXT = LaneText("Doom rooms: a maze of rooms", "a red brick wall", "")
+
+
+@pytest.fixture(scope="module")
+def simulator() -> WorldSimulator:
+    return debug_simulator()
+
+
+def engine(simulator: WorldSimulator, lanes: int = 1, **kwargs: Any) -> RolloutEngine:
+    return RolloutEngine(
+        simulator, lanes, device="cpu", **{"dtype": torch.float32, "denoising_steps": 2, **kwargs}
+    )
+
+
+def picture(seed: int, frames: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (frames, 64, 64, 3)).astype(np.uint8)
+
+
+def start(seed: int, spec: WorldSpec = ROOMS, text: LaneText = TEXT) -> LaneStart:
+    return LaneStart(spec, seed, text, picture(seed))
+
+
+def controls(spec: WorldSpec, actions: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = list(actions)
+    return torch.from_numpy(multi_hot(spec.table.keys[ids])), torch.from_numpy(spec.table.camera[ids])
+
+
+def run(engine: RolloutEngine, actions: Sequence[Sequence[int]], spec: WorldSpec = ROOMS) -> list[Block]:
+    return [engine.step(*controls(spec, row)) for row in actions]
+
+
+def plan(steps: int, lanes: int, seed: int = 0) -> list[list[int]]:
+    return np.random.default_rng(seed).choice(ROOMS.reads, (steps, lanes)).tolist()
+
+
+def differ(a: Block, b: Block, row_a: int | None = None, row_b: int | None = None) -> float:
+    """Greatest difference of latents, between whole blocks or two rows."""
+    x = a.latent if row_a is None else a.latent[row_a]
+    y = b.latent if row_b is None else b.latent[row_b]
+    return float((x - y).abs().max())
+
+
+class Uncached:
+    """The same rollout without a cache: every evaluation runs the whole history through
+    ``WorldModel.forward``."""
+
+    def __init__(
+        self,
+        simulator: WorldSimulator,
+        seed: int,
+        context_noise: float,
+        steps: int,
+        video: np.ndarray,
+        actions: Sequence[int] = (),
+    ) -> None:
+        self.simulator, self.world, self.steps = simulator, simulator.world, steps
+        self.seed, self.tau = torch.tensor([seed]), 1 - context_noise
+        first = len(video) - 4 * len(actions)
+        blocks = [video[:1]] * first + [video[i : i + 4] for i in range(first, len(video), 4)]
+        latents = [simulator.codec.encode(torch.from_numpy(block)[None]) for block in blocks]
+        self.contexts = [self.noised(z, j, "context_start") for j, z in enumerate(latents)]
+        moves = [controls(ROOMS, [a]) for a in actions]
+        self.keys = [torch.zeros(1, 32)] * first + [keys for keys, _ in moves]
+        self.camera = [torch.zeros(1, 2)] * first + [camera for _, camera in moves]
+        self.known = [FIRST] * first + [ACTED] * len(actions)
+        self.events = [""] * len(blocks)
+        self.ages = [NO_VIEW] * (len(blocks) - 1) + [0]
+        self.t = 0
+
+    def noised(self, latent: torch.Tensor, step: int, use: str) -> torch.Tensor:
+        eps = noise.gaussian(self.seed, torch.tensor([step]), use, latent.shape[1:])
+        return flow.add_noise(latent[:, None], eps[:, None], torch.tensor([[self.tau]]))[:, 0]
+
+    def text(self) -> TextTokens:
+        events = torch.stack([self.world.encode_text([e], "event") for e in self.events], 1)
+        return TextTokens(
+            self.world.encode_text([TEXT.scene], "scene"), self.world.encode_text([TEXT.view], "view"),
+            torch.tensor([self.ages]), events, self.world.encode_text([TEXT.goal], "goal")[:, 0],
+            torch.tensor([ROOMS.index]),
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def step(self, action: int, event: str) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, camera = controls(ROOMS, [action])
+        self.keys.append(keys)
+        self.camera.append(camera)
+        self.known.append(ACTED)
+        self.events.append(event)
+        self.ages.append(self.ages[-1] + 1)
+        self.t += 1
+        frames, text = len(self.events), self.text()
+        given = Controls(torch.stack(self.keys, 1), torch.stack(self.camera, 1), torch.tensor([self.known]))
+        seconds = torch.arange(frames)[None] * ROOMS.step_seconds
+
+        def forward(z: torch.Tensor, tau: float):
+            clip = torch.stack([*self.contexts, z], 1)
+            levels = torch.tensor([[*[self.tau] * (frames - 1), tau]])
+            return self.world(clip, levels, given, text, seconds, torch.zeros(1, dtype=torch.int64))
+
+        eps = noise.gaussian(self.seed, torch.tensor([self.t]), "latent", self.contexts[0].shape[1:])
+        drawn = sampler.sample(
+            lambda z, tau, _: forward(z[:, 0], float(tau[0, 0])).x[:, -1:], eps[:, None], self.steps
+        )
+        latent = drawn.x[:, 0].clamp(-4, 4)
+        context = self.noised(latent, self.t, "context")
+        reward = forward(context, self.tau).reward[:, -1]
+        self.contexts.append(context)
+        return latent, reward
+
+
+def test_the_ring_equals_the_full_history_past_the_first_eviction(simulator: WorldSimulator) -> None:
+    steps = simulator.config.world.window + 5
+    cached = engine(simulator, denoising_steps=3, context_noise=0.15)
+    cached.begin([0], [start(11)])
+    plain = Uncached(simulator, 11, 0.15, 3, picture(11))
+    for t, (action,) in enumerate(plan(steps, 1)):
+        if t == 3:
+            cached.set_text([0], ["a red door opens"], "event", 2)
+        block = cached.step(*controls(ROOMS, [action]))
+        latent, reward = plain.step(action, "a red door opens" if t in (3, 4) else "")
+        assert float((block.latent - latent).abs().max()) < 1e-4, f"step {t}"
+        assert float((block.reward_distribution - reward.softmax(-1)).abs().max()) < 1e-4, f"step {t}"
+
+
+@pytest.mark.parametrize("cache_mode", ["renoise", "reuse"])
+def test_a_lane_of_a_batch_equals_the_lane_alone(simulator: WorldSimulator, cache_mode: str) -> None:
+    actions = plan(9, 3)
+    together = engine(simulator, 3, cache_mode=cache_mode)
+    together.begin([0, 1, 2], [start(1), start(2, COVER), start(3)])
+    blocks = run(together, actions)
+    for lane, spec in enumerate((ROOMS, COVER, ROOMS)):
+        alone = engine(simulator, cache_mode=cache_mode)
+        alone.begin([0], [start(lane + 1, spec)])
+        for t, block in enumerate(run(alone, [[row[lane]] for row in actions])):
+            assert differ(blocks[t], block, lane, 0) < 1e-4
+            assert blocks[t].terminated[lane] == block.terminated[0]
+
+
+def test_lanes_begun_at_other_times_equal_lanes_alone(simulator: WorldSimulator) -> None:
+    actions = plan(12, 2)
+    together = engine(simulator, 2)
+    together.begin([0, 1], [start(1), start(2)])
+    blocks = run(together, actions[:5])
+    together.begin([1], [start(7)])
+    blocks += run(together, actions[5:])
+    first, second = engine(simulator), engine(simulator)
+    first.begin([0], [start(1)])
+    second.begin([0], [start(7)])
+    for t, block in enumerate(run(first, [[row[0]] for row in actions])):
+        assert differ(blocks[t], block, 0, 0) < 1e-4
+    for t, block in enumerate(run(second, [[row[1]] for row in actions[5:]])):
+        assert differ(blocks[5 + t], block, 1, 0) < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_equal_seeds_give_equal_frames_and_others_do_not(
+    simulator: WorldSimulator, dtype: torch.dtype
+) -> None:
+    blocks = []
+    for seed in (4, 4, 5):
+        rollout = engine(simulator, dtype=dtype)
+        rollout.begin([0], [replace(start(1), seed=seed)])
+        blocks.append(run(rollout, plan(4, 1))[-1])
+    assert torch.equal(blocks[0].frames, blocks[1].frames)
+    assert torch.equal(blocks[0].reward, blocks[1].reward)
+    assert not torch.equal(blocks[0].frames, blocks[2].frames)
+
+
+def test_actions_text_goal_and_world_reach_the_prediction(simulator: WorldSimulator) -> None:
+    def after(
+        action: str = "forward", text: LaneText = TEXT, spec: WorldSpec = ROOMS, event: str = ""
+    ) -> Block:
+        rollout = engine(simulator)
+        rollout.begin([0], [replace(start(1, spec), text=text)])
+        if event:
+            rollout.set_text([0], [event], "event", 4)
+        return run(rollout, [[ACTION_ID[action]]], spec)[0]
+
+    base = after()
+    assert differ(base, after(action="turn_left")) > 1e-3
+    assert differ(base, after(text=replace(TEXT, scene="Doom rooms: a hall"))) > 1e-4
+    assert differ(base, after(text=replace(TEXT, view="a blue wall"))) > 1e-4
+    assert differ(base, after(event="a red door opens")) > 1e-4
+    goal = after(text=replace(TEXT, goal="collect the red ball"))
+    assert differ(base, goal) == 0 and not torch.equal(base.reward, goal.reward)
+    assert not torch.equal(base.reward, after(spec=COVER).reward)
+
+
+def test_an_event_reverts_and_a_scene_clears_the_view(simulator: WorldSimulator) -> None:
+    rollout = engine(simulator)
+    rollout.begin([0], [start(1)])
+    memory = rollout._text
+    calm = memory.event.clone()
+    rollout.set_text([0], ["a red door opens"], "event", 2)
+    run(rollout, plan(1, 1))
+    assert not torch.equal(memory.event, calm)
+    run(rollout, plan(1, 1))
+    assert torch.equal(memory.event, calm)
+    assert int(memory.age[0]) == 3  # the reset frame had age 0, the next latent has 3
+    rollout.set_text([0], ["Doom rooms: a hall"], "scene")
+    assert int(memory.age[0]) == -1
+    rollout.set_text([0], ["a blue wall"], "view")
+    assert int(memory.age[0]) == 0
+    with pytest.raises(ValueError, match="kind='mood'"):
+        rollout.set_text([0], ["x"], "mood")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one step"):
+        rollout.set_text([0], ["a door opens"], "event", 0)
+
+
+@pytest.mark.parametrize(("blocks", "first"), [(3, 1), (3, 0), (9, 1), (9, 0)])
+def test_given_frames_fill_the_ring_as_the_full_history(
+    simulator: WorldSimulator, blocks: int, first: int
+) -> None:
+    """Prefixes from a reset frame on or from the middle, shorter and longer than the window."""
+    video, actions = picture(1, first + 4 * blocks), [a for (a,) in plan(blocks, 1)]
+    cached = engine(simulator, context_noise=0.15)
+    shown = cached.begin([0], [LaneStart(ROOMS, 5, TEXT, video, np.array(actions))])
+    assert torch.equal(shown.frames[0], torch.from_numpy(video[-1:]).expand(4, -1, -1, -1))
+    plain = Uncached(simulator, 5, 0.15, 2, video, actions)
+    for action in (1, 5):
+        block = cached.step(*controls(ROOMS, [action]))
+        assert float((block.latent - plain.step(action, "")[0]).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("frames", "actions", "message"),
+    [
+        (picture(0, 3), np.zeros(1, np.int64), "takes 5 or 4 frames"),
+        (picture(0, 4), np.zeros(0, np.int64), "takes 1 frames"),
+        (picture(0, 1)[:, :32], np.zeros(0, np.int64), r"expected uint8 \(F, 64, 64, 3\)"),
+        (picture(0, 1).astype(np.float32), np.zeros(0, np.int64), "start frames are float32"),
+        (None, np.zeros(2, np.int64), "without the frames"),
+    ],
+)
+def test_wrong_starts_are_refused_and_change_nothing(
+    simulator: WorldSimulator, frames: np.ndarray | None, actions: np.ndarray, message: str
+) -> None:
+    rollout, same = engine(simulator, 2), engine(simulator, 2)
+    for e in (rollout, same):
+        e.begin([0, 1], [start(1), start(2)])
+    with pytest.raises(ValueError, match=message):
+        rollout.begin([0, 1], [start(3), LaneStart(ROOMS, 1, TEXT, frames, actions)])
+    assert differ(run(rollout, plan(1, 2))[0], run(same, plan(1, 2))[0]) == 0
+
+
+def test_a_text_start_follows_its_text_and_its_seed(simulator: WorldSimulator) -> None:
+    def begun(seed: int, scene: str) -> Block:
+        return engine(simulator, 2).begin([1], [LaneStart(ROOMS, seed, LaneText(scene))])
+
+    first, again = begun(1, "Doom rooms: a hall"), begun(1, "Doom rooms: a hall")
+    assert torch.equal(first.frames, again.frames) and first.frames.shape == (1, 4, 64, 64, 3)
+    assert torch.equal(first.frames[:, :1].expand(-1, 4, -1, -1, -1), first.frames)
+    assert differ(first, begun(2, "Doom rooms: a hall")) > 0.01
+    assert differ(first, begun(1, "Doom rooms: a maze")) > 1e-4
+    assert float(first.hallucination) > 0
+
+
+@pytest.mark.parametrize("offset", [0, 4])
+def test_a_restored_lane_goes_on_as_if_uninterrupted(simulator: WorldSimulator, offset: int) -> None:
+    actions = plan(14, 1)
+    rollout = engine(simulator, 2)
+    rollout.begin([0, 1], [start(1), start(2)])
+    run(rollout, [[a, 0] for (a,) in actions[:7]])
+    rollout.set_text([0], ["a red door opens"], "event", 3)
+    run(rollout, [[a, 0] for (a,) in actions[7:8]])
+    state = rollout.get_state(0)
+    expected = run(rollout, [[a, 0] for (a,) in actions[8:]])
+    other = engine(simulator, 3)
+    other.begin([0, 1, 2], [start(8), start(9), start(10)])
+    run(other, plan(offset, 3))
+    other.set_state(2, state)
+    for block, (a,) in zip(expected, actions[8:]):
+        now = run(other, [[0, 0, a]])[0]
+        assert differ(block, now, 0, 2) < 1e-4
+        assert float((block.reward[0] - now.reward[2]).abs()) < 1e-2
+
+
+def test_a_state_restored_in_place_is_exact(simulator: WorldSimulator) -> None:
+    rollout = engine(simulator)
+    rollout.begin([0], [start(1)])
+    run(rollout, plan(8, 1))
+    state = rollout.get_state(0)
+    slot = rollout._slot
+    expected = run(rollout, plan(3, 1, seed=1))
+    rollout._slot = slot
+    rollout.set_state(0, state)
+    assert all(torch.equal(a.frames, b.frames) for a, b in zip(expected, run(rollout, plan(3, 1, seed=1))))
+
+
+def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) -> None:
+    rollout = engine(simulator)
+    with pytest.raises(ValueError, match="lane 0 has not begun"):
+        rollout.get_state(0)
+    rollout.begin([0], [start(1)])
+    state = rollout.get_state(0)
+    with pytest.raises(ValueError, match=f"takes version 1 of model {simulator.digest}"):
+        rollout.set_state(0, {**state, "digest": "0" * 12})
+    with pytest.raises(ValueError, match="another size"):
+        engine(simulator, frame_size=(32, 64)).set_state(0, state)
+
+
+def test_a_lane_that_is_not_finite_is_reported_alone_and_recovers(simulator: WorldSimulator) -> None:
+    actions = plan(3, 2)
+    rollout, healthy = engine(simulator, 2), engine(simulator, 2)
+    for e in (rollout, healthy):
+        e.begin([0, 1], [start(1), start(2)])
+    with torch.inference_mode():
+        rollout._previous[1] = float("nan")
+    for row in actions:
+        block, expected = rollout.step(*controls(ROOMS, row)), healthy.step(*controls(ROOMS, row))
+        assert block.valid.tolist() == [True, False]
+        assert torch.equal(block.frames[0], expected.frames[0])
+        for tensor in (block.latent, block.reward, block.termination, block.hallucination):
+            assert bool(torch.isfinite(tensor).all())
+        assert not block.terminated[1]
+    rollout.begin([1], [start(2)])
+    assert run(rollout, actions[:1])[0].valid.all()
+
+
+def test_hallucination_needs_two_denoising_steps(simulator: WorldSimulator) -> None:
+    for steps, known in ((1, False), (2, True), (4, True)):
+        rollout = engine(simulator, denoising_steps=steps)
+        rollout.begin([0], [start(1)])
+        value = float(run(rollout, plan(1, 1))[0].hallucination)
+        assert np.isnan(value) != known and (not known or value > 0)
+
+
+def test_sampled_rewards_agree_with_their_distribution(simulator: WorldSimulator) -> None:
+    lanes = 96
+    rollout = engine(simulator, lanes, reward="sample", denoising_steps=1)
+    rollout.begin(range(lanes), [replace(start(1), seed=seed) for seed in range(lanes)])
+    block = run(rollout, [[1] * lanes])[0]
+    mean = block.reward_distribution.mean(0)
+    values = rollout.reward_values
+    counts = torch.stack([(block.reward - v).abs() < 1e-5 for v in values]).float().mean(1)
+    assert float((counts - mean).abs().max()) < 0.15
+    share = float(block.terminated.float().mean())
+    assert abs(share - float(block.termination.mean())) < 0.05
+
+
+def test_frames_of_other_sizes_and_worlds_of_single_frames(simulator: WorldSimulator) -> None:
+    rollout = engine(simulator, 2, frame_size=(32, 96))
+    turn_based = replace(ROOMS, frames_per_step=1, fps=5.0)
+    frames = np.zeros((1, 32, 96, 3), np.uint8)
+    rollout.begin([0, 1], [LaneStart(ROOMS, 1, TEXT, frames), LaneStart(turn_based, 1, TEXT, frames)])
+    block = run(rollout, plan(1, 2))[0]
+    assert block.frames.shape == (2, 4, 32, 96, 3) and block.latent.shape == (2, 16, 4, 12)
+    assert not torch.equal(block.frames[0, 0], block.frames[0, 3])
+    assert torch.equal(block.frames[1, 0], block.frames[1, 3])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"lanes": 0}, "at least one lane"),
+        ({"denoising_steps": 0}, "denoising_steps=0"),
+        ({"context_noise": 1.0}, "0 to below 1"),
+        ({"cache_mode": "none"}, "'renoise' and 'reuse'"),
+        ({"reward": "best"}, "'expected' and 'sample'"),
+        ({"frame_size": (60, 64)}, "multiples of 16"),
+    ],
+)
+def test_wrong_arguments_are_refused(simulator: WorldSimulator, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RolloutEngine(simulator, **wrong)
+
+
+def test_step_sizes_are_named_only_where_they_were_trained() -> None:
+    plain, shortcut = (engine(debug_simulator(shortcut=s)) for s in (False, True))
+    assert all(plain._step_size(1, k) is None for k in (1, 2, 4, 8))
+    sizes = {k: shortcut._step_size(1, k) for k in (1, 2, 3, 4, 8, 16)}
+    named = {k: None if size is None else int(size[0, 0]) for k, size in sizes.items()}
+    assert named == {1: 3, 2: 2, 3: None, 4: 1, 8: 0, 16: None}
+
+
+def test_reconstruction_is_the_codec_alone(simulator: WorldSimulator) -> None:
+    frames = torch.from_numpy(picture(1, 8)).reshape(2, 4, 64, 64, 3)
+    out = engine(simulator).reconstruct(frames)
+    expected = simulator.codec.decode(simulator.codec.encode(frames), 4)
+    assert out.dtype == torch.uint8 and torch.equal(out, expected)
