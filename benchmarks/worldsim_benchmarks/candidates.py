@@ -69,7 +69,12 @@ class Candidate(Protocol):
         ...
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray | None:
-        """The codec's ceiling on uint8 ``(F, H, W, 3)``, F a multiple of k; None where there is no codec."""
+        """The codec's ceiling on uint8 blocks ``(B, k, H, W, 3)`` or one frame ``(1, H, W, 3)``; None where
+        there is no codec."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the candidate holds."""
         ...
 
 
@@ -95,6 +100,9 @@ class ReplayCandidate:
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray | None:
         return None
+
+    def close(self) -> None:
+        self.reference.close()
 
 
 class EnvCandidate:

@@ -182,9 +182,8 @@ def _group(rows: Sequence[Row], candidate: str) -> dict[str, Any]:
             }
             for measure, by_key in (("ssim", ssim), ("psnr", psnr))
         }
-        out["curves"][name]["ssim_iqm"] = interquartile_mean(
-            [np.nanmean(v) for v in ssim[name].values() if np.isfinite(v).any()]
-        )
+        means = [float(np.nanmean(v)) for v in ssim[name].values() if np.isfinite(v).any()]
+        out["curves"][name]["ssim_iqm"] = interquartile_mean(means)
     for h in horizons(steps):
         out["mask"][h] = float(np.mean([octave(m, h) for m in masks.values()]))
         out["above"][h] = _above(ssim, candidate, h)
@@ -207,12 +206,7 @@ def _above(
     x = values(candidate)
     present = [f for f in floors.FLOORS if f in ssim]
     differences = {f: cluster_mean(x - values(f), seeds) for f in present}
-    best = max(
-        present,
-        key=lambda f: (
-            np.nan_to_num(np.nanmean(values(f)), nan=-np.inf) if np.isfinite(values(f)).any() else -np.inf
-        ),
-    )
+    best = max(present, key=lambda f: _mean(values(f)))
     ceiling = values("codec") if "codec" in ssim else np.where(np.isfinite(x), 1.0, np.nan)
     skill = cluster_ratio(x - values(best), np.where(np.isfinite(x), ceiling - values(best), np.nan), seeds)
     return {
@@ -221,6 +215,10 @@ def _above(
         "skill": skill.as_dict(),
         "above_all_floors": all(d.low > 0 for d in differences.values()),
     }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else -np.inf
 
 
 def h_star(above: dict[int, dict[str, Any]]) -> int:

@@ -11,7 +11,7 @@ beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from worldsim_benchmarks.candidates import Candidate, Context, EnvCandidate
 from worldsim_benchmarks.measures import compare, moved, patch_error, psnr
 from worldsim_benchmarks.records import Row, floats
 from worldsim_benchmarks.scripts import twin_scripts
-from worldsim_benchmarks.statistics import cluster_ratio, cluster_statistic
+from worldsim_benchmarks.statistics import cluster_mean, cluster_ratio, cluster_statistic
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.truth import Rollout
 
@@ -83,8 +83,10 @@ def run(session: Session) -> list[Row]:
         mask = m.rollout.masks(session.bottom, start=m.t, seen_from=m.t - CONTEXT + 1)[0]
         pictures = {"model": made[i], "copy_last": m.last}
         coded = candidate.reconstruct(m.rollout.blocks[m.t][None])
+        whole = {name: psnr(picture, m.truth) for name, picture in pictures.items()}
         if coded is not None:
             pictures["codec"] = coded[0, -1]
+            whole["codec"] = psnr(coded[0], m.rollout.blocks[m.t])  # all frames of the block
         change = patch_error(m.last, m.truth, PATCH)
         lively = change > np.median(change)
         shared = {
@@ -93,13 +95,29 @@ def run(session: Session) -> list[Row]:
         }  # fmt: skip
         for name, picture in pictures.items():
             scores = compare(picture[None], m.truth[None], mask[None])
-            rows.append({**shared, "candidate": name, "ssim": scores.ssim[0], "psnr": scores.psnr[0]})
-            rows[-1]["psnr_whole"] = psnr(picture, m.truth)
+            row = {**shared, "candidate": name, "ssim": scores.ssim[0], "psnr": scores.psnr[0]}
+            rows.append({**row, "psnr_whole": whole[name]})
         errors = [float(patch_error(f[i], m.truth, PATCH)[lively].sum()) for f in (made, wrong)]
-        rows.append(
-            {**shared, "candidate": "actions", "wrong": m.wrong, "error": errors[0], "error_wrong": errors[1]}
-        )
-    return rows + _surprise_rows(session, candidate, chosen)
+        row = {**shared, "candidate": "actions", "wrong": m.wrong}
+        rows.append({**row, "error": errors[0], "error_wrong": errors[1]})
+    rows += _surprise_rows(session, candidate, chosen)
+    candidate.close()
+    return [{"candidate": "latent", "moved": False, "numbers": latent_numbers(session)}, *rows]
+
+
+def latent_numbers(session: Session) -> int | None:
+    """Numbers of a latent per step, by the environment's latent observation; None where it has none."""
+    if session.main.is_replay:
+        return None
+    spec = replace(session.main, lanes=1)
+    try:
+        single = spec.open(session.world, session.frame_size, obs_type="latent")
+    except TypeError:  # the environment has no such argument
+        return None
+    assert isinstance(single, EnvCandidate)
+    shape = single.env.observation_space.shape
+    single.close()
+    return int(np.prod(shape))
 
 
 def _surprise_rows(session: Session, candidate: Candidate, chosen: Sequence[Moment]) -> list[Row]:
@@ -129,6 +147,14 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """Medians over moving steps, the gap to the codec, and the ratios with wrong over true actions."""
     moving = [r for r in rows if r["moved"]]
     out: dict[str, Any] = {"steps": len({(r["script"], r["map_seed"], r["t"]) for r in moving})}
+    codec = [r for r in rows if r["candidate"] == "codec"]
+    if codec:
+        out["codec_all"] = cluster_mean(
+            [r["psnr_whole"] for r in codec], [r["map_seed"] for r in codec]
+        ).as_dict()
+    numbers = next((r["numbers"] for r in rows if r["candidate"] == "latent"), None)
+    if numbers:
+        out["latent_numbers"] = numbers
     for name in ("model", "codec", "copy_last"):
         part = [r for r in moving if r["candidate"] == name and r["psnr"] is not None]
         for measure in ("ssim", "psnr", "psnr_whole"):

@@ -1,0 +1,167 @@
+"""The table that is printed: what was measured, with its interval, beside the number to reach.
+
+Lines are made from a summary alone. ``ok`` is None where a number is only reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+FREE_HORIZON = 32
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table."""
+
+    what: str
+    value: str
+    target: str = ""
+    ok: bool | None = None
+
+
+def interval(entry: dict[str, Any] | None, digits: int = 2) -> str:
+    """``value [low, high]`` of an interval as it stands in a summary."""
+    if not entry or entry["value"] is None or entry["value"] != entry["value"]:
+        return "-"
+    low, high = (f"{v:.{digits}f}" if v is not None else "-" for v in (entry["low"], entry["high"]))
+    return f"{entry['value']:.{digits}f} [{low}, {high}]"
+
+
+def fidelity_lines(summary: dict[str, Any]) -> list[Line]:
+    """All lines of a fidelity summary, for the parts that it holds."""
+    parts = summary["parts"]
+    makers = {
+        "onestep": _onestep, "free": _free, "control": _control, "events": _events, "prompts": _prompts,
+        "minute": _minute,
+    }  # fmt: skip
+    height, width = summary["config"]["frame_size"]
+    out: list[Line] = []
+    for name, maker in makers.items():
+        if parts.get(name):
+            out += maker(parts[name], 4 * height * width * 3) if name == "onestep" else maker(parts[name])
+    return out
+
+
+def _onestep(part: dict[str, Any], pixels: int) -> Iterator[Line]:
+    if "codec_all" in part:
+        times = f", {pixels / part['latent_numbers']:.0f}x fewer numbers" if "latent_numbers" in part else ""
+        value = part["codec_all"]["value"]
+        yield Line(
+            "codec, PSNR of true test frames (dB)",
+            interval(part["codec_all"]) + times,
+            ">= 32, >= 48x",
+            value >= 32,
+        )
+    for name in ("model", "codec", "copy_last"):
+        if name in part:
+            label = f"one step, {name}: median PSNR / SSIM, co-visible, moving"
+            yield Line(label, f"{interval(part[name]['psnr'])} / {interval(part[name]['ssim'])}")
+    if "db_below_codec" in part:
+        gap = part["db_below_codec"]
+        yield Line("one step: dB below the codec", f"{gap:.2f}", "<= 3", gap <= 3)
+    lead = part["db_above_copy_last"]
+    yield Line("one step: dB above copy_last", f"{lead:.2f}", "> 0", lead > 0)
+    if "loss_action_ratio" in part:
+        ratio = part["loss_action_ratio"]
+        yield Line("loss with wrong / with true actions", interval(ratio), ">= 1.5", ratio["value"] >= 1.5)
+    if "sampled_action_ratio" in part:
+        yield Line("sampled error, wrong / true actions", interval(part["sampled_action_ratio"]), "(>= 1.5)")
+
+
+def _free(part: dict[str, Any]) -> Iterator[Line]:
+    known = part["groups"]["known"]
+    for key, verdict in known["above"].items():
+        horizon = int(key)
+        if not verdict:
+            continue
+        best = verdict["best_floor"]
+        value = interval(verdict["differences"][best], 3)
+        share = known["mask"][key]
+        label = f"free, {horizon} steps: SSIM above best floor ({best}), mask {share:.0%}"
+        target = "low > 0, each floor" if horizon <= FREE_HORIZON else ""
+        yield Line(label, value, target, verdict["above_all_floors"] if horizon <= FREE_HORIZON else None)
+        yield Line(
+            f"free, {horizon} steps: skill between best floor and codec", interval(verdict["skill"], 3)
+        )
+    yield Line(
+        "free: H*, last horizon above all floors", f"{known['h_star']} steps", ">= 32", known["h_star"] >= 32
+    )
+    for name, group in part["groups"].items():
+        if name != "known":
+            yield Line(f"free, {name}: H*", f"{group['h_star']} steps")
+    if part["world_repeats_exactly"]:
+        yield Line("free: second true run", "equal, bit for bit (the world has no randomness here)")
+
+
+def _control(part: dict[str, Any]) -> Iterator[Line]:
+    for name, gains in part.items():
+        slope = gains["yaw_slope"]
+        judged = name == "model"
+        inside = None if not judged or slope["value"] is None else 0.9 <= slope["value"] <= 1.1
+        failed = f", failed {gains['yaw_failures']['value']:.1%}"
+        yield Line(
+            f"control, {name}: yaw slope", interval(slope, 3) + failed, "0.9 to 1.1" if judged else "", inside
+        )
+        if judged:
+            still = interval(gains["yaw_slope_failures_as_still"], 3)
+            yield Line("control, model: yaw slope, failures as no motion", still)
+            for key, label in (("zoom_gain", "walking (zoom against truth's)"), ("strafe_gain", "strafing")):
+                if key in gains:
+                    yield Line(f"control, model: gain of {label}", interval(gains[key], 3))
+        yield Line(
+            f"control, {name}: change per step under noop (grey levels)", interval(gains["noop_change"])
+        )
+
+
+def _events(part: dict[str, Any]) -> Iterator[Line]:
+    for world, kinds in part.items():
+        short = world.rpartition("/")[2]
+        for kind, rating in kinds.items():
+            if not rating["positives"]:
+                continue
+            value = interval(rating.get("auroc"), 3) + f", n+ {rating['positives']}"
+            if "calibration_error" in rating:
+                value += f", calibration error {rating['calibration_error']:.3f}"
+            judged = rating["rated"] and "auroc" in rating
+            ok = rating["auroc"]["value"] >= 0.95 if judged else None
+            yield Line(f"{short}: AUROC of {kind}", value, ">= 0.95" if judged else "(too few)", ok)
+
+
+def _prompts(part: dict[str, Any]) -> Iterator[Line]:
+    codec = (
+        f" / through the codec {interval(part['detector_on_codec'])}" if "detector_on_codec" in part else ""
+    )
+    yield Line("wall colour detector, accuracy on true frames", interval(part["detector_on_truth"]) + codec)
+    named = part["named"]
+    yield Line("prompt start shows the named wall colour", interval(named), ">= 0.80", named["value"] >= 0.8)
+    yield Line("the same, colour words of wall and floor swapped", interval(part["swapped"]))
+    yield Line("shows the floor's colour on the walls instead", interval(part["floor_instead"]))
+    yield Line("shows the colour of another prompt (chance)", interval(part["other_prompt"]))
+
+
+def _minute(part: dict[str, Any]) -> Iterator[Line]:
+    for name, verdict in part["candidates"].items():
+        if name == "truth":
+            continue
+        outside = [k for k, inside in verdict["inside"].items() if not inside]
+        text = "all inside" if verdict["all_inside"] else "outside: " + ", ".join(outside)
+        share = verdict["share_of_rollout_segments_inside"]
+        value = f"{text} (single rollouts: {share:.0%} inside)"
+        yield Line(
+            f"one minute, {name}: median of each 5 s segment",
+            value,
+            "5th-95th of truth",
+            verdict["all_inside"],
+        )
+
+
+def table(lines: list[Line]) -> str:
+    """The lines as text."""
+    marks = {True: "yes", False: "NO", None: ""}
+    rows = [("what", "measured [95 % interval]", "to reach", "")]
+    rows += [(line.what, line.value, line.target, marks[line.ok]) for line in lines]
+    widths = [max(len(r[i]) for r in rows) for i in range(4)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows)

@@ -1,0 +1,101 @@
+"""The fidelity suite: all parts in turn into one folder, and the summary from its rows.
+
+A run that was interrupted goes on with the parts that are missing. ``score`` reads rows only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from worldsim_benchmarks.pictures import Clip, curves, extremes, sheet
+from worldsim_benchmarks.records import Folder, Row
+from worldsim_benchmarks.suites import control, events, free, minute, onestep, prompts
+from worldsim_benchmarks.suites.session import Session
+
+SUITE = "fidelity"
+PARTS = ("free", "onestep", "control", "events", "prompts", "minute")
+SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
+    "free": free.summarise,
+    "onestep": onestep.summarise,
+    "control": control.summarise,
+    "events": events.summarise,
+    "prompts": prompts.summarise,
+    "minute": minute.summarise,
+}
+
+
+def configuration(session: Session) -> dict[str, Any]:
+    """What decides the rows, for the header."""
+    return {
+        "world": session.world,
+        "candidates": {n: asdict(s) for n, s in session.candidates.items()},
+        "preset": asdict(session.preset),
+        "frame_size": session.frame_size,
+        "bottom": session.bottom,
+        "seed": session.seed,
+        "event_worlds": session.event_worlds,
+        "map_seeds": [session.map_seeds[0], session.map_seeds[-1]],
+    }
+
+
+def run(session: Session, parts: tuple[str, ...] = PARTS, say: Callable[[str], None] = print) -> Folder:
+    """Runs the parts that the folder does not hold yet; ``ValueError`` for a part that does not exist."""
+    unknown = [p for p in parts if p not in PARTS]
+    if unknown:
+        raise ValueError(f"unknown part {', '.join(unknown)}; the fidelity suite has {', '.join(PARTS)}")
+    folder = Folder.create(session.out, SUITE, configuration(session))
+    for part in parts:
+        if folder.has(part):
+            say(f"{part}: already there")
+            continue
+        begun = time.perf_counter()
+        rows = _run_part(part, session)
+        folder.write(part, rows)
+        say(f"{part}: {len(rows)} rows in {time.perf_counter() - begun:.0f} s")
+    return folder
+
+
+def _run_part(part: str, session: Session) -> list[Row]:
+    if part == "free":
+        rows, clips = free.run(session)
+        worst, best = extremes(clips)
+        sheet(worst, session.out / "worst.png")
+        sheet(best, session.out / "best.png")
+        explored = [c for c in clips if not c.known]
+        sheet(explored[:4], session.out / "explore.png")
+    elif part == "minute":
+        rows, clips = minute.run(session)
+        sheet(clips[:8], session.out / "minute.png", steps=range(len(clips[0].truth)))
+    elif part == "prompts":
+        rows, clips = prompts.run(session)
+        _prompt_sheet(clips, session.out / "prompts.png")
+    else:
+        rows = {"onestep": onestep.run, "control": control.run, "events": events.run}[part](session)
+    return rows
+
+
+def _prompt_sheet(clips: list[Clip], path: Path) -> None:
+    """The pictures of the first prompts; above and below are the same picture."""
+    sheet(clips[:6] + clips[len(clips) // 2 : len(clips) // 2 + 6], path, steps=(0,))
+
+
+def score(folder: Folder) -> dict[str, Any]:
+    """Summary of the rows of a folder, written to it with the curves; the model is not run."""
+    header = folder.header()
+    summary: dict[str, Any] = {
+        "schema": header["schema"],
+        "suite": SUITE,
+        "config": header["config"],
+        "parts": {},
+    }
+    for part in PARTS:
+        if folder.has(part):
+            summary["parts"][part] = SUMMARIES[part](folder.read(part))
+    folder.write_summary(summary)
+    if "free" in summary["parts"]:
+        curves(summary["parts"]["free"], folder.path / "curves.png")
+    return summary
