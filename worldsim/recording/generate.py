@@ -29,6 +29,10 @@ from worldsim.recording.mixture import EpisodePlan, parse_mixture, plan_episode
 from worldsim.worlds import WORLDS, world_named
 
 
+_LEAVE = signal.SIGUSR1
+"""Tells a worker to close its worlds and end: a killed one would leave their engines behind."""
+
+
 class WorkerError(RuntimeError):
     """A worker failed; the message holds the traceback of the worker."""
 
@@ -192,14 +196,17 @@ class _Pool:
             return self.finished.pop(index)
 
     def close(self) -> None:
-        """Ends threads and processes; a worker in the middle of an episode is killed."""
+        """Ends threads and processes; a worker in the middle of an episode closes its world, or is killed after 5 s."""
         with self.changed:
             self.closing = True
             self.changed.notify_all()
         for process, _, _ in self.lanes:
-            process.kill()
+            if process.is_alive() and process.pid is not None:
+                os.kill(process.pid, _LEAVE)
         for process, ours, thread in self.lanes:
             thread.join()
+            process.join(timeout=5)
+            process.kill()
             process.join()
             ours.close()
 
@@ -266,10 +273,15 @@ def _receive(pipe: Connection) -> Episode:
     return Episode(**{**content, "first": first, "blocks": blocks})
 
 
+def _leave(signum: int, frame: object) -> None:
+    raise SystemExit  # unwinds to the worker's finally, which ends the world's engine too
+
+
 def _work(pipe: Connection, config: GenerateConfig) -> None:
     """A worker's life: an episode for each index that arrives, until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a run ends
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(_LEAVE, _leave)
     os.environ["OMP_NUM_THREADS"] = "1"
     import cv2
 
