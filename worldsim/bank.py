@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -124,7 +125,7 @@ class Bank:
         return cls(frames, facts)
 
 
-def _exact(start: dict[str, object]) -> dict[str, object]:
+def _exact(start: dict[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(StartFacts)}
     if set(start) != names:
         raise KeyError(f"a start has {sorted(start)}, expected {sorted(names)}")

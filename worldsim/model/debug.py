@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
 from worldsim.bank import Bank, StartFacts
 from worldsim.model.codec import CodecConfig
+from worldsim.model.heads import REWARD_BINS
 from worldsim.model.transformer import WorldModelConfig, tiny_config
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.worlds import WORLDS
@@ -42,8 +42,7 @@ def debug_simulator(
 ) -> WorldSimulator:
     """A simulator whose worlds are noise that depends on everything it should depend on.
 
-    ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer
-    sizes.
+    ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer.
     """
     config = SimulatorConfig(
         codec=_CODEC,
@@ -62,8 +61,9 @@ def debug_simulator(
                     fan_in = parameter[0].numel()
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * fan_in**-0.5)
         simulator.codec.latent_std.fill_(0.5)
-        done = simulator.world.heads.done
-        assert isinstance(done, nn.Linear)
+        heads = simulator.world.heads
+        heads.reward.bias.copy_(-2 * torch.linspace(-6, 6, REWARD_BINS).abs())  # mostly small rewards
+        done = heads.done
         done.weight.mul_(0.3)
         done.bias.fill_(float(np.log(termination / (1 - termination))))
     return simulator

@@ -107,7 +107,7 @@ def _after_end(
     after = play(env, actions)
     check_step(env, after, shapes, f"{mode}, the step after an episode's end")
     if mode is AutoresetMode.NEXT_STEP:
-        for lane in np.flatnonzero(done):
+        for lane in np.flatnonzero(done).tolist():
             found = (float(after.reward[lane]), bool(after.terminated[lane]), bool(after.truncated[lane]))
             require(
                 found == (0.0, False, False),
@@ -138,7 +138,7 @@ def _compare_modes(
                 lane,
                 tolerance,
             )
-        for lane in np.flatnonzero(end.done):
+        for lane in np.flatnonzero(end.done).tolist():
             final = other.info["final_obs"] if mode is AutoresetMode.SAME_STEP else other.obs
             row = final[lane] if isinstance(final, np.ndarray) else lane_of(space, final, lane)
             gap = difference(row, lane_of(space, end.obs, lane))
@@ -148,7 +148,7 @@ def _compare_modes(
                 "must be the last frame of the episode that ended",
             )
     if AutoresetMode.SAME_STEP in ends and reference is AutoresetMode.NEXT_STEP:
-        for lane in np.flatnonzero(end.done):
+        for lane in np.flatnonzero(end.done).tolist():
             begun = lane_of(space, ends[AutoresetMode.SAME_STEP][0].obs, lane)
             gap = difference(begun, lane_of(space, after.obs, lane))
             require(
@@ -175,7 +175,7 @@ def _check_action_ignored(make: MakeVector, num_envs: int, max_steps: int, toler
             ]
             runs.append((play(env, ignored), play(env, plan[-1])))
             if variant:
-                for lane in np.flatnonzero(lanes):
+                for lane in np.flatnonzero(lanes).tolist():
                     for t, (a, b) in enumerate(zip(*runs)):
                         what = f"NEXT_STEP: lane {lane}, other action while it resets, {t} steps later"
                         compare_lane(what, env, a, lane, b, lane, tolerance)

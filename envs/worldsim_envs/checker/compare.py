@@ -69,7 +69,8 @@ def plan_actions(env: VectorEnv, steps: int, seed: int = SEED) -> Plan:
 
 def batched(env: VectorEnv, actions: Sequence[Any]) -> Any:
     space = env.single_action_space
-    return concatenate(space, list(actions), create_empty_array(space, n=len(actions), fn=np.zeros))
+    out: Any = create_empty_array(space, n=len(actions), fn=np.zeros)
+    return concatenate(space, list(actions), out)
 
 
 def begin(env: VectorEnv, seed: int | None = SEED, mask: np.ndarray | None = None) -> Step:

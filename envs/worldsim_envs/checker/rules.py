@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -207,7 +208,7 @@ def check_validation(env: VectorEnv, plan: Plan) -> None:
             "too many actions": np.full(n + 1, start),
         }
         for what, actions in bad.items():
-            outcome = _refuses(lambda actions=actions: env.step(actions))
+            outcome = _refuses(partial(env.step, actions))
             require(not outcome, f"{what} must raise ValueError for {space} in {n} lanes: {outcome}")
     outcome = _refuses(lambda: env.reset(seed=SEED, options={"no such option": 1}))
     require(not outcome, f"an unknown reset option must raise ValueError: {outcome}")
@@ -217,7 +218,7 @@ def check_validation(env: VectorEnv, plan: Plan) -> None:
         "a reset_mask that is not bool": np.ones(n, int),
     }
     for what, mask in masks.items():
-        outcome = _refuses(lambda mask=mask: env.reset(options={"reset_mask": mask}))
+        outcome = _refuses(partial(env.reset, options={"reset_mask": mask}))
         require(not outcome, f"{what} must raise ValueError or TypeError: {outcome}")
 
 
@@ -291,7 +292,8 @@ def check_singles(
                 for t, step in enumerate(together):
                     reward, terminated, truncated = 0.0, False, False
                     if t:
-                        obs, reward, terminated, truncated, _ = single.step(plan[t - 1][lane])
+                        obs, paid, terminated, truncated, _ = single.step(plan[t - 1][lane])
+                    reward = float(paid)
                     what = f"lane {lane} against a single environment seeded {SEED}+{lane}, step {t}"
                     gap = difference(lane_of(env.observation_space, step.obs, lane), obs)
                     require(

@@ -230,7 +230,7 @@ class Lanes:
         settled = []
         for lane, words in zip(rows, texts):
             episode = self.episode(lane)
-            parsed = parse_prompt(words, episode.world.name)  # type: ignore[arg-type]  (None is refused there)
+            parsed = parse_prompt("" if words is None else words, episode.world.name)
             settled.append((lane, episode, parsed))
         for lane, episode, parsed in settled:
             world = episode.world

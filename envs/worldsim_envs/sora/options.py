@@ -54,7 +54,7 @@ class SoraConfig:
     @classmethod
     def check(cls, world: str | None, frame_size: Sequence[int], **given: Any) -> SoraConfig:
         """The configuration of constructor arguments; ``ValueError`` names what is wrong with one."""
-        sizes = tuple(frame_size)
+        sizes = tuple(frame_size) if isinstance(frame_size, Sequence | np.ndarray) else ()
         if len(sizes) != 2 or not all(_is_integer(s) and s > 0 for s in sizes):
             raise ValueError(f"frame_size={frame_size!r}; expected (height, width) in pixels")
         spec = None if world is None else world_named(world)
@@ -251,7 +251,7 @@ def _from_bank(
     if bank is None or not bank.count(world.name):
         has = "has no bank of starts" if bank is None else f"has starts of {', '.join(bank.worlds)} only"
         raise ValueError(
-            f'this model {has}, so an episode of {world.env_id} cannot begin from one; pass '
+            f"this model {has}, so an episode of {world.env_id} cannot begin from one; pass "
             'start="prompt", a prompt, or init_frames'
         )
     start = bank.start(world.name, draw)

@@ -91,7 +91,7 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Plays one block of frames; the observation is the last of them."""
-        index = check_actions(action, int(self.action_space.n), ())  # type: ignore[attr-defined]
+        index = check_actions(action, len(self._lanes.action_ids), ())
         return self._outcome(lambda: self._lanes.advance(index[None]))
 
     def step_controls(

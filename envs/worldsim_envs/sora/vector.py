@@ -32,7 +32,7 @@ def observation_space(lanes: Lanes) -> spaces.Box:
 def batched(space: spaces.Box, n: int) -> spaces.Box:
     """``n`` times ``space``. Its bounds are views of one entry: at 64 lanes of 64x64 they would take
     megabytes."""
-    box = spaces.Box(space.low.flat[0].item(), space.high.flat[0].item(), (1,), space.dtype)  # type: ignore[arg-type]
+    box = spaces.Box(space.low.flat[0].item(), space.high.flat[0].item(), (1,), space.dtype)
     shape = (n, *space.shape)
     box.low, box.high = np.broadcast_to(box.low[0], shape), np.broadcast_to(box.high[0], shape)
     box._shape = shape
@@ -133,7 +133,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     # stepping
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begins episodes in all lanes, or in those of ``options["reset_mask"]``."""
@@ -144,7 +144,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every lane; ``actions`` are integers ``(N,)``."""
-        checked = check_actions(actions, int(self.single_action_space.n), (self.num_envs,))
+        checked = check_actions(actions, len(self._lanes.action_ids), (self.num_envs,))
         shown, final, done = self._step(checked)
         everywhere = np.ones(self.num_envs, bool)
         info = self._info(shown, everywhere)
@@ -178,7 +178,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise ValueError(
                 f"actions must be an integer tensor of shape ({self.num_envs},), got {actions!r}"
             )
-        checked = check_actions(actions.cpu().numpy(), int(self.single_action_space.n), (self.num_envs,))
+        checked = check_actions(actions.cpu().numpy(), len(self._lanes.action_ids), (self.num_envs,))
         shown, final, done = self._step(checked)
         info = self._tensors(shown)
         if final is not None:
