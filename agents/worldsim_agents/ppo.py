@@ -28,12 +28,12 @@ class PPOConfig:
     minibatch: int = 256
     epochs: int = 8
     learning_rate: float = 1e-3
-    gamma: float = 0.98
+    gamma: float = 0.99
     gae_lambda: float = 0.95
     clip: float = 0.2
     entropy: float = 0.003
     features: int = 128
-    stack: int = 2
+    stack: int = 4
 
 
 class SmallFeatures(BaseFeaturesExtractor):

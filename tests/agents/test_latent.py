@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 pytest.importorskip("vizdoom")
 
 from worldsim_agents.latent import LatentObservation, LatentVectorObservation
+from worldsim_envs.sora import SoraWorldVectorEnv
 from worldsim_envs.vector import TrueVectorEnv
 
 import worldsim  # noqa: F401  (registers the worlds)
@@ -56,6 +57,20 @@ def test_single_environment(model: WorldSimulator) -> None:
     assert env.observation_space.contains(latent)
     close(latent, encoded(model, info["frames"]))
     env.close()
+
+
+def test_equals_what_the_learned_environment_shows(model: WorldSimulator) -> None:
+    true = LatentObservation(make_single(), model)
+    dream = SoraWorldVectorEnv(
+        2, model=model, world="DoomBasic", actions="world", obs_type="latent", device="cpu"
+    )
+    assert dream.single_observation_space == true.observation_space
+    latent, info = true.reset(seed=4)
+    frames = np.repeat(info["frames"][None], 2, axis=0)
+    dreamt, _ = dream.reset(seed=4, options={"init_frames": frames})
+    # the engine may encode in half precision
+    np.testing.assert_allclose(dreamt, np.repeat(latent[None], 2, axis=0), atol=0.05 * np.abs(latent).max())
+    true.close()
 
 
 def test_lanes_that_end_show_the_new_episode_and_keep_the_final_block(

@@ -28,7 +28,7 @@ def test_a_run_is_written_read_back_and_repeats(tmp_path: Path) -> None:
     again = load_agent(train(TINY, tmp_path / "b", quiet=True))
     assert first.steps_done == 128 and first.config.seed == 3 and first.model_digest is None
     assert first.config.place.stack == TINY.ppo.stack and first.config.ppo == TINY.ppo
-    frames = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 6), np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 12), np.uint8)
     np.testing.assert_array_equal(first.act(frames, True), again.act(frames, True))
     for (name, a), b in zip(first.ppo.policy.state_dict().items(), again.ppo.policy.state_dict().values()):
         assert a.equal(b), f"{name}: equal seeds give equal weights"
