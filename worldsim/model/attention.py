@@ -46,13 +46,21 @@ def rotate(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
+class RMSNorm(nn.RMSNorm):
+    """``nn.RMSNorm`` whose gain follows the input's dtype, so that autocast keeps the fused kernel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gain = None if self.weight is None else self.weight.to(x.dtype)
+        return F.rms_norm(x, self.normalized_shape, gain, self.eps)
+
+
 class _QKNorm(nn.Module):
     """RMS norm of queries and keys over the head width, with a learned gain each (Dehghani et al. 2023)."""
 
     def __init__(self, head_width: int) -> None:
         super().__init__()
-        self.q = nn.RMSNorm(head_width, eps=1e-6)
-        self.k = nn.RMSNorm(head_width, eps=1e-6)
+        self.q = RMSNorm(head_width, eps=1e-6)
+        self.k = RMSNorm(head_width, eps=1e-6)
 
 
 class SpaceAttention(nn.Module):

@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import nn
 
 from worldsim.captions.vocabulary import MAX_TOKENS, VOCABULARY
-from worldsim.model.attention import attend
+from worldsim.model.attention import RMSNorm, attend
 
 # B texts, L words, M read-out tokens, D width of the encoder, H heads, E head width
 
@@ -53,10 +53,10 @@ class _Layer(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm_1 = nn.RMSNorm(width, eps=1e-6)
+        self.norm_1 = RMSNorm(width, eps=1e-6)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width)
-        self.norm_2 = nn.RMSNorm(width, eps=1e-6)
+        self.norm_2 = RMSNorm(width, eps=1e-6)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x_BLD: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ class TextEncoder(nn.Module):
         self.layers = nn.ModuleList(_Layer(config.width, config.heads) for _ in range(config.depth))
         self.queries = nn.ParameterList(nn.Parameter(torch.randn(m, config.width) * 0.5) for m in config.tokens)
         self.null = nn.ParameterList(nn.Parameter(torch.randn(m, out_width) * 0.2) for m in config.tokens)
-        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.norm = RMSNorm(config.width, eps=1e-6)
         self.read_kv = nn.Linear(config.width, 2 * config.width, bias=False)
         self.out = nn.Linear(config.width, out_width)
 

@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import nn
 
 from worldsim.actions import NUM_KEYS
-from worldsim.model.attention import SpaceAttention, TimeAttention, TimeCache, frequencies, time_mask
+from worldsim.model.attention import RMSNorm, SpaceAttention, TimeAttention, TimeCache, frequencies, time_mask
 from worldsim.model.heads import Heads
 from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
@@ -43,10 +43,10 @@ class WorldModelConfig:
     latent_channels: int = 16
     pixel_stride: int = 8
     patch: int = 2
-    width: int = 288
-    heads: int = 6
+    width: int = 256
+    heads: int = 8
     depth: int = 4
-    mlp_width: int = 768
+    mlp_width: int = 640
     time_every: int = 2
     window: int = 24
     registers: int = 2
@@ -100,11 +100,11 @@ class _Layer(nn.Module):
     def __init__(self, config: WorldModelConfig, with_time: bool) -> None:
         super().__init__()
         d = config.width
-        self.space_norm = nn.RMSNorm(d, eps=1e-6, elementwise_affine=False)
+        self.space_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
         self.space = SpaceAttention(d, config.heads)
-        self.time_norm = nn.RMSNorm(d, eps=1e-6) if with_time else None
+        self.time_norm = RMSNorm(d, eps=1e-6) if with_time else None
         self.time = TimeAttention(d, config.heads) if with_time else None
-        self.mlp_norm = nn.RMSNorm(d, eps=1e-6, elementwise_affine=False)
+        self.mlp_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
         self.mlp_in = nn.Linear(d, 2 * config.mlp_width, bias=False)
         self.mlp_out = nn.Linear(config.mlp_width, d)
         self.bias = nn.Parameter(torch.zeros(6, d))
@@ -146,7 +146,7 @@ class WorldModel(nn.Module):
             _Layer(config, with_time=(i + 1) % config.time_every == 0 or i == config.depth - 1)
             for i in range(config.depth)
         )
-        self.final_norm = nn.RMSNorm(d, eps=1e-6, elementwise_affine=False)
+        self.final_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(d, 2 * d)
         self.patch_out = nn.Linear(d, patch_size)
         for module in (self.final_modulation, self.patch_out):
