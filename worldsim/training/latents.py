@@ -1,0 +1,134 @@
+"""The latent cache: episodes after the codec, which is all that the transformer trains on.
+
+A latent frame of 64x64 is 2 KB in half precision against 49 KB of pixels, so hours of play fit into memory and
+training never decodes an image. The store is saved as safetensors shards with a JSON file of texts; shards are
+memory-mapped when it is opened. Beside each episode's chain of latents (the reset frame as an image latent, then one
+latent per step) it keeps image latents of single frames every few steps, for starts without history.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from worldsim.model.codec import Codec
+from worldsim.recording.episode import Episode
+from worldsim.worlds import WORLDS
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LatentEpisode:
+    """One encoded episode of T steps.
+
+    ``z`` float16 ``(T + 1, C, h, w)`` normalised latents, entry 0 the reset frame's; ``images`` float16 ``(I, C, h,
+    w)`` image latents of the observations ``image_steps`` int32 ``(I,)``. ``keys``, ``camera``, ``reward``, ``done``
+    have T entries, as in ``Episode``; ``done`` is termination, not truncation. ``facts`` has T + 1 JSON lines.
+    """
+
+    world: str
+    goal: str
+    map_seed: int
+    z: np.ndarray
+    images: np.ndarray
+    image_steps: np.ndarray
+    keys: np.ndarray
+    camera: np.ndarray
+    reward: np.ndarray
+    done: np.ndarray
+    facts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+
+_ARRAYS = ("z", "images", "image_steps", "keys", "camera", "reward", "done")
+
+
+@torch.no_grad()
+def encode_episode(episode: Episode, codec: Codec, image_every: int = 6, chunk: int = 64) -> LatentEpisode:
+    """Encodes an episode; blocks cut short by its end are encoded as padded, as they are rendered."""
+    device = codec.latent_mean.device
+
+    def encode(frames: np.ndarray) -> np.ndarray:
+        parts = torch.from_numpy(np.ascontiguousarray(frames)).split(chunk)
+        with torch.autocast(device.type, torch.bfloat16):
+            return torch.cat([codec.encode(part.to(device)).half().cpu() for part in parts]).numpy()
+
+    observations = episode.observations
+    steps = np.arange(0, len(episode) + 1, image_every, dtype=np.int32)
+    images = encode(observations[steps][:, None])
+    blocks = episode.blocks[:, : episode.frames_per_step]
+    chain = encode(blocks) if episode.frames_per_step > 1 else encode(observations[1:][:, None])
+    return LatentEpisode(
+        episode.world, episode.goal, episode.map_seed, np.concatenate([images[:1], chain]), images, steps,
+        episode.keys, episode.camera, episode.reward, episode.terminated, list(episode.facts),
+    )  # fmt: skip
+
+
+@dataclass
+class LatentStore:
+    """Encoded episodes, in memory or mapped from disk."""
+
+    episodes: list[LatentEpisode] = field(default_factory=list)
+
+    @property
+    def latents(self) -> int:
+        return sum(len(e) + 1 for e in self.episodes)
+
+    def extend(self, episodes: Iterable[Episode], codec: Codec, image_every: int = 6) -> None:
+        self.episodes.extend(encode_episode(e, codec, image_every) for e in episodes)
+
+    def save(self, folder: Path, per_shard: int = 200) -> None:
+        """Appends the episodes that ``folder`` does not hold yet, ``per_shard`` to a file; a shard is renamed into
+        place when whole, so a killed run leaves whole shards."""
+        folder.mkdir(parents=True, exist_ok=True)
+        held = sum(_shard_texts(path)["episodes"] for path in _shard_paths(folder))
+        number = len(_shard_paths(folder))
+        for start in range(held, len(self.episodes), per_shard):
+            part = self.episodes[start : start + per_shard]
+            tensors = {f"{i}/{name}": getattr(e, name) for i, e in enumerate(part) for name in _ARRAYS}
+            texts = [{"world": e.world, "goal": e.goal, "map_seed": e.map_seed, "facts": e.facts} for e in part]
+            header = {"format_version": FORMAT_VERSION, "episodes": len(part), "texts": texts}
+            path = folder / f"latents-{number:05d}.safetensors"
+            save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path.with_suffix(".tmp"))
+            path.with_suffix(".json").write_text(json.dumps(header))
+            path.with_suffix(".tmp").rename(path)
+            number += 1
+
+    @classmethod
+    def open(cls, folder: Path) -> LatentStore:
+        """All whole shards of ``folder``. Raises ``FileNotFoundError`` where there is none."""
+        paths = _shard_paths(folder)
+        if not paths:
+            raise FileNotFoundError(f"no latent cache in {folder}; `worldsim train world` makes one from --source.data")
+        return cls([episode for path in paths for episode in _read_shard(path)])
+
+
+def _shard_paths(folder: Path) -> list[Path]:
+    return sorted(folder.glob("latents-*.safetensors"))
+
+
+def _shard_texts(path: Path) -> dict:
+    header = json.loads(path.with_suffix(".json").read_text())
+    if header["format_version"] > FORMAT_VERSION:
+        raise ValueError(f"{path} has format version {header['format_version']}, this version reads {FORMAT_VERSION}")
+    return header
+
+
+def _read_shard(path: Path) -> Iterator[LatentEpisode]:
+    tensors, header = load_file(path), _shard_texts(path)
+    for i, text in enumerate(header["texts"]):
+        yield LatentEpisode(**text, **{name: tensors[f"{i}/{name}"] for name in _ARRAYS})
+
+
+def world_index(name: str) -> int:
+    """Row of the model's world embedding."""
+    return WORLDS[name].index

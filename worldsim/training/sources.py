@@ -1,0 +1,77 @@
+"""Where training episodes come from: recordings on disk, or the true worlds playing live beside training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from worldsim.recording.episode import Episode
+from worldsim.recording.generate import GenerateConfig, generate_episodes
+from worldsim.recording.reader import Recording
+from worldsim.worlds import WORLDS
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """``data`` are recordings; without any, worlds play live in ``workers`` processes (0 = in this one).
+
+    ``steps`` ends live generation (0 = endless). ``held_out`` episodes per world, of validation maps, are generated
+    live for the probes where the recordings hold none.
+    """
+
+    data: tuple[Path, ...] = ()
+    worlds: tuple[str, ...] = tuple(WORLDS)
+    policies: tuple[str, ...] = ("explorer:0.7", "random:0.3")
+    workers: int = 1
+    steps: int = 0
+    seed: int = 0
+    frame_size: tuple[int, int] = (64, 64)
+    max_steps: int = 300
+    held_out: int = 2
+
+
+def training_episodes(config: SourceConfig) -> Iterator[Episode]:
+    """Episodes of the training maps: each of a recording once in random order, or live ones."""
+    if config.data:
+        yield from _recorded(config.data, config.seed)
+        return
+    yield from generate_episodes(_live(config))
+
+
+def held_out_episodes(config: SourceConfig) -> list[Episode]:
+    """A few episodes of validation maps: from the recordings where they hold some, else played live now."""
+    found = [e for folder in config.data for e in Recording.open(folder).episodes(split="val")]
+    if found:
+        return found[: config.held_out * len(config.worlds)]
+    live = []
+    for number, world in enumerate(config.worlds):
+        plan = replace(
+            _live(config), worlds=(world,), split="val", workers=0, steps=None, episodes=config.held_out, seed=1000 + number
+        )
+        live.extend(generate_episodes(plan))
+    return live
+
+
+def _live(config: SourceConfig) -> GenerateConfig:
+    return GenerateConfig(
+        worlds=config.worlds,
+        policies=config.policies,
+        seed=config.seed,
+        steps=config.steps or None,
+        workers=config.workers,
+        frame_size=config.frame_size,
+        max_steps=config.max_steps,
+    )
+
+
+def _recorded(folders: Sequence[Path], seed: int) -> Iterator[Episode]:
+    recordings = [Recording.open(folder) for folder in folders]
+    order = [(r, i) for r in recordings for i in range(len(r))]
+    for index in np.random.default_rng(seed).permutation(len(order)):
+        recording, number = order[index]
+        episode = recording.episode(number)
+        if episode.split != "val":
+            yield episode
