@@ -86,6 +86,12 @@ class MapLayout:
         """Index of the room that holds (x, y), None in a passage or outside."""
         return next((i for i, room in enumerate(self.rooms) if inside(room.rect, x, y, 0.0)), None)
 
+    def is_floor(self, x: float, y: float) -> bool:
+        """Whether (x, y) lies in a room or passage and not in a pillar."""
+        return any(room.holds(x, y) for room in self.rooms) or any(
+            inside(p.rect, x, y) for p in self.passages
+        )
+
     def common_walls(self, n: int = 2) -> tuple[Surface, ...]:
         """The wall surfaces of the most wall, longest first."""
         lengths: Counter[Surface] = Counter()

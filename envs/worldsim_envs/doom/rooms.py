@@ -12,7 +12,6 @@ from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
 from worldsim.worlds import COLLECTIBLES, WORLDS
 from worldsim_envs.base import Start
 from worldsim_envs.doom.game import FREEDOOM, DoomEngine, EngineConfig, Tic
-from worldsim_envs.doom.layout import MapLayout
 from worldsim_envs.doom.maps import generate, to_wad
 from worldsim_envs.doom.wad import ACTORS, asset_wad
 from worldsim_envs.doom.world import DoomWorld, Snapshot
@@ -61,8 +60,6 @@ class DoomRoomsEnv(DoomWorld):
     """
 
     spec_world = WORLDS["DoomRooms"]
-    layout: MapLayout
-    """Plan of the running episode's map."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -90,11 +87,11 @@ class DoomRoomsEnv(DoomWorld):
     ) -> tuple[float, list[EventFact]]:
         reward = 0.0
         events = [*self._door_events(before, after), *_shots(before, after)]
-        for thing in before.objects.values():
+        for number, thing in before.objects.items():
             if thing.name not in ACTORS:
                 continue
             colour, shape = ACTORS[thing.name]
-            later = after.objects.get(thing.id)
+            later = after.objects.get(number)
             if later is None:
                 events.append(EventFact("destroy" if shape == "cone" else "pick_up", colour, shape))
                 if shape in COLLECTIBLES and self.goal in ("", f"collect the {colour} {shape}"):

@@ -24,17 +24,19 @@ class StockScenarioEnv(DoomWorld):
     scenario: ClassVar[stock.Scenario]
     pick_ups: ClassVar[tuple[str, ...]] = ()
     """Engine classes whose disappearance is a pick-up."""
-    success_reward: ClassVar[float | None] = None
-    """Reward of a tic from which on the task is done, None where it has no such end."""
     success: ClassVar[EventFact | None] = None
+    """Event of the task's own end, in worlds that have one: a tic that pays at least ``success_reward``."""
+    success_reward: ClassVar[float] = float("inf")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        layout = self.scenario.layout
-        walls = (self.scenario.wall,) if layout is None else layout.common_walls(3)
-        rooms = 1 if layout is None else len(layout.rooms)
+        layout = self.layout = self.scenario.layout
         self._scene = SceneFacts(
-            self.spec_world.name, self.spec_world.prompt, rooms, walls, self._scene_things()
+            self.spec_world.name,
+            self.spec_world.prompt,
+            len(layout.rooms),
+            layout.common_walls(3),
+            self._scene_things(),
         )
 
     def _engine_config(self) -> EngineConfig:
@@ -61,27 +63,22 @@ class StockScenarioEnv(DoomWorld):
             events.append(EventFact("damage"))
         if now[GameVariable.HEALTH] > was[GameVariable.HEALTH]:
             events.append(EventFact("heal"))
-        for thing in before.objects.values():
-            if thing.name in self.pick_ups and thing.id not in after.objects:
+        for number, thing in before.objects.items():
+            if thing.name in self.pick_ups and number not in after.objects:
                 shape, colour = self.scenario.kinds[thing.name]
                 events.append(EventFact("pick_up", colour, shape))
         if tics[-1].dead:
             events.append(EventFact("death"))
-        if tics[-1].finished and self.success is not None and self._succeeded(tics):
+        if self.success is not None and any(tic.reward >= self.success_reward for tic in tics):
             events.append(self.success)
         return sum(tic.reward for tic in tics), events
 
-    def _succeeded(self, tics: Sequence[Tic]) -> bool:
-        return self.success_reward is not None and tics[-1].reward >= self.success_reward
-
     def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
         """Facts of the scenario, of the view, and of the last step."""
-        wall, layout = self.scenario.wall, self.scenario.layout
-        if layout is not None:
-            x, y, _, yaw = self.pose()
-            room, _ = layout.look(x, y, yaw, self.view.field_of_view, frozenset())
-            wall = wall if room is None else layout.rooms[room].wall
-        view = ViewFacts(wall, self.scenario.floor, self.scenario.ceiling, things=self._things_seen())
+        x, y, _, yaw = self.pose()
+        index, _ = self.layout.look(x, y, yaw, self.view.field_of_view, frozenset())
+        room = self.layout.rooms[index or 0]
+        view = ViewFacts(room.wall, room.floor, room.ceiling, things=self._things_seen())
         return self._scene, view, self._events
 
     def _scene_things(self) -> tuple[Thing, ...]:

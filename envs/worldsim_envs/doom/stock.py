@@ -5,7 +5,7 @@ The maps, monsters and rewards are ViZDoom's own (``scenarios/*.wad``); only the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from worldsim.captions.facts import Surface
 from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout, Passage, Rect, Room
@@ -15,17 +15,14 @@ from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout, Passage, Rect,
 class Scenario:
     """A stock scenario by its file name.
 
-    ``kinds`` maps engine classes to (shape, colour). ``skill`` and ``settle`` (tics before the episode
-    begins) are those of its ``.cfg``. ``layout`` is its plan, where it has more than one room."""
+    ``layout`` is its plan. ``kinds`` maps engine classes to (shape, colour). ``skill`` and ``settle`` (tics
+    before the episode begins) are those of its ``.cfg``."""
 
     name: str
-    wall: Surface
-    floor: Surface
-    ceiling: Surface
-    kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    layout: MapLayout
+    kinds: dict[str, tuple[str, str]]
     skill: int = 3
     settle: int = 1
-    layout: MapLayout | None = None
 
 
 _BROWN_BRICK = Surface("brown", "brick")
@@ -69,19 +66,28 @@ def _home() -> MapLayout:
     return MapLayout(0, tuple(rooms), tuple(passages), (), (7.5, -5.5, 0.0))
 
 
+def _hall(units: tuple[int, int, int, int], wall: Surface, floor: Surface, ceiling: Surface) -> MapLayout:
+    x0, y0, x1, y1 = rect = _metres(units)
+    room = Room(rect, wall, floor, ceiling, 210, 104 / UNITS_PER_METRE)
+    return MapLayout(0, (room,), (), (), ((x0 + x1) / 2, (y0 + y1) / 2, 0.0))
+
+
 TAKE_COVER = Scenario(
-    "take_cover", _BROWN_BRICK, Surface("grey", "metal"), Surface("grey", "metal"),
-    {"DoomImp": ("monster", ""), "DoomImpBall": ("fireball", "")}, skill=4,
-)  # fmt: skip
+    "take_cover",
+    _hall((-448, 0, 128, 768), _BROWN_BRICK, Surface("grey", "metal"), Surface("grey", "metal")),
+    {"DoomImp": ("monster", ""), "DoomImpBall": ("fireball", "")},
+    skill=4,
+)
 HEALTH_GATHERING = Scenario(
-    "health_gathering", Surface("green", "brick"), Surface("green", "acid"), Surface("black", "plain"),
+    "health_gathering",
+    _hall((0, 0, 1216, 1216), Surface("green", "brick"), Surface("green", "acid"), Surface("black", "plain")),
     {"Medikit": ("medkit", "")},
-)  # fmt: skip
-MY_WAY_HOME = Scenario(
-    "my_way_home", _BROWN_BRICK, _BROWN_STONE, _BROWN_STONE,
-    {"GreenArmor": ("armour vest", "green")}, skill=5, settle=10, layout=_home(),
-)  # fmt: skip
+)
+MY_WAY_HOME = Scenario("my_way_home", _home(), {"GreenArmor": ("armour vest", "green")}, skill=5, settle=10)
 BASIC = Scenario(
-    "basic", _BROWN_BRICK, Surface("brown", "plain"), Surface("black", "grid"),
-    {"Cacodemon": ("monster", "")}, skill=5, settle=14,
-)  # fmt: skip
+    "basic",
+    _hall((-448, -192, 64, 256), _BROWN_BRICK, Surface("brown", "plain"), Surface("black", "grid")),
+    {"Cacodemon": ("monster", "")},
+    skill=5,
+    settle=14,
+)

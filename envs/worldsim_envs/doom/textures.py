@@ -62,7 +62,7 @@ STOCK_WALLS: tuple[Surface, ...] = tuple(s for s, lumps in STOCK.items() if lump
 STOCK_FLATS: tuple[Surface, ...] = tuple(s for s, lumps in STOCK.items() if lumps.flat)
 
 _RAMPS: dict[int, tuple[tuple[int, int, int], tuple[int, int, int], int]] = {
-    16: ((120, 255, 255), (0, 45, 45), 10),  # cyan
+    16: ((120, 255, 255), (0, 60, 60), 10),  # cyan
     26: ((215, 195, 0), (70, 62, 0), 6),  # dark yellow
     32: ((220, 110, 255), (40, 0, 52), 10),  # purple
     42: ((165, 75, 5), (62, 26, 0), 6),  # dark orange

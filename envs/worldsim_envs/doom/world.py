@@ -23,7 +23,7 @@ from worldsim_envs.doom.game import (
     View,
     button_values,
 )
-from worldsim_envs.doom.layout import UNITS_PER_METRE
+from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout
 
 BAR_ROWS = 3
 BAR_FULL = (220, 30, 30)
@@ -64,6 +64,8 @@ class DoomWorld(TrueWorld):
     """A true world on the Doom engine. Subclasses say which engine, and what happens in a step."""
 
     dynamics_later = True
+    layout: MapLayout
+    """Plan of the running episode's map."""
     can_kill: ClassVar[bool] = False
     """Worlds that can kill draw the health bar and flash the screen: what ends an episode must be seen."""
 
@@ -75,7 +77,7 @@ class DoomWorld(TrueWorld):
         self._state: Any = None  # vzd.GameState
         self._now: dict[GameVariable, float] = {}
         self._events: tuple[EventFact, ...] = ()
-        self._ids: dict[int, int] = {}  # engine's object id -> ours, after a reseeding has renumbered them
+        self._ids: dict[int, int] = {}  # engine's object id -> ours, once a reseeding has renumbered them
         self._intrinsics = self.view.intrinsics
 
     # What a Doom world supplies
@@ -158,6 +160,13 @@ class DoomWorld(TrueWorld):
             self._now = {**self._now, GameVariable.HEALTH: 0.0}
         return tic
 
+    def close(self) -> None:
+        """Ends the engine; harmless when repeated."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        super().close()
+
     def _observe(self, tic: Tic, previous: np.ndarray) -> np.ndarray:
         """The tic as an observation. Nor does the engine render the tic that ends an episode: it repeats
         the frame before, with the health bar of that tic, so that a death is seen."""
@@ -168,14 +177,15 @@ class DoomWorld(TrueWorld):
 
     def _warp(self, pose: tuple[float, float, float]) -> None:
         x, y, yaw = pose
+        refusal = f"pose={pose!r} is not free floor of map seed {self.map_seed}; choose another x, y (metres)"
+        if not self.layout.is_floor(x, y):
+            raise ValueError(refusal)
         self.engine.command(f"warp {x * UNITS_PER_METRE:.4f} {y * UNITS_PER_METRE:.4f}")
         to_the_right = (self.engine.variable(GameVariable.ANGLE) - yaw + 180) % 360 - 180
         self.engine.tic([*STILL[:-1], to_the_right])
         there = [self.engine.variable(v) for v in (GameVariable.POSITION_X, GameVariable.POSITION_Y)]
         if max(abs(there[0] - x * UNITS_PER_METRE), abs(there[1] - y * UNITS_PER_METRE)) > 0.1:
-            raise ValueError(
-                f"pose={pose!r} is not free floor of map seed {self.map_seed}; choose another x, y (metres)"
-            )
+            raise ValueError(refusal)
 
     # What is known of the moment
 
@@ -224,7 +234,7 @@ class DoomWorld(TrueWorld):
             velocity = np.array([thing.velocity_x, thing.velocity_y, thing.velocity_z])
             objects.append(
                 {
-                    "id": self._ids.get(thing.id, thing.id),
+                    "id": public_id(thing.id, self._ids),
                     "class": kind[0],
                     "colour": kind[1],
                     "position": position,
@@ -244,7 +254,7 @@ class DoomWorld(TrueWorld):
         ids = np.zeros(256, np.int32)
         ids[1] = -1
         for label in self._state.labels:
-            ids[label.value] = self._ids.get(label.object_id, label.object_id)
+            ids[label.value] = public_id(label.object_id, self._ids)
         return ids[self.view.resize(self._state.labels_buffer, nearest=True)]
 
     def _seen_at(self, label: vzd.Label) -> float | None:
@@ -272,13 +282,18 @@ class DoomWorld(TrueWorld):
         return tuple(_counted(kind, found[kind]) for kind in nearest)
 
 
+def public_id(engine_id: int, renumbered: dict[int, int]) -> int:
+    """Object id that we give out: from 1 on, since 0 stands for walls in label pictures."""
+    return renumbered.get(engine_id, engine_id + 1)
+
+
 class Snapshot:
     """Objects by id, sectors and variables of the engine at one moment."""
 
     def __init__(
         self, state: vzd.GameState, variables: dict[GameVariable, float], ids: dict[int, int]
     ) -> None:
-        self.objects: dict[int, vzd.Object] = {ids.get(thing.id, thing.id): thing for thing in state.objects}
+        self.objects: dict[int, vzd.Object] = {public_id(thing.id, ids): thing for thing in state.objects}
         self.sectors: Sequence[vzd.Sector] = state.sectors
         self.variables = variables
 
