@@ -90,6 +90,6 @@ def main(argv: list[str]) -> int:
         flush=True,
     )
     print("(Ctrl+C stops it)", flush=True)
-    config = uvicorn.Config(app, log_level="warning", ws_max_size=MAX_MESSAGE, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, log_level="warning", ws_max_size=MAX_MESSAGE, timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -35,6 +35,8 @@ from worldsim.play.protocol import (
 
 T = TypeVar("T")
 POLICY_VIOLATION, TOO_BIG, TRY_LATER = 1008, 1009, 1013
+CLOSING_SECONDS = 2.0
+"""How long a session waits for its world to close; a slow step may go on behind it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Session:
             # Handed to the thread before anything is awaited: it happens even if this task is cancelled.
             closed = asyncio.wrap_future(self._thread.submit(self._player.close))
             self._thread.shutdown(wait=False)
-            await asyncio.wait([*tasks, closed])
+            await asyncio.wait([*tasks, closed], timeout=CLOSING_SECONDS)
 
     # Reading
 
