@@ -28,7 +28,6 @@ from worldsim.recording.episode import Episode
 from worldsim.recording.mixture import EpisodePlan, parse_mixture, plan_episode
 from worldsim.worlds import WORLDS, world_named
 
-
 _LEAVE = signal.SIGUSR1
 """Tells a worker to close its worlds and end: a killed one would leave their engines behind."""
 
@@ -196,7 +195,8 @@ class _Pool:
             return self.finished.pop(index)
 
     def close(self) -> None:
-        """Ends threads and processes; a worker in the middle of an episode closes its world, or is killed after 5 s."""
+        """Ends threads and processes; a worker in the middle of an episode closes its world, or is killed
+        after 5 s."""
         with self.changed:
             self.closing = True
             self.changed.notify_all()
@@ -282,6 +282,7 @@ def _work(pipe: Connection, config: GenerateConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a run ends
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(_LEAVE, _leave)
+    os.set_inheritable(pipe.fileno(), False)  # else the worlds' engines would hold it open
     os.environ["OMP_NUM_THREADS"] = "1"
     import cv2
 

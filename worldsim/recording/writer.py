@@ -8,6 +8,7 @@ the folder's lock, drops temporary files, takes up a data file that the index do
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import warnings
 from pathlib import Path
@@ -183,9 +184,15 @@ def _entry(episode: Episode, number: int, first_row: int, task: int) -> Entry:
 
 
 def _write_tasks(folder: Path, tasks: list[str]) -> None:
-    table = pa.table(
-        {"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks, pa.string())}
-    )
+    """Goals and their numbers; the metadata makes pandas, and so LeRobot, take the goal as the index."""
+    kinds = {"task_index": ("int64", "int64"), "task": ("unicode", "object")}
+    columns = [
+        {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": stored, "metadata": None}
+        for name, (kind, stored) in kinds.items()
+    ]
+    pandas = {"index_columns": ["task"], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"}
+    numbers, texts = pa.array(range(len(tasks)), pa.int64()), pa.array(tasks, pa.string())
+    table = pa.table({"task_index": numbers, "task": texts}, metadata={"pandas": json.dumps(pandas)})
     write_durably(folder / "meta/tasks.parquet", table_bytes(table))
 
 

@@ -53,6 +53,7 @@ class Floorplan:
             np.round((walls.reshape(-1, 4) - np.tile(origin, 2)) * fine).astype(int).tolist()
         ):
             cv2.line(drawing, (x0, y0), (x1, y1), 0, 1)
+        cv2.floodFill(drawing, None, (0, 0), 0)  # the outside
         room = cv2.distanceTransform(drawing, cv2.DIST_L2, 5) / fine
         step = int(CELL * fine)
         return cls(room[step // 2 :: step, step // 2 :: step], (float(origin[0]), float(origin[1])))
@@ -136,7 +137,7 @@ class Floorplan:
 def read_walls(path: Path) -> np.ndarray:
     """Walls of the first map in a WAD: float ``(n, 4)``, x, y of both ends in metres."""
     data = path.read_bytes()
-    magic, count, directory = struct.unpack_from("<4sii", data)
+    magic, count, directory = struct.unpack_from("<4sii", data) if len(data) >= 12 else (b"", 0, 0)
     if magic not in (b"PWAD", b"IWAD"):
         raise ValueError(f"{path} is not a WAD")
     lumps: dict[str, bytes] = {}
