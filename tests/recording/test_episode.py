@@ -58,7 +58,7 @@ def test_a_clip_begins_with_the_observation_before_it(episode):
 def test_a_registered_world_knows_its_frame_rate():
     doom = build(step(1, 1, 2, 3, 4), world="DoomBasic", frames_per_step=0, fps=0.0)
     assert (doom.frames_per_step, doom.fps) == (4, 35.0)
-    with pytest.raises(ValueError, match="'Chess' is not registered.*give frames_per_step and fps"):
+    with pytest.raises(ValueError, match=r"'Chess' is not registered.*give frames_per_step and fps"):
         build(step(1, 1, 2, 3, 4), world="Chess", frames_per_step=0)
 
 
