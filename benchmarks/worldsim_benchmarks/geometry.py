@@ -32,8 +32,9 @@ def pixel_rays(height: int, width: int, K: np.ndarray) -> np.ndarray:
 
 
 def world_points(view: View) -> np.ndarray:
-    """float ``(H, W, 3)``: the point in space that each pixel shows."""
-    points = pixel_rays(view.depth.shape[0], view.depth.shape[1], view.K) * view.depth[..., None]
+    """float ``(H, W, 3)``: the point in space that each pixel shows (the camera itself where unknown)."""
+    depth = np.where(np.isfinite(view.depth), view.depth, 0.0)
+    points = pixel_rays(depth.shape[0], depth.shape[1], view.K) * depth[..., None]
     return points @ view.c2w[:3, :3].T + view.c2w[:3, 3]
 
 

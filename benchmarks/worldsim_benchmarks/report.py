@@ -5,7 +5,7 @@ Lines are made from a summary alone. ``ok`` is None where a number is only repor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,16 +33,16 @@ def interval(entry: dict[str, Any] | None, digits: int = 2) -> str:
 def fidelity_lines(summary: dict[str, Any]) -> list[Line]:
     """All lines of a fidelity summary, for the parts that it holds."""
     parts = summary["parts"]
-    makers = {
-        "onestep": _onestep, "free": _free, "control": _control, "events": _events, "prompts": _prompts,
-        "minute": _minute,
-    }  # fmt: skip
     height, width = summary["config"]["frame_size"]
-    out: list[Line] = []
-    for name, maker in makers.items():
-        if parts.get(name):
-            out += maker(parts[name], 4 * height * width * 3) if name == "onestep" else maker(parts[name])
-    return out
+    makers: dict[str, Callable[[dict[str, Any]], Iterator[Line]]] = {
+        "onestep": lambda part: _onestep(part, 4 * height * width * 3),
+        "free": _free,
+        "control": _control,
+        "events": _events,
+        "prompts": _prompts,
+        "minute": _minute,
+    }
+    return [line for name, maker in makers.items() if parts.get(name) for line in maker(parts[name])]
 
 
 def _onestep(part: dict[str, Any], pixels: int) -> Iterator[Line]:

@@ -20,7 +20,7 @@ TEST_SEEDS = (2_000_000, 2_100_000)
 VAL_SEEDS = (1_000_000, 1_100_000)
 
 
-def test_seeds(n: int, offset: int = 0) -> list[int]:
+def seeds_of_test_split(n: int, offset: int = 0) -> list[int]:
     """``n`` map seeds of the test split, from ``offset`` on."""
     low, high = TEST_SEEDS
     if not 0 <= offset <= offset + n <= high - low:

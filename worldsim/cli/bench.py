@@ -135,10 +135,11 @@ def _arguments(text: str) -> dict[str, Any]:
 
 def fidelity(options: Fidelity) -> int:
     import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
-    from worldsim.worlds import world_named
     from worldsim_benchmarks.presets import preset_named
     from worldsim_benchmarks.suites import fidelity as suite
     from worldsim_benchmarks.suites.session import CandidateSpec, Session
+
+    from worldsim.worlds import world_named
 
     worlds = options.event_worlds or EVENT_WORLDS[options.n]
     session = Session(
@@ -179,10 +180,11 @@ def _show(path: Path, summary: dict[str, Any]) -> None:
 
 
 def selfcheck(options: Selfcheck) -> int:
-    from worldsim.worlds import world_named
     from worldsim_benchmarks import selfcheck as check
     from worldsim_benchmarks.presets import preset_named
     from worldsim_benchmarks.report import table
+
+    from worldsim.worlds import world_named
 
     session = check.session_for(
         world_named(options.world).env_id, preset_named(options.n), options.out, options.seed

@@ -22,7 +22,7 @@ from worldsim_benchmarks.candidates import Context, Continuation, EnvCandidate
 from worldsim_benchmarks.records import Row, floats
 from worldsim_benchmarks.statistics import auroc, calibration_error, cluster_statistic
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.truth import Reference, Rollout, test_seeds
+from worldsim_benchmarks.truth import Reference, Rollout, seeds_of_test_split
 
 PART = "events"
 CONTEXT = 8
@@ -98,7 +98,7 @@ def episodes(session: Session, world: str) -> list[Rollout]:
         spec = getattr(reference.env.unwrapped, "spec_world", None)
         steps = int(spec.time_limit) if spec is not None else 500
         walks = len(getattr(reference.env.unwrapped, "goals", ("",))) > 1
-        for i, seed in enumerate(test_seeds(3 * count, offset=2000)):
+        for i, seed in enumerate(seeds_of_test_split(3 * count, offset=2000)):
             if i >= count and i % 10 == 0 and _enough(out, count):
                 break
             rollout = goal_walk(reference, seed) if walks else random_play(reference, seed, steps)

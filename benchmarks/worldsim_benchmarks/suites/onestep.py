@@ -115,9 +115,9 @@ def latent_numbers(session: Session) -> int | None:
     except TypeError:  # the environment has no such argument
         return None
     assert isinstance(single, EnvCandidate)
-    shape = single.env.observation_space.shape
+    space = single.env.observation_space
     single.close()
-    return int(np.prod(shape))
+    return int(np.prod(space.shape))
 
 
 def _surprise_rows(session: Session, candidate: Candidate, chosen: Sequence[Moment]) -> list[Row]:

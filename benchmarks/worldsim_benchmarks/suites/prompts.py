@@ -21,7 +21,7 @@ from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import proportion
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.truth import VAL_SEEDS, test_seeds
+from worldsim_benchmarks.truth import VAL_SEEDS, seeds_of_test_split
 
 PART = "prompts"
 WORDING = "the walls are {wall}, the floor is {floor}"
@@ -35,7 +35,9 @@ def true_frames(session: Session, seeds: Sequence[int]) -> tuple[list[np.ndarray
     frames, names = [], []
     with session.reference(depth=False) as reference:
         facts = getattr(reference.env.unwrapped, "facts", None)
-        for seed in seeds if facts is not None else ():
+        if facts is None:
+            return [], []
+        for seed in seeds:
             rollout = reference.play((), seed)
             colour = facts()[1].wall.colour
             if colour:
@@ -63,7 +65,7 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
     if not frames:
         return [], []
     detector = ColourDetector.fit(frames, names)
-    tests, answers = true_frames(session, test_seeds(TEST_FRAMES, offset=1000))
+    tests, answers = true_frames(session, seeds_of_test_split(TEST_FRAMES, offset=1000))
     hits, total = detector.accuracy(tests, answers)
     candidate = session.main.open(session.world, session.frame_size)
     assert isinstance(candidate, EnvCandidate)

@@ -13,7 +13,7 @@ import numpy as np
 from worldsim_benchmarks.candidates import Candidate, EnvCandidate, ReplayCandidate
 from worldsim_benchmarks.mutants import MUTANTS
 from worldsim_benchmarks.presets import Preset
-from worldsim_benchmarks.truth import Reference, test_seeds
+from worldsim_benchmarks.truth import Reference, seeds_of_test_split
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Session:
 
     @property
     def map_seeds(self) -> list[int]:
-        return test_seeds(self.preset.seeds)
+        return seeds_of_test_split(self.preset.seeds)
 
     @property
     def main(self) -> CandidateSpec:
