@@ -200,7 +200,7 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
     ) -> dict[str, str]:
         # The wording is drawn from the map seed alone: equal facts read alike all through an episode.
         def worded(part: str, facts: object) -> str:
-            key = (part, style, facts)
+            key = (part, style, None if part == "scene" else facts)  # the scene holds for the whole episode
             if key not in self._captions:
                 write = getattr(grammar, f"{part}_caption")
                 self._captions[key] = write(facts, style, np.random.default_rng(self.map_seed))

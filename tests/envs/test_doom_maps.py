@@ -14,7 +14,7 @@ pytest.importorskip("vizdoom")
 from worldsim_envs.doom import textures, wad
 from worldsim_envs.doom.dynamics import reseed_saved_game
 from worldsim_envs.doom.game import FREEDOOM, View
-from worldsim_envs.doom.layout import MapLayout, Passage, Room
+from worldsim_envs.doom.layout import MapLayout, Passage, Room, light_name
 from worldsim_envs.doom.maps import generate, to_wad
 
 from worldsim.captions import lexicon
@@ -99,29 +99,31 @@ def two_rooms(door: bool) -> MapLayout:
         Room((12, 0, 22, 10), Surface("blue", "plain"), Surface(), Surface(), 96, 4),
     )
     rect = (10.0, 4.0, 12.0, 6.0)
-    passage = Passage(
-        (0, 1), rect, "x", Surface(), Surface(), door, "cyan", (11.0, 4.0, 11.5, 6.0) if door else None
-    )
+    door_rect = (11.0, 4.0, 11.5, 6.0) if door else None
+    surfaces = (Surface(), Surface(), Surface())
+    passage = Passage((0, 1), rect, "x", *surfaces, 96, door, "cyan" if door else "", door_rect)
     return MapLayout(0, rooms, (passage,), (), (5, 5, 0))
 
 
 def test_the_room_that_fills_the_view_is_found() -> None:
     layout = two_rooms(door=False)
-    assert layout.look(2, 5, 180, 70, frozenset()) == (0, ())
-    assert layout.look(9.9, 5, 0, 20, frozenset()) == (1, ())  # at the mouth of the passage
-    assert layout.look(13, 5, 0, 70, frozenset()) == (1, ())
-    assert layout.look(5, 5, 0, 70, frozenset())[0] == 0
+    west, east = layout.rooms
+    assert layout.look(2, 5, 180, 70, frozenset()) == (west, ())
+    assert layout.look(9.9, 5, 0, 20, frozenset()) == (east, ())  # at the mouth of the passage
+    assert layout.look(13, 5, 0, 70, frozenset()) == (east, ())
+    assert layout.look(5, 5, 0, 70, frozenset()) == (west, ())
+    assert layout.look(10.2, 5, 60, 70, frozenset()) == (layout.passages[0], ())
 
 
 def test_a_closed_door_is_seen_and_an_open_one_is_looked_through() -> None:
     layout = two_rooms(door=True)
     assert layout.look(9, 5, 0, 50, frozenset())[1] == ("cyan",)
     assert layout.look(9, 5, 180, 50, frozenset())[1] == ()
-    assert layout.look(9.9, 5, 0, 20, frozenset({0})) == (1, ())
+    assert layout.look(9.9, 5, 0, 20, frozenset({0})) == (layout.rooms[1], ())
 
 
 def test_light_names() -> None:
-    assert [room.light_name for room in two_rooms(door=False).rooms] == ["bright", "dark"]
+    assert [light_name(light) for light in (240, 168, 96)] == ["bright", "dim", "dark"]
 
 
 def test_room_at_and_floor() -> None:

@@ -35,6 +35,8 @@ DOOR = Passage(
     "x",
     surface("orange"),
     surface("purple"),
+    surface("blue"),
+    240,
     True,
     "cyan",
     (13.0, 5.0, 13.5, 7.0),

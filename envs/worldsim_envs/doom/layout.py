@@ -18,6 +18,11 @@ Rect = tuple[float, float, float, float]
 RAYS = 24
 
 
+def light_name(light: int) -> str:
+    """Name of a light level (0 to 255)."""
+    return "dark" if light < 132 else "dim" if light < 204 else "bright"
+
+
 @dataclass(frozen=True)
 class Room:
     """A room: its rectangle, surfaces, light level (0 to 255) and ceiling height in metres."""
@@ -29,10 +34,6 @@ class Room:
     light: int
     height: float
     pillars: tuple[Rect, ...] = ()
-
-    @property
-    def light_name(self) -> str:
-        return "dark" if self.light < 132 else "dim" if self.light < 204 else "bright"
 
     def holds(self, x: float, y: float, margin: float = 0.0) -> bool:
         """Whether (x, y) lies in the room, ``margin`` metres away from its walls and pillars."""
@@ -51,6 +52,8 @@ class Passage:
     axis: str
     wall: Surface
     floor: Surface
+    ceiling: Surface
+    light: int
     door: bool = False
     colour: str = ""
     door_rect: Rect | None = None
@@ -107,33 +110,32 @@ class MapLayout:
 
     def look(
         self, x: float, y: float, yaw: float, field_of_view: float, open_doors: frozenset[int]
-    ) -> tuple[int | None, tuple[str, ...]]:
-        """Room whose walls fill the largest part of the view, and the colours of the closed doors in sight.
+    ) -> tuple[Room | Passage, tuple[str, ...]]:
+        """The room or passage whose walls fill most of the view, and the colours of closed doors in sight.
 
-        Rays are cast in the plane, so heights do not count. The room is None where a passage fills the view.
+        Rays are cast in the plane, so heights do not count.
         """
         angles = np.radians(yaw + field_of_view * (0.5 - (np.arange(RAYS) + 0.5) / RAYS))
         owners = _first_hits(np.array([x, y]), angles, *self._segments(open_doors))
-        counts = Counter(int(owner) for owner in owners)
-        n_rooms = len(self.rooms)
-        doors = [self.passages[o - n_rooms].colour for o in counts if o >= n_rooms and counts[o] > 1]
-        seen = Counter({o: n for o, n in counts.items() if 0 <= o < n_rooms})
-        here = self.room_at(x, y)
-        if not seen:
-            return here, tuple(sorted(set(doors)))
-        best = max(seen, key=lambda o: (seen[o] + (0.5 if o == here else 0.0), -o))
-        return best, tuple(sorted(set(doors)))
+        counts = Counter(owners.tolist())
+        spaces: tuple[Room | Passage, ...] = (*self.rooms, *self.passages)
+        doors = {self.passages[o - len(spaces)].colour for o in counts if o >= len(spaces) and counts[o] > 1}
+        seen = {o: n for o, n in counts.items() if 0 <= o < len(spaces)}
+        here = next((i for i, space in enumerate(spaces) if inside(space.rect, x, y)), 0)
+        most = max(seen, key=lambda o: (seen[o] + 0.5 * (o == here), -o)) if seen else here
+        return spaces[most], tuple(sorted(doors))
 
     def _segments(self, open_doors: frozenset[int]) -> tuple[np.ndarray, np.ndarray]:
         solid, solid_owner, doors, door_owner = self._walls
-        closed = [i for i, owner in enumerate(door_owner) if owner - len(self.rooms) not in open_doors]
+        spaces = len(self.rooms) + len(self.passages)
+        closed = [i for i, owner in enumerate(door_owner) if owner - spaces not in open_doors]
         if not closed:
             return solid, solid_owner
         return np.concatenate([solid, doors[closed]]), np.concatenate([solid_owner, door_owner[closed]])
 
     @cached_property
     def _walls(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Wall and door segments ``(S, 4)`` with owners: a room, -1 (corridor), n rooms + passage (door)."""
+        """Wall and door segments ``(S, 4)`` with owners: rooms, then passages, then doors by passage."""
         solid: list[tuple[float, float, float, float]] = []
         owner: list[int] = []
         for i, room in enumerate(self.rooms):
@@ -150,11 +152,11 @@ class MapLayout:
             sides = _edges(passage.rect)
             walls = sides[1::2] if passage.axis == "x" else sides[0::2]
             solid += walls
-            owner += [-1] * 2
+            owner += [len(self.rooms) + i] * 2
             if passage.door_rect is not None:
                 ends = _edges(passage.door_rect)
                 doors += ends[0::2] if passage.axis == "x" else ends[1::2]
-                door_owner += [len(self.rooms) + i] * 2
+                door_owner += [len(self.rooms) + len(self.passages) + i] * 2
         return (
             np.array(solid, float).reshape(-1, 4),
             np.array(owner, int),

@@ -45,7 +45,7 @@ def generate(seed: int, goal: str = "") -> MapLayout:
     index = {cell: i for i, cell in enumerate(cells)}
     rooms = [_room(rng, rects[cell]) for cell in cells]
     passages = [
-        _passage(rng, (index[a], index[b]), rects[a], rects[b], rooms[index[a]])
+        _passage(rng, (index[a], index[b]), rects[a], rects[b], rooms[index[a]], rooms[index[b]])
         for a, b in _links(rng, cells)
     ]
     things = _things(rng, rooms, passages)
@@ -131,7 +131,9 @@ def _room(rng: random.Random, rect: IntRect) -> Room:
     )
 
 
-def _passage(rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect, first: Room) -> Passage:
+def _passage(
+    rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect, first: Room, second: Room
+) -> Passage:
     axis = "x" if a[2] < b[0] else "y"
     across = 1 if axis == "x" else 0
     width = rng.choice(PASSAGE_WIDTHS)
@@ -149,10 +151,18 @@ def _passage(rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect,
     at = rng.choice((begin + 8, middle - DOOR_THICKNESS // 2, end - 8 - DOOR_THICKNESS))
     wall = _surface(rng, STOCK_WALLS)
     floor = _surface(rng, STOCK_FLATS, (wall,))
-    if not door:
-        return Passage(rooms, _metres(rect(begin, end)), axis, wall, floor)
-    door_rect = _metres(rect(at, at + DOOR_THICKNESS))
-    return Passage(rooms, _metres(rect(begin, end)), axis, wall, floor, True, colour, door_rect)
+    return Passage(
+        rooms,
+        _metres(rect(begin, end)),
+        axis,
+        wall,
+        floor,
+        first.ceiling,
+        (first.light + second.light) // 2,
+        door,
+        colour if door else "",
+        _metres(rect(at, at + DOOR_THICKNESS)) if door else None,
+    )
 
 
 def _things(rng: random.Random, rooms: list[Room], passages: list[Passage]) -> list[Placed]:
@@ -242,8 +252,7 @@ def _write_passage(udmf: UdmfMap, layout: MapLayout, passage: Passage, sectors: 
     along = 0 if passage.axis == "x" else 1
     rect = _units(passage.rect)
     wall, floor = _wall(passage.wall), _flat(passage.floor)
-    light = (layout.rooms[low].light + layout.rooms[high].light) // 2
-    ceiling = _flat(layout.rooms[low].ceiling)
+    light, ceiling = passage.light, _flat(passage.ceiling)
 
     def corridor() -> tuple[int, str]:
         return udmf.sector(floor, ceiling, PASSAGE_HEIGHT, light), wall

@@ -12,6 +12,7 @@ from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
 from worldsim.worlds import COLLECTIBLES, WORLDS
 from worldsim_envs.base import Start
 from worldsim_envs.doom.game import FREEDOOM, DoomEngine, EngineConfig, Tic
+from worldsim_envs.doom.layout import light_name
 from worldsim_envs.doom.maps import generate, to_wad
 from worldsim_envs.doom.wad import ACTORS, asset_wad
 from worldsim_envs.doom.world import DoomWorld, Snapshot
@@ -122,14 +123,11 @@ class DoomRoomsEnv(DoomWorld):
         )
 
     def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
-        """Facts of the map, of the view (from the room that fills it), and of the last step."""
+        """Facts of the map, of the view (from the room or passage that fills it), and of the last step."""
         x, y, _, yaw = self.pose()
-        index, doors = self.layout.look(x, y, yaw, self.view.field_of_view, self.open_doors())
-        things = self._things_seen()
-        if index is None:
-            return self._scene, ViewFacts(doors=doors, things=things), self._events
-        room = self.layout.rooms[index]
-        view = ViewFacts(room.wall, room.floor, room.ceiling, room.light_name, doors, things)
+        space, doors = self.layout.look(x, y, yaw, self.view.field_of_view, self.open_doors())
+        light = light_name(space.light)
+        view = ViewFacts(space.wall, space.floor, space.ceiling, light, doors, self._things_seen())
         return self._scene, view, self._events
 
     def _kind_of(self, name: str) -> tuple[str, str] | None:

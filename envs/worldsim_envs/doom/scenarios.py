@@ -76,9 +76,8 @@ class StockScenarioEnv(DoomWorld):
     def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
         """Facts of the scenario, of the view, and of the last step."""
         x, y, _, yaw = self.pose()
-        index, _ = self.layout.look(x, y, yaw, self.view.field_of_view, frozenset())
-        room = self.layout.rooms[index or 0]
-        view = ViewFacts(room.wall, room.floor, room.ceiling, things=self._things_seen())
+        space, _ = self.layout.look(x, y, yaw, self.view.field_of_view, frozenset())
+        view = ViewFacts(space.wall, space.floor, space.ceiling, things=self._things_seen())
         return self._scene, view, self._events
 
     def _scene_things(self) -> tuple[Thing, ...]:

@@ -61,7 +61,8 @@ def _metres(units: tuple[int, int, int, int]) -> Rect:
 def _home() -> MapLayout:
     rooms = [Room(_metres(rect), wall, _BROWN_STONE, _BROWN_STONE, 192, 4.0) for rect, wall in _HOME_ROOMS]
     passages = [
-        Passage(ends, _metres(rect), axis, _BROWN_BRICK, _BROWN_STONE) for ends, rect, axis in _HOME_PASSAGES
+        Passage(ends, _metres(rect), axis, _BROWN_BRICK, _BROWN_STONE, _BROWN_STONE, 192)
+        for ends, rect, axis in _HOME_PASSAGES
     ]
     return MapLayout(0, tuple(rooms), tuple(passages), (), (7.5, -5.5, 0.0))
 
