@@ -1,7 +1,8 @@
 """``worldsim train codec | world | all``: from episodes to weights, with presets ``smoke``, ``cpu`` and ``gpu``.
 
 ``codec`` trains the video compression network, ``world`` the transformer on latents of a trained codec, ``all`` both in
-one command while the worlds play beside them, and exports a model folder.
+one command while the worlds play beside them. A run that was interrupted goes on where it was when the same command
+is given again.
 """
 
 from __future__ import annotations
@@ -12,39 +13,74 @@ from pathlib import Path
 
 import tyro
 
-from worldsim.training.presets import CodecTrainConfig, PRESETS, WorldTrainConfig, preset
-from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
+from worldsim.training.presets import PRESETS, CodecTrainConfig, Preset, WorldTrainConfig, preset
+from worldsim.training.sources import SourceConfig
 
 
 @dataclass(frozen=True)
 class TrainCodec:
-    """Train the codec."""
+    """Train the codec; exports OUT/codec."""
 
     out: Path
     train: CodecTrainConfig
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
+@dataclass(frozen=True)
+class TrainWorld:
+    """Train the world model on latents of CODEC (an exported codec folder); exports OUT/model.
+
+    ``cache`` holds the latents; where it is empty it is filled from the source first.
+    """
+
+    out: Path
+    codec: Path
+    cache: Path
+    train: WorldTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class TrainAll:
+    """Train codec and world model in one go, with worlds playing beside both; exports OUT/world/model."""
+
+    out: Path
+    codec: CodecTrainConfig
+    world: WorldTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+def _codec(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_codec
+
+    args = tyro.cli(TrainCodec, default=TrainCodec(tyro.MISSING, chosen.codec), args=argv, prog="worldsim train codec")
+    train_codec(args.train, args.source, args.out)
+
+
+def _world(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.codec import load_codec
+    from worldsim.training.pipeline import train_world
+
+    default = TrainWorld(tyro.MISSING, tyro.MISSING, tyro.MISSING, chosen.world)
+    args = tyro.cli(TrainWorld, default=default, args=argv, prog="worldsim train world")
+    train_world(args.train, args.source, load_codec(args.codec), args.out, args.cache)
+
+
+def _all(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_all
+
+    default = TrainAll(tyro.MISSING, chosen.codec, chosen.world)
+    args = tyro.cli(TrainAll, default=default, args=argv, prog="worldsim train all")
+    train_all(args.codec, args.world, args.source, args.out)
+
+
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="worldsim train", add_help=False)
+    parser = argparse.ArgumentParser(
+        prog="worldsim train", description="Train a codec, a world model, or both.", epilog="More options: ... WHAT --help",
+        add_help=not argv or argv[0] in ("-h", "--help"),
+    )  # fmt: skip
     parser.add_argument("what", choices=["codec", "world", "all"])
     parser.add_argument("--preset", choices=list(PRESETS), default="cpu")
     known, rest = parser.parse_known_args(argv)
-    chosen = preset(known.preset)
-    if known.what == "codec":
-        args = tyro.cli(
-            TrainCodec, default=TrainCodec(tyro.MISSING, chosen.codec), args=rest, prog="worldsim train codec"
-        )
-        _codec(args)
+    {"codec": _codec, "world": _world, "all": _all}[known.what](preset(known.preset), rest)
     return 0
-
-
-def _codec(args: TrainCodec) -> None:
-    from worldsim.training.codec import CodecTraining
-
-    training = CodecTraining(
-        args.train, args.out, training_episodes(args.source), held_out_episodes(args.source)
-    )
-    training.loop.resume()
-    training.run()
-    training.feeder.close()

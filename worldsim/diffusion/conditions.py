@@ -21,7 +21,8 @@ CAUSAL, FULL = 0, 1
 class LevelMix:
     """Shares of the training patterns; what is left of 1 goes to masks of given frames.
 
-    ``context`` is next-frame prediction as the engine does it: all frames but the last few are nearly clean.
+    In the independent pattern a share of the frames, drawn per clip, is nearly clean (noise up to ``context_noise``),
+    since that is what the context of a rollout looks like. ``full_attention`` is the share of clips in that mode.
     """
 
     shared: float = 0.2
@@ -44,6 +45,9 @@ def draw_levels(
     kind = torch.rand(batch, generator=generator)
     mode = (torch.rand(batch, generator=generator) < mix.full_attention).long()
     independent = torch.rand(batch, frames, generator=generator)
+    clean = torch.rand(batch, frames, generator=generator) < torch.rand(batch, 1, generator=generator)
+    nearly = 1 - mix.context_noise * torch.rand(batch, frames, generator=generator)
+    independent = torch.where(clean, nearly, independent)
     shared = torch.rand(batch, 1, generator=generator).expand(batch, frames)
     masked = _mask_patterns(batch, frames, mode, mix, generator)
     tau = torch.where((kind < mix.shared)[:, None], shared, independent)

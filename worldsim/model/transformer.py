@@ -259,11 +259,13 @@ class WorldModel(nn.Module):
         seconds: torch.Tensor,
         mode: torch.Tensor,
         step_size: torch.Tensor | None = None,
+        valid: torch.Tensor | None = None,
     ) -> Prediction:
         """Clean predictions for whole clips.
 
         ``z`` noisy latents ``(B, T, C, H, W)`` at signal levels ``tau (B, T)``; ``seconds (B, T)`` times of the
-        frames on any common origin; ``mode (B,)`` 0 causal or 1 full; ``step_size (B, T)`` indices of ``STEP_SIZES``.
+        frames on any common origin; ``mode (B,)`` 0 causal or 1 full; ``step_size (B, T)`` indices of ``STEP_SIZES``;
+        frames that are not ``valid (B, T)`` are seen by no other frame.
         """
         b, t = tau.shape
         step_size = torch.zeros(b, t, dtype=torch.int64, device=z.device) if step_size is None else step_size
@@ -272,6 +274,8 @@ class WorldModel(nn.Module):
         action = self._action(controls)
         c = self._frame_vector(tau, previous_tau, step_size, action, mode)
         mask = time_mask(t, self.config.window, mode)
+        if valid is not None:
+            mask = mask & (valid[:, None] | torch.eye(t, dtype=torch.bool, device=z.device))
         angles = self._space_angles(z.shape[3] // self.config.patch, z.shape[4] // self.config.patch)
         x = self._blocks(
             self._tokens(z, previous), c, angles, self._text_tokens(text), lambda i, time, y: time(y, seconds, mask)

@@ -60,7 +60,8 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6, chunk: 
     def encode(frames: np.ndarray) -> np.ndarray:
         parts = torch.from_numpy(np.ascontiguousarray(frames)).split(chunk)
         with torch.autocast(device.type, torch.bfloat16):
-            return torch.cat([codec.encode(part.to(device)).half().cpu() for part in parts]).numpy()
+            latents = [codec.encode(part.to(device)).half().cpu() for part in parts]
+        return torch.cat(latents).numpy()
 
     observations = episode.observations
     steps = np.arange(0, len(episode) + 1, image_every, dtype=np.int32)

@@ -29,8 +29,17 @@ class EpisodePool:
             self.episodes.append(episode)
             self.added += 1
             self.blocks += len(episode)
-            while self.blocks > self.most_blocks and len(self.episodes) > 1:
-                self.blocks -= len(self.episodes.pop(0))
+            self._shrink()
+
+    def resize(self, most_blocks: int) -> None:
+        """Changes the bound; surplus episodes are let go, oldest first (one always stays)."""
+        with self._lock:
+            self.most_blocks = most_blocks
+            self._shrink()
+
+    def _shrink(self) -> None:
+        while self.blocks > self.most_blocks and len(self.episodes) > 1:
+            self.blocks -= len(self.episodes.pop(0))
 
     def sample(self, blocks: int, images: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """uint8 blocks ``(blocks, 4, H, W, 3)`` and single frames ``(images, 1, H, W, 3)``, uniform over steps.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from worldsim.diffusion.conditions import LevelMix
 from worldsim.model.codec import CodecConfig
 from worldsim.model.transformer import WorldModelConfig, tiny_config
+from worldsim.training.clips import ClipConfig
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class CodecTrainConfig:
 class WorldTrainConfig:
     """Training of the transformer on latents.
 
-    ``clip`` is in latents (2 to 4 windows), ``singles`` one-frame samples per clip of the batch, ``rare`` the share of
-    clips drawn to hold a termination or an unusual reward. ``shortcut_from`` is the progress at which the shortcut
+    ``clips.length`` is 2 to 4 windows, ``singles`` are one-frame samples per clip of the batch. ``change_most`` bounds
+    the weight of tokens that change, ``reward_weight`` and ``done_weight`` are of the heads. ``shortcut_from`` is the progress at which the shortcut
     term starts (1 = never) and ``shortcut_rows`` the share of clips it takes.
     """
 
@@ -84,11 +85,8 @@ class WorldTrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
     levels: LevelMix = field(default_factory=LevelMix)
-    clip: int = 48
+    clips: ClipConfig = field(default_factory=ClipConfig)
     singles: float = 2.0
-    rare: float = 0.15
-    drop_text: float = 0.12
-    drop_action: float = 0.12
     change_most: float = 8.0
     reward_weight: float = 0.05
     done_weight: float = 0.1
@@ -113,7 +111,13 @@ def smoke() -> Preset:
         CodecTrainConfig(
             codec, OptimConfig(steps=40, batch=8, warmup=5, ema=0.9), run, images=2, pool_blocks=4000, start_blocks=60
         ),
-        WorldTrainConfig(tiny_config(), OptimConfig(steps=40, batch=4, warmup=5, ema=0.9), run, clip=12, singles=1.0),
+        WorldTrainConfig(
+            tiny_config(),
+            OptimConfig(steps=40, batch=4, warmup=5, ema=0.9),
+            run,
+            clips=ClipConfig(length=12),
+            singles=1.0,
+        ),
     )
 
 

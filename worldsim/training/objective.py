@@ -1,0 +1,101 @@
+"""The losses of the world model: flow matching in x-space, the shortcut term, reward and termination.
+
+Flow: each latent frame is noised to a level of its own and the clean latent is predicted, weighted by the level ramp
+and by how much a token changes. Shortcut (Frans et al. 2024; Dreamer 4, eq. 8): a step of size d is taught to land
+where two steps of d/2 land, which makes sampling in few steps sharp. Heads: two-hot cross-entropy and binary
+cross-entropy at every signal level, weighted by its square, since they are read from nearly clean frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from worldsim.diffusion import flow
+from worldsim.diffusion.conditions import draw_levels
+from worldsim.model.heads import two_hot
+from worldsim.model.transformer import STEP_SIZES, Prediction, TextTokens, WorldModel
+from worldsim.training.clips import Clips
+from worldsim.training.presets import WorldTrainConfig
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random part of one loss: signal levels ``tau (B, T)``, attention ``mode (B,)``, noise like the latents,
+    and ``step_size (B, T)`` indices (0 = plain flow)."""
+
+    tau: torch.Tensor
+    mode: torch.Tensor
+    eps: torch.Tensor
+    step_size: torch.Tensor
+
+
+def draw_flow(clips: Clips, config: WorldTrainConfig, patch: int, generator: torch.Generator) -> Draw:
+    """Levels, modes and noise of the flow loss."""
+    b, t, _, h, w = clips.z.shape
+    device = clips.z.device
+    tau, mode = draw_levels(b, t, config.levels, generator, tokens=(h // patch) * (w // patch))
+    eps = torch.randn(clips.z.shape, generator=generator)
+    return Draw(tau.to(device), mode.to(device), eps.to(device), torch.zeros(b, t, dtype=torch.int64, device=device))
+
+
+def draw_shortcut(clips: Clips, generator: torch.Generator) -> Draw:
+    """Causal clips whose frames each have a step size d in {1/4, 1/2, 1} and a level on the grid of d."""
+    b, t = clips.z.shape[:2]
+    device = clips.z.device
+    size = torch.randint(1, STEP_SIZES, (b, t), generator=generator)
+    count = 2 ** (STEP_SIZES - 1 - size)  # steps of this size from noise to clean
+    tau = (torch.rand(b, t, generator=generator) * count).floor() / count
+    eps = torch.randn(clips.z.shape, generator=generator)
+    return Draw(tau.to(device), torch.zeros(b, dtype=torch.int64, device=device), eps.to(device), size.to(device))
+
+
+def predict(model: WorldModel, clips: Clips, text: TextTokens, z: torch.Tensor, draw: Draw) -> Prediction:
+    return model(z, draw.tau, clips.controls, text, clips.seconds, draw.mode, draw.step_size, clips.valid)
+
+
+def masked_mean(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (x * mask).sum() / mask.sum().clamp(min=1)
+
+
+def flow_loss(
+    model: WorldModel, clips: Clips, draw: Draw, config: WorldTrainConfig
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Weighted x-space loss and head losses of a batch."""
+    text = clips.words.encode(model)
+    prediction = predict(model, clips, text, flow.add_noise(clips.z, draw.eps, draw.tau), draw)
+    weight = flow.change_weight(clips.z, model.config.patch, config.change_most)
+    error = (prediction.x - clips.z).square()
+    per_frame = (weight * error).mean((2, 3, 4))
+    latent = masked_mean(flow.loss_weight(draw.tau) * per_frame, clips.valid)
+    confidence = draw.tau.square() * clips.paid
+    reward = masked_mean(-(two_hot(clips.reward) * prediction.reward.log_softmax(-1)).sum(-1), confidence)
+    done = masked_mean(
+        F.binary_cross_entropy_with_logits(prediction.done, clips.done.float(), reduction="none"), confidence
+    )
+    loss = latent + config.reward_weight * reward + config.done_weight * done
+    metrics = {"latent": latent, "mse": masked_mean(error.mean((2, 3, 4)), clips.valid), "reward": reward, "done": done}
+    return loss, {name: value.detach() for name, value in metrics.items()}
+
+
+def shortcut_loss(model: WorldModel, clips: Clips, draw: Draw) -> torch.Tensor:
+    """x-space loss of one step of size d against two of d/2, with stopped gradients through the target."""
+    text = clips.words.encode(model)
+    tau, size = draw.tau, draw.step_size
+    half = (2.0 ** (size.float() - 1)) / 2 ** (STEP_SIZES - 1)
+    z = flow.add_noise(clips.z, draw.eps, tau)
+
+    def wide(x: torch.Tensor) -> torch.Tensor:
+        return x[..., None, None, None]
+
+    with torch.no_grad():
+        first = predict(model, clips, text, z, Draw(tau, draw.mode, draw.eps, size - 1)).x
+        velocity_1 = flow.velocity(first, z, wide(tau))
+        middle = z + velocity_1 * wide(half)
+        second = predict(model, clips, text, middle, Draw(tau + half, draw.mode, draw.eps, size - 1)).x
+        velocity_2 = flow.velocity(second, middle, wide(tau + half))
+        target = z + (1 - wide(tau)) * (velocity_1 + velocity_2) / 2
+    error = (predict(model, clips, text, z, draw).x - target).square().mean((2, 3, 4))
+    return masked_mean(flow.loss_weight(tau) * error, clips.valid)

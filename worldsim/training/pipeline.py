@@ -1,0 +1,84 @@
+"""The stages of a run put together: worlds play, the codec trains, latents are cached, the transformer trains.
+
+``train_all`` does everything in one command: generators play in worker processes from the first second to the last,
+the codec trains on the growing pool, is frozen, encodes what is there, and from then on every new episode goes straight
+to the codec while the transformer trains. That is how half an hour on a GPU machine is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from worldsim.model.codec import Codec
+from worldsim.training.codec import CodecTraining
+from worldsim.training.latents import LatentStore
+from worldsim.training.pool import Feeder
+from worldsim.training.presets import CodecTrainConfig, WorldTrainConfig
+from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
+from worldsim.training.world import WorldTraining
+
+
+def train_codec(config: CodecTrainConfig, source: SourceConfig, out: Path) -> Codec:
+    """Trains (or goes on with) a codec in ``out``; exports ``out/codec``."""
+    training = CodecTraining(config, out, training_episodes(source), held_out_episodes(source))
+    training.loop.resume()
+    try:
+        return training.run()
+    finally:
+        training.feeder.close()
+
+
+def train_world(config: WorldTrainConfig, source: SourceConfig, codec: Codec, out: Path, cache: Path) -> None:
+    """Trains (or goes on with) a world model in ``out`` on the latents in ``cache``.
+
+    An empty cache is filled first from the source (which must end: recordings, or live worlds with ``steps``).
+    Exports ``out/model``.
+    """
+    store = fill_cache(source, codec, cache, config.image_every)
+    training = WorldTraining(config, out, codec, store, held_out_episodes(source))
+    training.loop.resume()
+    training.run()
+
+
+def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int) -> LatentStore:
+    """The latent cache in ``cache``, made from the source where there is none yet."""
+    if any(cache.glob("latents-*.safetensors")):
+        return LatentStore.open(cache)
+    if not source.data and not source.steps:
+        raise ValueError("a latent cache needs a source that ends: give source.data, or source.steps for live worlds")
+    store = LatentStore()
+    written = 0
+    for episode in training_episodes(source):
+        store.extend([episode], codec, image_every)
+        if len(store.episodes) - written >= 200:
+            store.save(cache)
+            written = len(store.episodes)
+    store.save(cache)
+    return store
+
+
+def train_all(codec_config: CodecTrainConfig, world_config: WorldTrainConfig, source: SourceConfig, out: Path) -> None:
+    """Codec and world model in one go, with worlds playing beside both. Exports ``out/world/model``."""
+    held_out = held_out_episodes(source)
+    stage = CodecTraining(codec_config, out / "codec", training_episodes(source), held_out, keep_fresh=True)
+    stage.loop.resume()
+    try:
+        codec = stage.run()
+        store = LatentStore()
+        refill = _refiller(stage.feeder, store, codec, world_config.image_every)
+        refill()
+        WorldTraining(world_config, out / "world", codec, store, held_out, refill).run()
+    finally:
+        stage.feeder.close()
+
+
+def _refiller(feeder: Feeder, store: LatentStore, codec: Codec, image_every: int) -> Callable[[], None]:
+    """Encodes the episodes that came since the last call; the pool's own frames are let go."""
+    feeder.pool.resize(1)
+
+    def refill() -> None:
+        feeder.check()
+        store.extend(feeder.take_fresh(), codec, image_every)
+
+    return refill

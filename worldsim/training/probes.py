@@ -1,0 +1,79 @@
+"""What is logged about a world model from the first thousand steps on: does it follow actions, does it beat copying?
+
+All on held-out clips, for the next latent given a clean context, at signal level 0 (nothing but the context to go by)
+and over the tokens whose true change exceeds the median: the mean squared error with true actions, with actions
+shuffled among clips of the same world, and of copying the last latent; the same sampled with K = 4; errors per level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from worldsim.diffusion import flow, sampler
+from worldsim.model.transformer import ACTED, Controls, WorldModel
+from worldsim.training.clips import Clips
+from worldsim.training.objective import Draw, masked_mean, predict
+
+LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
+
+
+def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[str, float]:
+    """Metrics of one held-out batch of equal-length clips whose last frame is valid and acted."""
+    z, device = clips.z, clips.z.device
+    eps = torch.randn(z.shape, generator=generator).to(device)
+    order = _shuffle_within_worlds(clips.words.world.cpu(), generator).to(device)
+    moving = _changed_tokens(z, model.config.patch)
+    text = clips.words.encode(model)
+
+    def last_error(x: torch.Tensor) -> torch.Tensor:
+        return masked_mean((x[:, -1] - z[:, -1]).square(), moving)
+
+    def at_level(level: float, controls: Controls) -> torch.Tensor:
+        tau = torch.ones(z.shape[:2], device=device)
+        tau[:, -1] = level
+        draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, torch.zeros_like(tau).long())
+        changed = replace(clips, controls=controls)
+        return last_error(predict(model, changed, text, flow.add_noise(z, eps, tau), draw).x)
+
+    shuffled = _last_action_from(clips.controls, order)
+    true, wrong = at_level(0.0, clips.controls), at_level(0.0, shuffled)
+    copied = masked_mean((z[:, -2] - z[:, -1]).square(), moving)
+
+    def denoise(noisy: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
+        draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, torch.zeros_like(tau).long())
+        return predict(model, clips, text, noisy, draw).x
+
+    ceiling = torch.zeros(z.shape[:2], device=device)
+    ceiling[:, -1] = 1
+    sampled = last_error(sampler.sample(denoise, eps, 4, z, ceiling).x)
+    metrics = {
+        "next_mse": true, "shuffled_over_true": wrong / true, "over_copy_last": true / copied,
+        "sampled_mse": sampled, "sampled_over_copy_last": sampled / copied,
+    }  # fmt: skip
+    metrics |= {f"mse_at_{level}": at_level(level, clips.controls) for level in LEVELS[1:]}
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _changed_tokens(z: torch.Tensor, patch: int) -> torch.Tensor:
+    """``(B, 1, h, w)`` mask of the tokens of the last frame whose change exceeds the batch's median."""
+    change = (z[:, -1] - z[:, -2]).square().mean(1, keepdim=True)
+    token = torch.nn.functional.avg_pool2d(change, patch)
+    token = torch.nn.functional.interpolate(token, scale_factor=patch)
+    return (token > token.median()).float().expand(-1, z.shape[2], -1, -1)
+
+
+def _shuffle_within_worlds(worlds: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    order = torch.arange(len(worlds))
+    for world in worlds.unique():
+        members = torch.nonzero(worlds == world)[:, 0]
+        order[members] = members[torch.randperm(len(members), generator=generator)].roll(1)
+    return order
+
+
+def _last_action_from(controls: Controls, order: torch.Tensor) -> Controls:
+    keys, camera, known = controls.keys.clone(), controls.camera.clone(), controls.known.clone()
+    keys[:, -1], camera[:, -1] = controls.keys[order, -1], controls.camera[order, -1]
+    known[:, -1] = ACTED
+    return Controls(keys, camera, known)

@@ -1,0 +1,177 @@
+"""Training of the world model on a latent cache, with held-out probes, dream sheets and exports of a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worldsim.actions import multi_hot
+from worldsim.engine import RolloutEngine
+from worldsim.model.codec import Codec
+from worldsim.model.transformer import WorldModel
+from worldsim.model.weights import SimulatorConfig, WorldSimulator
+from worldsim.predictor import LaneStart, LaneText
+from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
+from worldsim.recording.episode import Episode
+from worldsim.training.clips import ClipSampler, Clips, assemble, read_facts
+from worldsim.training.latents import LatentStore, encode_episode
+from worldsim.training.loop import Loop, write_run_card
+from worldsim.training.objective import draw_flow, draw_shortcut, flow_loss, shortcut_loss
+from worldsim.training.presets import WorldTrainConfig
+from worldsim.training.probes import probe
+from worldsim.training.sheets import save_rows
+from worldsim.worlds import WORLDS
+
+PROBE_CLIPS = 96
+
+
+class WorldTraining:
+    """A run over ``store``; ``held_out`` episodes of validation maps serve probes and sheets.
+
+    ``refill`` is called before each step and may add episodes to the store (live worlds on a GPU machine).
+    """
+
+    def __init__(
+        self,
+        config: WorldTrainConfig,
+        out: Path,
+        codec: Codec,
+        store: LatentStore,
+        held_out: list[Episode],
+        refill: Callable[[], None] | None = None,
+    ) -> None:
+        if config.run.threads:
+            torch.set_num_threads(config.run.threads)
+        torch.manual_seed(config.optim.seed)
+        self.config, self.out, self.codec, self.store = config, out, codec, store
+        self.held_out, self.refill = held_out, refill or (lambda: None)
+        write_run_card(out, config)
+        self.model = WorldModel(config.world)
+        self.loop = Loop(out, self.model, config.optim, config.run)
+        self.model.to(self.loop.device)
+        self.codec.to(self.loop.device)
+        self.sampler = ClipSampler(store, config.clips)
+        self.flow_loss = torch.compile(flow_loss) if config.run.compile else flow_loss
+        self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
+        self.hallucination_reference = 1.0
+
+    def run(self, until: int | None = None) -> WorldSimulator:
+        """Trains and returns the simulator with averaged weights (also exported to ``out/model``)."""
+        self.loop.train(self._loss, self._probe, self._export, until)
+        return self.loop.with_average(self._simulator)
+
+    def _loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        self.refill()
+        config, loop, device = self.config, self.loop, self.loop.device
+        batch, patch = config.optim.batch, config.world.patch
+        clips = self.sampler.clips(batch, loop.rng).to(device)
+        draw = draw_flow(clips, config, patch, loop.generator)
+        with loop.autocast():
+            loss, metrics = self.flow_loss(self.model, clips, draw, config)
+        if config.singles:
+            images = self.sampler.singles(max(1, round(config.singles * batch)), loop.rng).to(device)
+            with loop.autocast():
+                image_loss, image_metrics = self.flow_loss(
+                    self.model, images, draw_flow(images, config, patch, loop.generator), config
+                )
+            loss = loss + 0.25 * image_loss
+            metrics["image_mse"] = image_metrics["mse"]
+        if loop.progress >= config.shortcut_from and config.shortcut_rows:
+            some = take_rows(clips, max(1, round(config.shortcut_rows * batch)))
+            with loop.autocast():
+                extra = shortcut_loss(self.model, some, draw_shortcut(some, loop.generator))
+            loss = loss + config.shortcut_rows * extra
+            metrics["shortcut"] = extra.detach()
+        return loss, metrics
+
+    def _probe(self, step: int) -> dict[str, float]:
+        generator = torch.Generator().manual_seed(0)
+        clips = self._probe_clips()
+        with self.loop.autocast():
+            metrics = probe(self.model, clips.to(self.loop.device), generator)
+        self._sheet(step)
+        return metrics | {"cached_latents": float(self.store.latents)}
+
+    def _probe_clips(self) -> Clips:
+        """The same held-out clips every time: one window and the latent after it, all frames valid, text kept."""
+        rng = np.random.default_rng(0)
+        config = replace(self.config.clips, drop_text=0.0, drop_action=0.0)
+        length = min(self.config.world.window, 16) + 1
+        picks = []
+        long_enough = [e for e in self.held_out_latents.episodes if len(e) + 1 >= length]
+        for i in range(PROBE_CLIPS):
+            episode = long_enough[i % len(long_enough)]
+            picks.append((episode, int(rng.integers(0, len(episode) + 2 - length))))
+        return assemble(picks, length, config, rng)
+
+    def _simulator(self) -> WorldSimulator:
+        z = torch.from_numpy(np.concatenate([e.z for e in self.store.episodes[:200]])).float()
+        low, high = (torch.quantile(z.transpose(0, 1).flatten(1)[:, ::17], q, dim=1) for q in (0.0005, 0.9995))
+        margin = 0.25 * (high - low)
+        config = SimulatorConfig(
+            codec=self.codec.config,
+            world=self.config.world,
+            worlds=tuple(WORLDS),
+            latent_low=tuple((low - margin).tolist()),
+            latent_high=tuple((high + margin).tolist()),
+            hallucination_reference=self.hallucination_reference,
+            shortcut=self.config.shortcut_from < self.loop.progress,
+        )
+        simulator = WorldSimulator.create(config)
+        simulator.codec.load_state_dict(self.codec.state_dict())
+        simulator.world.load_state_dict(self.model.state_dict())
+        return simulator
+
+    def _export(self) -> None:
+        self._simulator().save_pretrained(self.out / "model", card="Exported by `worldsim train world`.\n")
+
+    def _sheet(self, step: int, context: int = 6, generated: int = 18) -> None:
+        """Rows of truth and dream for one held-out episode per world: given frames, then free-running ones."""
+        by_world = {e.world: e for e in reversed(self.held_out) if len(e) >= context + 4}
+        episodes = list(by_world.values())
+        if not episodes:
+            return
+        dreams = dream(self._simulator(), episodes, context, generated, self.loop.device)
+        rows = []
+        for episode, imagined in zip(episodes, dreams):
+            truth = episode.observations[: context + generated + 1]
+            rows += [truth[::2], np.concatenate([truth[: context + 1], imagined])[::2][: len(truth[::2])]]
+        save_rows(self.out / "sheets" / f"world-{step:06d}.png", rows)
+
+
+def dream(
+    simulator: WorldSimulator, episodes: list[Episode], context: int, steps: int, device: torch.device
+) -> list[np.ndarray]:
+    """Free-running rollouts from ``context`` true steps under the recorded actions: uint8 ``(steps, H, W, 3)`` each,
+    the last frame of every block (actions are noop past an episode's end)."""
+    engine = RolloutEngine(simulator, lanes=len(episodes), device=device)
+    starts = []
+    for number, episode in enumerate(episodes):
+        scene, view, _ = read_facts(episode.facts[0])
+        spec = WORLDS[episode.world]
+        frames = np.concatenate([episode.first[None], *episode.blocks[:context]])
+        text = LaneText(prompt_text(spec, scene_caption(scene, "medium")), view_caption(view, "medium"), episode.goal)
+        starts.append(LaneStart(spec, number, text, frames, episode.actions[:context].astype(np.int64)))
+    engine.begin(list(range(len(episodes))), starts)
+    seen = []
+    for t in range(context, context + steps):
+        keys = np.array([e.keys[t] if t < len(e) else 0 for e in episodes], np.uint32)
+        camera = np.stack([e.camera[t] if t < len(e) else np.zeros(2, np.float32) for e in episodes])
+        block = engine.step(torch.from_numpy(multi_hot(keys)), torch.from_numpy(camera))
+        seen.append(block.frames[:, -1].cpu().numpy())
+    return list(np.stack(seen, axis=1))
+
+
+def take_rows(clips: Clips, n: int) -> Clips:
+    """The first ``n`` clips of a batch (the different events are kept, since rows index into them)."""
+
+    def cut(name: str, value: object) -> object:
+        if isinstance(value, torch.Tensor):
+            return value if name == "event" else value[:n]
+        return type(value)(**{k: cut(k, v) for k, v in vars(value).items()})
+
+    return Clips(**{name: cut(name, value) for name, value in vars(clips).items()})
