@@ -264,3 +264,23 @@ def test_an_environment_whose_episodes_do_not_end_is_refused() -> None:
 def test_comparing_lanes_needs_two_of_them() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         check_vector_env(ToyVector, num_envs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_a_true_doom_world_passes(mode: AutoresetMode) -> None:
+    pytest.importorskip("vizdoom")
+    import worldsim  # noqa: F401  (registers the environments)
+    from worldsim_envs.vector import TrueVectorEnv
+
+    def make() -> gym.Env:
+        return gym.make("worldsim/DoomBasic-v0", time_limit=6, disable_env_checker=True)
+
+    check_vector_env(
+        lambda n, m: TrueVectorEnv([make] * n, autoreset_mode=m),
+        make_single=make,
+        modes=[mode],
+        num_envs=2,
+        max_steps=8,
+        info_shapes={"frames": (4, 64, 64, 3)},
+    )

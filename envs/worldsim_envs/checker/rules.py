@@ -293,7 +293,7 @@ def check_singles(
                     reward, terminated, truncated = 0.0, False, False
                     if t:
                         obs, paid, terminated, truncated, _ = single.step(plan[t - 1][lane])
-                    reward = float(paid)
+                        reward = float(paid)
                     what = f"lane {lane} against a single environment seeded {SEED}+{lane}, step {t}"
                     gap = difference(lane_of(env.observation_space, step.obs, lane), obs)
                     require(
