@@ -202,12 +202,32 @@ def test_what_a_person_can_put_right_is_shown_and_play_goes_on(
 ) -> None:
     socket.send_json({**START, "prompt": "impossible"})
     assert receive(socket)[0] == "opening"
-    assert receive(socket) == ("error", {"type": "error", "text": "the prompt 'impossible' names no world"})
+    says = "the prompt 'impossible' names no world"
+    assert receive(socket) == ("error", {"type": "error", "text": says, "stopped": True})
     socket.send_json(START)
     frames_where(socket, lambda h: h["step"] == 1)
     socket.send_json({"type": "prompt", "text": "a door opens", "kind": "event"})
     frames_where(socket, lambda h: opener.worlds[0].last_prompt is not None)
     assert opener.worlds[0].last_prompt == ("a door opens", "event")
+
+
+def test_a_world_that_fails_in_a_step_is_closed_and_another_can_be_started(
+    socket: WebSocketTestSession, opener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket.send_json(START)
+    frames_where(socket, lambda h: h["step"] == 1)
+
+    def broken(action: object) -> None:
+        raise RuntimeError("the engine is gone")
+
+    monkeypatch.setattr(opener.worlds[0], "step", broken)
+    while (received := receive(socket))[0] == "frames":
+        socket.send_json({"type": "ack", "step": received[1][0]["step"]})
+    assert received[0] == "error" and received[1]["text"] == "the engine is gone"
+    until_closed(opener)
+    socket.send_json(START)
+    frames_where(socket, lambda h: h["step"] == 2)
+    assert len(opener.worlds) == 2
 
 
 def test_leaving_closes_the_world(opener: Any) -> None:

@@ -90,6 +90,12 @@ def main(argv: list[str]) -> int:
         flush=True,
     )
     print("(Ctrl+C stops it)", flush=True)
-    config = uvicorn.Config(app, log_level="warning", ws_max_size=MAX_MESSAGE, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,  # what is sent is JPEG
+        timeout_graceful_shutdown=5,
+    )
     uvicorn.Server(config).run(sockets=[listener])
     return 0

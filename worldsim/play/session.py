@@ -152,8 +152,9 @@ class Session:
                 continue
             due = max(due + self._player.step_seconds, time.monotonic())
             if not await self._attempt(lambda: self._player.step(self._keys.take()), self._show):
-                self._say({"type": "stopped"})
-                await self._in_thread(self._player.close)
+                await self._in_thread(
+                    self._player.close
+                )  # a world that failed in a step is not stepped again
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def _grant(self, wish: Start | Prompt) -> None:
@@ -170,7 +171,8 @@ class Session:
         try:
             result = await self._in_thread(work)
         except (ValueError, OSError, ImportError, RuntimeError) as error:
-            self._say({"type": "error", "text": " ".join(str(error).split())[:500]})
+            text = " ".join(str(error).split())[:500] or type(error).__name__
+            self._say({"type": "error", "text": text, "stopped": not self._player.playing})
             return False
         then(result)
         return True

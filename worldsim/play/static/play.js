@@ -17,6 +17,7 @@ let queue = [];          // {bitmap, y, height, header, last} still to be drawn,
 let nextDraw = 0;
 let decoding = Promise.resolve();
 let episode = 0;
+let readUntil = 0;       // until then an error stays before the picture, though frames go on
 
 const say = (message) => { if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message)); };
 
@@ -151,7 +152,7 @@ function describe(header) {
   $("where").textContent = header.model ? "a world inside a neural network, on this machine" : "the true world";
   $("understood").textContent = [header.prompt, header.goal, header.event].filter(Boolean).join(" · ");
   document.body.dataset.step = header.step;
-  notice("");
+  if (performance.now() > readUntil) notice("");
   if (header.terminated || header.truncated) {
     const why = header.invalid ? "the model lost itself" : header.terminated ? "it is over" : "the time is up";
     notice(`Episode ended: ${why}`, `total reward ${number(header.total, 2)} in ${header.step} steps. Press R to start again.`);
@@ -166,8 +167,11 @@ socket.addEventListener("message", ({ data }) => {
   }
   const message = JSON.parse(data);
   if (message.type === "hello") hello(message);
-  else if (message.type === "opening") { episode++; queue = []; notice("Opening the world …"); }
-  else if (message.type === "error") notice("That did not work", message.text);
+  else if (message.type === "opening") { episode++; queue = []; readUntil = 0; notice("Opening the world …"); }
+  else if (message.type === "error") {
+    readUntil = message.stopped ? Infinity : performance.now() + 4000;
+    notice("That did not work", message.text);
+  }
 });
 socket.addEventListener("close", ({ reason }) => {
   $("where").textContent = "disconnected";
