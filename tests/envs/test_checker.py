@@ -270,8 +270,9 @@ def test_comparing_lanes_needs_two_of_them() -> None:
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_a_true_doom_world_passes(mode: AutoresetMode) -> None:
     pytest.importorskip("vizdoom")
-    import worldsim  # noqa: F401  (registers the environments)
     from worldsim_envs.vector import TrueVectorEnv
+
+    import worldsim  # noqa: F401  (registers the environments)
 
     def make() -> gym.Env:
         return gym.make("worldsim/DoomBasic-v0", time_limit=6, disable_env_checker=True)
