@@ -20,7 +20,64 @@ from worldsim_envs.sora.vector import metadata_of, observation_space, prediction
 
 
 class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
-    """DOCSTRING"""
+    """A world that exists only in a neural network: ``gym.make("SoraWorld-v0")``.
+
+    ## Description
+
+    A video diffusion transformer, conditioned on actions and on text, predicts what a player of a world would
+    see next. A text prompt, a true start or given frames begin an episode; the actions drive it. One step is
+    one latent frame, k video frames (``info["frames"]``), drawn in ``denoising_steps`` network evaluations.
+
+    ## Action space
+
+    ``Discrete(32)``, the same for every world (``action_meanings`` names them); an action that the world does
+    not read is noop. With ``actions="world"`` a ``Discrete`` over noop and the actions that the world reads.
+    ``step_controls`` takes held keys and camera motion instead.
+
+    ## Observation space
+
+    ``Box(0, 255, (H, W, 3), uint8)``, the last video frame; with ``obs_type="latent"`` the normalised latent,
+    float32 ``(C, H/8, W/8)``.
+
+    ## Rewards
+
+    The expected value of the reward head's distribution; with a ``goal``, of that goal.
+
+    ## Starting state
+
+    ``start="bank"``: a true reset frame of a validation map, with its caption as prompt. ``start="prompt"``: a
+    picture drawn from the prompt. ``options["init_frames"]``: an episode so far, or a clip from its middle.
+
+    ## Episode end
+
+    Terminated: drawn from the termination head's probability. Truncated: after ``time_limit`` steps, where
+    ``info["hallucination"]`` exceeds ``truncate_on``, or where the numbers stopped being finite
+    (``info["invalid"]``; the last good frame is shown).
+
+    ## Arguments
+
+    - ``world``: id of a true world, which fixes k, frame rate, time limit, actions, bank; None: the one that
+      the prompt names, else ``worldsim/DoomRooms-v0``.
+    - ``model``: a packaged name, a folder, or a ``WorldSimulator``; None: the packaged ``doom``.
+    - ``prompt``, ``start`` (``"prompt"``, ``"bank"``), ``goal`` (one of ``goals``): defaults for ``reset``.
+    - ``frame_size``: (H, W), multiples of 16.
+    - ``denoising_steps``: K; ``context_noise``: noise of past latents in [0, 1), None: the model's own.
+    - ``time_limit``: steps, None: the world's. ``truncate_on``: None or a threshold, needs K of at least 2.
+    - ``actions``, ``obs_type``, ``render_mode`` (None, ``"rgb_array"``), ``device`` (``"auto"``: a GPU if any).
+
+    ``reset`` options: ``prompt``, ``start``, ``goal``, ``init_frames``, ``init_actions``. Whatever is wrong or
+    unknown raises ``ValueError``; a model that is not there, ``FileNotFoundError``.
+
+    ## Info
+
+    ``frames`` uint8 ``(4, H, W, 3)`` (``(1, H, W, 3)`` after ``reset``), ``n_frames`` of them real, ``goal``,
+    ``prompt`` (what was understood of it), ``hallucination`` (NaN with one denoising step), ``invalid``,
+    ``model`` (12 hex digits).
+
+    ## Version history
+
+    - v0: first version. Other default weights make a new version.
+    """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}
 
