@@ -1,0 +1,64 @@
+"""Shapes, sizes, independence of blocks, normalisation."""
+
+import pytest
+import torch
+
+from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_uint8
+
+CONFIG = CodecConfig(fine_width=16, coarse_width=24, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
+
+
+@pytest.fixture(scope="module")
+def codec():
+    torch.manual_seed(0)
+    return Codec(CONFIG).eval().requires_grad_(False)
+
+
+def frames(batch, k, height=64, width=64):
+    return torch.randint(0, 256, (batch, k, height, width, 3), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 96), (128, 72), (8, 8)])
+@pytest.mark.parametrize("k", [1, 4])
+def test_any_multiple_of_the_stride_survives_the_round_trip(codec, height, width, k):
+    given = frames(2, k, height, width)
+    z = codec.encode(given)
+    assert z.shape == (2, 16, height // 8, width // 8)
+    assert z.dtype == torch.float32
+    back = codec.decode(z, k)
+    assert back.shape == given.shape
+    assert back.dtype == torch.uint8
+
+
+def test_compression_is_48_fold(codec):
+    block = frames(1, 4)
+    assert block.numel() / codec.encode(block).numel() == 48
+
+
+def test_blocks_do_not_see_each_other(codec):
+    given = frames(3, 4)
+    together = codec.encode(given)
+    assert torch.allclose(together[1:2], codec.encode(given[1:2]), atol=1e-5)
+
+
+def test_statistics_normalise_and_are_undone(codec):
+    torch.manual_seed(1)
+    other = Codec(CONFIG).eval().requires_grad_(False)
+    other.load_state_dict(codec.state_dict())
+    other.latent_mean.fill_(0.3)
+    other.latent_std.fill_(2.0)
+    given = frames(1, 4)
+    assert torch.allclose(other.encode(given), (codec.encode(given) - 0.3) / 2, atol=1e-5)
+    assert torch.equal(other.decode(other.encode(given), 4), codec.decode(codec.encode(given), 4))
+
+
+def test_wrong_sizes_and_blocks_are_named(codec):
+    with pytest.raises(ValueError, match="60x64"):
+        codec.encode(frames(1, 4, 60, 64))
+    with pytest.raises(ValueError, match="3 frames"):
+        codec.encode(frames(1, 3))
+
+
+def test_pixels_and_bytes():
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_pixels(every)), every)

@@ -1,0 +1,197 @@
+"""Attention backends, the cached step against the whole clip, both time modes, what conditions what."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from worldsim.model.attention import attend, time_mask
+from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward, two_hot
+from worldsim.model.text import TextEncoder, tokenise
+from worldsim.model.transformer import ACTED, FIRST, Controls, TextTokens, WorldModel, WorldModelConfig, tiny_config
+
+STEP = 4 / 35
+
+
+def trained_like(config=None):
+    """A tiny model whose zero-initialised outputs hold something, as they do after training."""
+    torch.manual_seed(0)
+    model = WorldModel(config or tiny_config())
+    for p in model.parameters():
+        if not p.any():
+            torch.nn.init.normal_(p, std=0.2)
+    return model.eval().requires_grad_(False)
+
+
+def inputs(model, batch=2, frames=15, height=8, width=8, seed=1):
+    g = torch.Generator().manual_seed(seed)
+    z = torch.randn(batch, frames, 16, height, width, generator=g)
+    tau = torch.rand(batch, frames, generator=g)
+    known = torch.full((batch, frames), ACTED)
+    known[:, 0] = FIRST
+    keys = (torch.rand(batch, frames, 32, generator=g) > 0.8).float()
+    controls = Controls(keys, 10 * torch.randn(batch, frames, 2, generator=g), known)
+    text = TextTokens(
+        scene=model.encode_text(["red walls"] * batch, "scene"),
+        view=model.encode_text(["a blue floor"] * batch, "view"),
+        view_age=torch.arange(frames).expand(batch, frames),
+        event=model.encode_text(["", "a door opens"] * batch, "event")[:frames].repeat(batch, frames, 1)[
+            :batch, :frames, None
+        ],
+        goal=model.encode_text(["collect the red ball"] * batch, "goal")[:, 0],
+        world=torch.zeros(batch, dtype=torch.int64),
+    )
+    return z, tau, controls, text, torch.arange(frames).expand(batch, frames) * STEP
+
+
+def at(text, t):
+    return replace(text, view_age=text.view_age[:, t : t + 1], event=text.event[:, t : t + 1])
+
+
+def causal(batch):
+    return torch.zeros(batch, dtype=torch.int64)
+
+
+def test_plain_attention_equals_the_fused_kernel():
+    q, k, v = torch.randn(3, 2, 4, 7, 16)
+    mask = torch.rand(2, 1, 7, 7) > 0.3
+    mask |= torch.eye(7, dtype=torch.bool)
+    fused = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    assert torch.allclose(attend(q, k, v, mask), fused, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (4, 12)])
+def test_stepping_with_a_cache_equals_the_whole_clip_past_the_first_eviction(height, width):
+    model = trained_like()
+    window = model.config.window
+    z, tau, controls, text, seconds = inputs(model, frames=2 * window + 3, height=height, width=width)
+    whole = model(z, tau, controls, text, seconds, causal(2))
+    caches = model.empty_caches(2, height * width // 4, torch.float32, z.device)
+    held, when = torch.zeros(2, window, dtype=torch.bool), torch.zeros(2, window)
+    for t in range(z.shape[1]):
+        slot = t % window
+        held[:, slot], when[:, slot] = True, seconds[:, t]
+        previous = z[:, t - 1] if t else torch.zeros_like(z[:, 0])
+        previous_tau = tau[:, t - 1] if t else torch.full((2,), -1.0)
+        step = model.step(
+            z[:, t], tau[:, t], previous, previous_tau, controls.frame(t), at(text, t), caches, slot,
+            seconds[:, t : t + 1] - when, held,
+        )  # fmt: skip
+        assert torch.allclose(step.x[:, 0], whole.x[:, t], atol=1e-4)
+        assert torch.allclose(step.reward[:, 0], whole.reward[:, t], atol=1e-4)
+        assert torch.allclose(step.done[:, 0], whole.done[:, t], atol=1e-4)
+
+
+def test_causal_frames_see_neither_the_future_nor_past_the_band():
+    model = trained_like(replace(tiny_config(), depth=1, time_every=1))
+    z, tau, controls, text, seconds = inputs(model)
+    base = model(z, tau, controls, text, seconds, causal(2)).x
+    later = z.clone()
+    later[:, 9] += 1.0
+    changed = model(later, tau, controls, text, seconds, causal(2)).x
+    difference = (changed - base).abs().amax((0, 2, 3, 4))
+    assert torch.all(difference[:9] == 0)
+    assert torch.all(difference[9:] > 0)  # the rest of the window of 6
+    assert torch.all((difference[9 + model.config.window :]) == 0)
+
+
+def test_full_attention_lets_the_first_frame_see_the_last():
+    model = trained_like()
+    z, tau, controls, text, seconds = inputs(model)
+    base = model(z, tau, controls, text, seconds, torch.ones(2, dtype=torch.int64)).x
+    z[:, -1] += 1.0
+    assert (model(z, tau, controls, text, seconds, torch.ones(2, dtype=torch.int64)).x - base)[:, 0].abs().max() > 1e-4
+
+
+def test_frames_that_are_not_valid_change_nothing():
+    model = trained_like()
+    z, tau, controls, text, seconds = inputs(model)
+    valid = torch.ones(2, 15, dtype=torch.bool)
+    valid[:, 10:] = False
+    full = torch.ones(2, dtype=torch.int64)
+    base = model(z, tau, controls, text, seconds, full, valid=valid).x
+    z[:, 11:] += 1.0
+    changed = model(z, tau, controls, text, seconds, full, valid=valid).x
+    assert torch.equal(changed[:, :10], base[:, :10])
+
+
+def test_each_condition_reaches_the_prediction_and_the_goal_only_the_heads():
+    model = trained_like()
+    z, tau, controls, text, seconds = inputs(model)
+    base = model(z, tau, controls, text, seconds, causal(2))
+
+    def moved(controls=controls, text=text):
+        other = model(z, tau, controls, text, seconds, causal(2))
+        return float((other.x - base.x).abs().max()), float((other.reward - base.reward).abs().max())
+
+    for changed in (
+        replace(controls, keys=1 - controls.keys),
+        replace(controls, camera=controls.camera + 14),
+        replace(controls, known=torch.full_like(controls.known, 2)),
+    ):
+        assert min(moved(controls=changed)) > 1e-4
+    for changed in (
+        replace(text, scene=model.encode_text(["blue walls"] * 2, "scene")),
+        replace(text, view=model.encode_text([""] * 2, "view")),
+        replace(text, view_age=text.view_age + 100),
+        replace(text, event=text.event + 1),
+    ):
+        assert min(moved(text=changed)) > 1e-5
+    picture, reward = moved(text=replace(text, goal=text.goal + 1))
+    assert picture == 0
+    assert reward > 1e-4
+    picture, reward = moved(text=replace(text, world=text.world + 1))
+    assert picture == 0
+    assert reward > 1e-4
+
+
+def test_an_untrained_model_predicts_the_best_linear_estimate():
+    """Zero-initialised outputs leave EDM's skip connection: exact at tau = 1, zero at tau = 0."""
+    torch.manual_seed(0)
+    model = WorldModel(tiny_config()).eval()
+    z, tau, controls, text, seconds = inputs(model)
+    tau = torch.zeros_like(tau)
+    tau[:, 1] = 1.0
+    x = model(z, tau, controls, text, seconds, causal(2)).x
+    assert torch.all(x[:, 0] == 0)
+    assert torch.allclose(x[:, 1], z[:, 1])
+
+
+def test_time_masks():
+    mask = time_mask(5, 3, torch.tensor([0, 1]))
+    assert mask[1].all()
+    assert mask[0].int().tolist() == [
+        [1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1],
+    ]  # fmt: skip
+
+
+def test_two_hot_rewards_keep_their_mean():
+    reward = torch.tensor([0.0, -0.0004, 1.0, 4.0, -5.0, 101.0, 380.0])
+    target = two_hot(reward)
+    assert target.shape == (7, REWARD_BINS)
+    assert torch.allclose(target @ bin_values(), reward, rtol=1e-4, atol=1e-5)
+    assert (target > 0).sum(-1).max() <= 2
+    assert float(expected_reward(torch.zeros(REWARD_BINS)).abs()) < 1e-3
+
+
+def test_text_binds_colours_to_surfaces_and_padding_changes_nothing():
+    torch.manual_seed(0)
+    encoder = TextEncoder(tiny_config().text, 32).eval()
+    one = encoder(tokenise(["red walls , blue floor"]), "view")
+    swapped = encoder(tokenise(["blue walls , red floor"]), "view")
+    assert (one - swapped).abs().max() > 1e-3
+    padded = encoder(tokenise(["red walls , blue floor", "a much longer text that makes the first one padded"]), "view")
+    assert torch.allclose(padded[:1], one, atol=1e-5)
+    empty = encoder(tokenise(["", "red"]), "view")
+    assert torch.equal(empty[0], encoder.null[1])
+
+
+def test_text_beyond_the_limit_is_refused():
+    with pytest.raises(ValueError, match="at most 64"):
+        tokenise(["red " * 65])
+
+
+def test_a_bad_head_width_is_named():
+    with pytest.raises(ValueError, match="multiple of 4"):
+        WorldModelConfig(width=30, heads=5)
