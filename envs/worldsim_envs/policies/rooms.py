@@ -42,7 +42,7 @@ class RoomsExplorer(Scripted):
 
     def script(self) -> Script:
         skills = {
-            self.visit: 0.30, self.collect: 0.22, self.push: 0.08, self.glance: 0.10, self.spin: 0.05,
+            self.visit: 0.20, self.collect: 0.32, self.push: 0.08, self.glance: 0.10, self.spin: 0.05,
             self.strafe: 0.08, self.there_and_back: 0.06, self.shoot: 0.06, self.fiddle: 0.05,
         }  # fmt: skip
         names, weights = list(skills), np.array(list(skills.values()))
