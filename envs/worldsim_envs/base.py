@@ -1,7 +1,7 @@
 """What every true world has in common: constructor, seeds and splits, blocks of frames, ``info``, limits.
 
-A world supplies four hooks (``_begin``, ``_advance``, ``facts``, ``truth``) and inherits the rest, so that
-Doom, 2-D physics and grid worlds keep one contract: ``docs/worlds.md`` describes it, and how to add a
+A world supplies four hooks (``_begin``, ``_advance``, ``_describe``, ``truth``) and inherits the rest, so
+that Doom, 2-D physics and grid worlds keep one contract: ``docs/worlds.md`` describes it, and how to add a
 world. Step t takes action ``a_t`` and yields block t+1 of k video frames; the observation is the last of
 them."""
 
@@ -20,6 +20,7 @@ from worldsim.captions import grammar
 from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
 from worldsim.worlds import SPLITS, WorldSpec
 
+Facts = tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]
 BLOCK_FRAMES = 4
 """Frames of ``info["frames"]`` after a step, whatever k is: shorter blocks repeat their last frame."""
 
@@ -112,6 +113,7 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         self._over = False
         self._frame = np.zeros((*self.frame_size, 3), np.uint8)
         self._captions: dict[object, str] = {}
+        self._facts: Facts | None = None  # of this moment, once they have been asked for
 
     # What a world supplies
 
@@ -123,7 +125,7 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         """Plays one step of a canonical action id (one of ``spec_world.reads``)."""
         raise NotImplementedError
 
-    def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
+    def _describe(self) -> Facts:
         """Facts of the episode, of what is seen now, and of what happened during the last step."""
         raise NotImplementedError
 
@@ -153,6 +155,13 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         """Goal of the running episode."""
         return self._running().goal
 
+    def facts(self) -> Facts:
+        """Facts of the episode, of what is seen now, and of what happened during the last step."""
+        self._running()
+        if self._facts is None:
+            self._facts = self._describe()
+        return self._facts
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -162,6 +171,7 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         start = self._read_options(options or {})
         self._start, self._steps, self._over = start, 0, False
         self._captions.clear()
+        self._facts = None
         self._frame = self._begin(start)
         info = self._info(self._frame[None].copy(), 1)
         self.last_step_seconds = time.perf_counter() - begun
@@ -175,6 +185,7 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         if self._over:
             raise RuntimeError("step() after the episode ended; call reset() first")
         canonical = int(self.spec_world.table.canonical[self._action_ids[index]])
+        self._facts = None
         advance = self._advance(canonical)
         self._steps += 1
         self._frame = advance.frames[-1]

@@ -10,7 +10,7 @@ from vizdoom import GameVariable
 
 from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
 from worldsim.worlds import COLLECTIBLES, WORLDS
-from worldsim_envs.base import Start
+from worldsim_envs.base import Facts, Start
 from worldsim_envs.doom.game import FREEDOOM, DoomEngine, EngineConfig, Tic
 from worldsim_envs.doom.layout import light_name
 from worldsim_envs.doom.maps import generate, to_wad
@@ -122,8 +122,7 @@ class DoomRoomsEnv(DoomWorld):
             p for p, s in self._door_sectors.items() if sectors[s].ceiling_height > DOOR_SEEN_OPEN
         )
 
-    def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
-        """Facts of the map, of the view (from the room or passage that fills it), and of the last step."""
+    def _describe(self) -> Facts:
         x, y, _, yaw = self.pose()
         space, doors = self.layout.look(x, y, yaw, self.view.field_of_view, self.open_doors())
         light = light_name(space.light)

@@ -12,7 +12,7 @@ from vizdoom import GameVariable
 
 from worldsim.captions.facts import EventFact, SceneFacts, Thing, ViewFacts
 from worldsim.worlds import WORLDS
-from worldsim_envs.base import Start
+from worldsim_envs.base import Facts, Start
 from worldsim_envs.doom import stock
 from worldsim_envs.doom.game import DoomEngine, EngineConfig, Tic
 from worldsim_envs.doom.world import DoomWorld, Snapshot
@@ -73,8 +73,7 @@ class StockScenarioEnv(DoomWorld):
             events.append(self.success)
         return sum(tic.reward for tic in tics), events
 
-    def facts(self) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
-        """Facts of the scenario, of the view, and of the last step."""
+    def _describe(self) -> Facts:
         x, y, _, yaw = self.pose()
         space, _ = self.layout.look(x, y, yaw, self.view.field_of_view, frozenset())
         view = ViewFacts(space.wall, space.floor, space.ceiling, things=self._things_seen())
