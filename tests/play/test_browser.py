@@ -23,6 +23,7 @@ import pytest
 pytest.importorskip("vizdoom")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         not (shutil.which("chromium") and shutil.which("chromedriver")),
         reason="needs Chromium: apt-get install chromium chromium-driver",
@@ -34,7 +35,7 @@ class Browser:
     """The few WebDriver commands that the test needs."""
 
     def __init__(self, port: int, profile: Path) -> None:
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False)
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         arguments += [f"--user-data-dir={profile}", "--window-size=1120,860"]
         options = {"args": arguments, "binary": shutil.which("chromium")}
@@ -68,7 +69,7 @@ class Browser:
         self._http.close()
 
 
-def until(true: Callable[[], Any], seconds: float = 40) -> Any:
+def until(true: Callable[[], Any], seconds: float = 120) -> Any:
     end = time.monotonic() + seconds
     while not (value := true()):
         assert time.monotonic() < end, "waited in vain"
