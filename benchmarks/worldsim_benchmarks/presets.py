@@ -29,7 +29,7 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(3, 8, 1, 2, 2, 3, 6, 2, 4, 2, 2),  # for tests
-    "quick": Preset(12, 32, 1, 4, 2, 6, 60, 3, 32, 8, 12),
+    "quick": Preset(12, 32, 1, 4, 2, 6, 60, 1, 32, 4, 12),
     "default": Preset(50, 64, 2, 8, 4, 8, 150, 6, 112, 16, 50),
     "publish": Preset(200, 256, 4, 20, 8, 8, 400, 10, 448, 50, 50),
 }

@@ -33,7 +33,7 @@ FEATURE_SEEDS = 4
 
 def run(session: Session) -> list[Row]:
     """One row per script, map and candidate, with the motion of each step."""
-    candidates = {n: s.open(session.world, session.frame_size) for n, s in session.candidates.items()}
+    candidates = {n: session.open(n, session.preset.seeds) for n in session.candidates}
     rows: list[Row] = []
     with session.reference() as reference:
         for index, script in enumerate(control_scripts(session.preset.hold)):
@@ -53,6 +53,8 @@ def run(session: Session) -> list[Row]:
                     coded = candidate.reconstruct(rollout.blocks[rollout.prefix :])
                     if coded is not None:
                         rows.append(_row("codec", script, rollout, coded, session.bottom))
+    for candidate in candidates.values():
+        candidate.close()
     return rows
 
 

@@ -165,8 +165,7 @@ def run(session: Session) -> list[Row]:
     for index, world in enumerate(session.event_worlds):
         rollouts = episodes(session, world)
         usual = usual_reward(rollouts)
-        limit = 2 * session.preset.episodes
-        chosen = moments(rollouts, usual, session.preset.negatives, limit, session.seed)
+        chosen = moments(rollouts, usual, session.preset.negatives, session.preset.episodes, session.seed)
         candidate = session.main.open(world, session.frame_size)
         made = candidate.go_on(
             [m.context for m in chosen], [(m.rollout.names[m.t],) for m in chosen],

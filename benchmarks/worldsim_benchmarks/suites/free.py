@@ -34,7 +34,7 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
     """Rows of all candidates, ceilings and floors, and clips of the first candidate for the sheets."""
     scripts = twin_scripts(session.preset.horizon)
     others = shuffled(scripts)
-    candidates = {n: s.open(session.world, session.frame_size) for n, s in session.candidates.items()}
+    candidates = {n: session.open(n, session.preset.seeds) for n in session.candidates}
     again = ReplayCandidate(session.world, session.frame_size)
     rows: list[Row] = []
     clips: list[Clip] = []
@@ -57,6 +57,8 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
                             session, "action_shuffled", candidate, index, script, wrong, truth, masks
                         )
                         rows += shuffle[0]
+    for opened in (again, *candidates.values()):
+        opened.close()
     return rows, clips
 
 

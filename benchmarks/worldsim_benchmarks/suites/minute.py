@@ -41,8 +41,9 @@ def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
             )
     clips: list[Clip] = []
     chosen = rollouts[: preset.minutes]
-    for position, (name, spec) in enumerate(session.candidates.items()):
-        made = spec.open(session.world, session.frame_size).go_on(
+    for position, name in enumerate(session.candidates):
+        candidate = session.open(name, len(chosen))
+        made = candidate.go_on(
             [Context.of(r) for r in chosen], [r.actions for r in chosen],
             session.episode_seeds(len(chosen), 4),
         )  # fmt: skip
@@ -54,6 +55,7 @@ def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
                 label = f"map {rollout.map_seed}, steps {SHOWN}"
                 blank = np.full(len(shown), np.nan)
                 clips.append(Clip(label, False, rollout.future[shown], frames[shown], blank))
+        candidate.close()
     return rows, clips
 
 

@@ -86,6 +86,7 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
                 rows.append({"kind": kind, "wall": wall, "floor": floor, "seen": detector(picture)})
                 label = f"{kind}: {wall} walls, {floor} floor; seen {rows[-1]['seen']}"
                 clips.append(Clip(label, False, picture[None], picture[None], np.full(1, np.nan)))
+    candidate.close()
     return rows, clips
 
 

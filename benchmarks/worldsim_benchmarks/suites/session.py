@@ -33,12 +33,15 @@ class CandidateSpec:
     def is_replay(self) -> bool:
         return self.env == "true" or self.env in MUTANTS
 
-    def open(self, world: str, frame_size: tuple[int, int] = (64, 64), **more: Any) -> Candidate:
-        """The candidate for one true world."""
+    def open(
+        self, world: str, frame_size: tuple[int, int] = (64, 64), at_once: int | None = None, **more: Any
+    ) -> Candidate:
+        """The candidate for one true world, with no more lanes than the ``at_once`` episodes of a batch."""
         if self.is_replay:
             return ReplayCandidate(world, frame_size, None if self.env == "true" else self.env)
         named = {self.world_keyword: world} if self.world_keyword else {}
-        return EnvCandidate(self.env, self.lanes, **named, **{**self.kwargs, **more})
+        lanes = self.lanes if at_once is None else max(1, min(self.lanes, at_once))
+        return EnvCandidate(self.env, lanes, **named, **{**self.kwargs, **more})
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class Session:
     def main(self) -> CandidateSpec:
         """The first candidate: the one that the pictures and the parts for learned environments are about."""
         return next(iter(self.candidates.values()))
+
+    def open(self, name: str, at_once: int | None = None) -> Candidate:
+        """One of the candidates in the session's world."""
+        return self.candidates[name].open(self.world, self.frame_size, at_once)
 
     def episode_seeds(self, count: int, *key: int) -> list[int]:
         """One seed per episode of a batch, reproducible and different for each key."""
