@@ -302,9 +302,9 @@ def test_a_state_restored_in_place_is_exact(simulator: WorldSimulator) -> None:
     rollout.begin([0], [start(1)])
     run(rollout, plan(8, 1))
     state = rollout.get_state(0)
-    slot = rollout._slot
+    slot = rollout._ring.slot
     expected = run(rollout, plan(3, 1, seed=1))
-    rollout._slot = slot
+    rollout._ring.slot = slot
     rollout.set_state(0, state)
     assert all(torch.equal(a.frames, b.frames) for a, b in zip(expected, run(rollout, plan(3, 1, seed=1))))
 
@@ -327,7 +327,7 @@ def test_a_lane_that_is_not_finite_is_reported_alone_and_recovers(simulator: Wor
     for e in (rollout, healthy):
         e.begin([0, 1], [start(1), start(2)])
     with torch.inference_mode():
-        rollout._previous[1] = float("nan")
+        rollout._ring.previous[1] = float("nan")
     for row in actions:
         block, expected = rollout.step(*controls(ROOMS, row)), healthy.step(*controls(ROOMS, row))
         assert block.valid.tolist() == [True, False]
@@ -400,3 +400,42 @@ def test_reconstruction_is_the_codec_alone(simulator: WorldSimulator) -> None:
     out = engine(simulator).reconstruct(frames)
     expected = simulator.codec.decode(simulator.codec.encode(frames), 4)
     assert out.dtype == torch.uint8 and torch.equal(out, expected)
+
+
+def test_surprise_judges_each_block_by_its_past_and_its_action(simulator: WorldSimulator) -> None:
+    video, actions = picture(1, 1 + 4 * 3), np.array([1, 5, 1])
+    rollout = engine(simulator)
+    rollout.begin([0], [start(1)])
+
+    def judged(video: np.ndarray, actions: np.ndarray, noises: int = 2) -> torch.Tensor:
+        return rollout.surprise(LaneStart(ROOMS, 5, LaneText(TEXT.scene), video, actions), noises)
+
+    base = judged(video, actions)
+    assert base.shape == (3,) and bool((base > 0).all()) and torch.equal(base, judged(video, actions))
+    other_action = judged(video, np.array([1, 5, 6]))
+    assert torch.equal(other_action[:2], base[:2]) and other_action[2] != base[2]
+    other_end = video.copy()
+    other_end[-4:] = 0
+    assert torch.equal(judged(other_end, actions)[:2], base[:2])
+    middle = judged(video[1:], actions)
+    assert middle.shape == (3,) and not torch.equal(middle, base)
+    untouched = engine(simulator)
+    untouched.begin([0], [start(1)])
+    assert differ(run(rollout, plan(1, 1))[0], run(untouched, plan(1, 1))[0]) == 0
+    with pytest.raises(ValueError, match="given frames"):
+        rollout.surprise(LaneStart(ROOMS, 5))
+
+
+def test_surprise_is_the_error_of_the_first_prediction(simulator: WorldSimulator) -> None:
+    """Against the uncached network: pure noise at the newest latent, the noised true past before it."""
+    video, actions = picture(1, 1 + 4 * 2), [1, 5]
+    plain = Uncached(simulator, 5, 0.15, 1, video[:5], actions[:1])
+    plain.ages = [-1, -2]  # no view at all, in the past and now
+    text = LaneText(TEXT.scene, TEXT.view)
+    rollout = engine(simulator, context_noise=0.15)
+    plain.t = 1  # the second block is the third latent of the prefix
+    x, _ = plain.step(actions[1], "")
+    latent = simulator.codec.encode(torch.from_numpy(video[None, 5:]))
+    judged = rollout.surprise(LaneStart(ROOMS, 5, text, video, np.array(actions)))
+    bounded = float((x - latent).square().mean())
+    assert float(judged[1]) == pytest.approx(bounded, rel=0.05)  # the rollout clamps what it predicts

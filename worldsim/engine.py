@@ -15,21 +15,21 @@ Knows nothing of Gymnasium. Everything is torch on ``device``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 
-from worldsim.actions import multi_hot
 from worldsim.diffusion import flow, noise, sampler
 from worldsim.lane_text import LaneWords, TextMemory
-from worldsim.model.attention import TimeCache
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.transformer import ACTED, FIRST, STEP_SIZES, Controls, Prediction, TextTokens
+from worldsim.model.transformer import ACTED, NO_VIEW, STEP_SIZES, Controls, Prediction, TextTokens
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
+from worldsim.ring import Ring
+from worldsim.starts import check_start, first_controls, given_controls, given_latents
 from worldsim.worlds import WORLDS, WorldSpec
 
 # B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
@@ -113,21 +113,16 @@ class RolloutEngine:
         self.tokens = (height // pixels // patch) * (width // pixels // patch)
         self.denoising_steps, self.cache_mode, self.reward_mode = denoising_steps, cache_mode, reward
         self.context_tau = 1 - noise_level
-        self._evaluate: Callable[..., Prediction] = (
+        self._network: Callable[..., Prediction] = (
             torch.compile(self.world.step) if compile else self.world.step
         )
         self._allocate()
 
     @torch.inference_mode()
     def _allocate(self) -> None:
-        b, device, window = self.lanes, self.device, self.model.config.world.window
+        b, device = self.lanes, self.device
         config = self.model.config
-        self._slot = 0
-        self._slots = torch.arange(window, device=device)
-        self._caches = self.world.empty_caches(b, self.tokens, self.dtype, device)
-        self._held = torch.zeros(b, window, dtype=torch.bool, device=device)
-        self._previous = torch.zeros(b, *self.latent_shape, device=device)
-        self._previous_tau = torch.full((b,), -1.0, device=device)
+        self._ring = self._new_ring(b)
         self._seeds = torch.zeros(b, dtype=torch.int64, device=device)
         self._steps = torch.zeros(b, dtype=torch.int64, device=device)
         self._seconds = torch.ones(b, device=device)
@@ -139,6 +134,9 @@ class RolloutEngine:
         bounds = (config.latent_low, config.latent_high)
         self._range = [torch.tensor(x, device=device)[:, None, None] for x in bounds if x]
 
+    def _new_ring(self, lanes: int, slot: int = 0) -> Ring:
+        return Ring(self.world, lanes, self.tokens, self.latent_shape, self.dtype, self.device, slot)
+
     # what the environment calls
 
     @torch.inference_mode()
@@ -146,18 +144,13 @@ class RolloutEngine:
         if len(lanes) != len(starts) or len(set(lanes)) != len(lanes):
             raise ValueError(f"{len(starts)} starts were given for lanes {list(lanes)}; give one for each")
         for start in starts:
-            self._check(start)
+            check_start(start, self.frame_size, self.model.config.world.worlds)
         self._text.begin(lanes, [s.text for s in starts], [s.world.index for s in starts])
         rows = torch.tensor(lanes, device=self.device)
         self._seeds[rows] = torch.tensor([s.seed for s in starts], device=self.device)
         self._steps[rows] = 0
         self._seconds[rows] = torch.tensor([s.world.step_seconds for s in starts], device=self.device)
-        self._held[rows] = False
-        self._previous_tau[rows] = -1.0
-        self._previous[rows] = 0.0
-        for cache in self._caches:
-            cache.k[rows] = 0.0  # what is left of an invalid lane would spread: 0 times NaN is NaN
-            cache.v[rows] = 0.0
+        self._ring.clear(rows)
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, (lane, start) in enumerate(zip(lanes, starts)):
             self._specs[lane] = start.world
@@ -177,21 +170,16 @@ class RolloutEngine:
                 f"keys {tuple(keys.shape)} and camera {tuple(camera.shape)}: expected ({self.lanes}, 32) and "
                 f"({self.lanes}, 2)"
             )
-        self._slot = (self._slot + 1) % len(self._slots)
-        self._held[:, self._slot] = True
+        ring = self._ring
+        ring.advance()
         self._steps += 1
         controls = Controls(keys.to(self.device)[:, None], camera.to(self.device)[:, None], self._acted)
-        ages = self._ages(self._slot, self._seconds)
-        text = self._text.tokens()
+        text, ages = self._text.tokens(), ring.ages(self._seconds)
+        size = self._step_size(self.lanes, self.denoising_steps)
         last: list[Prediction] = []
 
         def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            last[:] = [
-                self._evaluate(
-                    z[:, 0], tau[:, 0], self._previous, self._previous_tau, controls, text, self._caches,
-                    self._slot, ages, self._held, self._step_size(self.lanes, steps),
-                )
-            ]  # fmt: skip
+            last[:] = [self._evaluate(z[:, 0], tau[:, 0], ring, controls, text, ages, size)]
             return last[0].x
 
         start = noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
@@ -200,13 +188,8 @@ class RolloutEngine:
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
-            last[:] = [
-                self._evaluate(
-                    context, self._context_tau, self._previous, self._previous_tau, controls, text,
-                    self._caches, self._slot, ages, self._held,
-                )
-            ]  # fmt: skip
-        self._previous, self._previous_tau = context, self._context_tau.clone()
+            last[:] = [self._evaluate(context, self._context_tau, ring, controls, text, ages)]
+        ring.previous, ring.previous_tau = context, self._context_tau.clone()
         self._text.advance()
         return self._block(latent, last[0], drawn.change[:, 0], finite)
 
@@ -227,12 +210,41 @@ class RolloutEngine:
     def reconstruct(self, frames: torch.Tensor) -> torch.Tensor:
         return self.codec.decode(self.codec.encode(frames.to(self.device)), frames.shape[1])
 
+    @torch.inference_mode()
+    def surprise(self, start: LaneStart, n_noise: int = 1) -> torch.Tensor:
+        """How badly the model foresees each given block: float32 ``(n,)``, n the actions of ``start``.
+
+        The mean squared error, in normalised latents, of what is predicted from pure noise with the true past
+        as context, averaged over ``n_noise`` draws (seeds from ``start.seed`` on). No lane is touched.
+        """
+        check_start(start, self.frame_size, self.model.config.world.worlds)
+        if start.frames is None or n_noise < 1:
+            raise ValueError("surprise needs given frames and at least one draw of noise")
+        k, n, device = start.world.frames_per_step, len(start.actions), self.device
+        memory = TextMemory(self.world, 1, device)
+        memory.begin([0], [start.text], [start.world.index])
+        text = memory.tokens(torch.zeros(n_noise, dtype=torch.int64, device=device))
+        text = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW))
+        latents = given_latents(self.codec, torch.from_numpy(start.frames)[None].to(device), k, n)
+        controls = given_controls([start] * n_noise, device)
+        seeds = start.seed + torch.arange(n_noise, device=device)
+        seconds = torch.full((n_noise,), start.world.step_seconds, device=device)
+        ring, blind = self._new_ring(n_noise), torch.zeros(n_noise, device=device)
+        errors = []
+        for j, latent in enumerate(latents):
+            ring.advance()
+            eps = noise.gaussian(seeds, torch.full_like(seeds, j), "latent", self.latent_shape)
+            x = self._evaluate(eps, blind, ring, controls.frame(j), text, ring.ages(seconds)).x[:, 0]
+            errors.append((x - latent).square().mean())
+            given = latent.expand(n_noise, -1, -1, -1)
+            self._remember(ring, given, seeds, j, controls.frame(j), text, seconds)
+        return torch.stack(errors)[len(latents) - n :].float()
+
     # state of one lane
 
     @torch.inference_mode()
     def get_state(self, lane: int) -> dict[str, Any]:
         spec = self._begun(lane)
-        by_age = (self._slot - self._slots) % len(self._slots)
         text = self._text
         return {
             "version": STATE_VERSION,
@@ -243,11 +255,7 @@ class RolloutEngine:
             "words": asdict(text.words[lane]),
             "view_age": int(text.age[lane]),
             "event_left": int(text.event_left[lane]),
-            "previous_tau": float(self._previous_tau[lane]),
-            "previous": self._previous[lane].cpu().clone(),
-            "held": self._held[lane, by_age].cpu(),
-            "k": torch.stack([c.k[lane][:, :, by_age].cpu() for c in self._caches]),
-            "v": torch.stack([c.v[lane][:, :, by_age].cpu() for c in self._caches]),
+            "memory": self._ring.get_lane(lane),
         }
 
     @torch.inference_mode()
@@ -257,10 +265,7 @@ class RolloutEngine:
                 f"the state has version {state.get('version')} and is of model {state.get('digest')}; this "
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
-        if state["k"].shape[1:] != self._caches[0].k.shape[1:]:
-            raise ValueError(
-                f"this state is of frames of another size; this engine's are {self.frame_size} (H, W)"
-            )
+        self._ring.set_lane(lane, state["memory"])
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
         words = LaneWords(LaneText(**state["words"]["text"]), state["words"]["event"])
@@ -271,121 +276,67 @@ class RolloutEngine:
         self._text.age[lane] = state["view_age"]
         self._seeds[lane], self._steps[lane] = state["seed"], state["step"]
         self._seconds[lane] = spec.step_seconds
-        self._previous[lane], self._previous_tau[lane] = (
-            state["previous"].to(self.device),
-            state["previous_tau"],
-        )
-        by_age = (self._slot - self._slots) % len(self._slots)
-        self._held[lane, by_age] = state["held"].to(self.device)
-        for cache, k, v in zip(self._caches, state["k"], state["v"]):
-            cache.k[lane][:, :, by_age] = k.to(self.device, self.dtype)
-            cache.v[lane][:, :, by_age] = v.to(self.device, self.dtype)
 
     # how lanes begin
-
-    def _check(self, start: LaneStart) -> None:
-        frames, n, k = start.frames, len(start.actions), start.world.frames_per_step
-        if start.world.index >= self.model.config.world.worlds:
-            raise ValueError(f"{start.world.env_id} is none of the worlds that this model has a place for")
-        if frames is None:
-            if n:
-                raise ValueError(f"{n} actions were given without the frames that they produced")
-            return
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (*self.frame_size, 3):
-            raise ValueError(
-                f"start frames are {frames.dtype} {frames.shape}; expected uint8 (F, {self.frame_size[0]}, "
-                f"{self.frame_size[1]}, 3)"
-            )
-        accepted = {1 + k * n, k * n} - {0}
-        if len(frames) not in accepted:
-            raise ValueError(
-                f"{len(frames)} start frames with {n} actions; {start.world.env_id} has {k} frames per "
-                f"step and takes {' or '.join(map(str, sorted(accepted, reverse=True)))} frames with them"
-            )
 
     def _begin_from_frames(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:
         """Lanes whose starts have equally many frames and actions: every given latent goes through the
         network once."""
         k, n = starts[0].world.frames_per_step, len(starts[0].actions)
         frames = torch.from_numpy(np.stack([s.frames for s in starts])).to(self.device)  # type: ignore[misc]
-        first = frames.shape[1] - k * n  # 1 for an episode from its reset on, 0 for a clip from the middle
-        latents = [self.codec.encode(frames[:, :1])] if first else []
-        if n:
-            blocks = self.codec.encode(rearrange(frames[:, first:], "m (n k) h w c -> (m n) k h w c", k=k))
-            latents += list(rearrange(blocks, "(m n) c h w -> n m c h w", n=n))
-        controls = self._given_controls(starts, first)
-        self._prefill(rows, latents, controls)
+        latents = given_latents(self.codec, frames, k, n)
+        self._prefill(rows, latents, given_controls(starts, self.device))
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
-
-    def _given_controls(self, starts: Sequence[LaneStart], first: int) -> Controls:
-        actions = np.stack([np.asarray(s.actions, np.int64) for s in starts])
-        tables = [s.world.table for s in starts]
-        keys = multi_hot(np.stack([t.keys[a] for t, a in zip(tables, actions)]))
-        camera = np.stack([t.camera[a] for t, a in zip(tables, actions)])
-        known = np.full(actions.shape, ACTED, np.int64)
-        pad = ((0, 0), (first, 0))
-        return Controls(
-            torch.from_numpy(np.pad(keys, (*pad, (0, 0)))).to(self.device),
-            torch.from_numpy(np.pad(camera, (*pad, (0, 0)))).to(self.device),
-            torch.from_numpy(np.pad(known, pad, constant_values=FIRST)).to(self.device),
-        )
 
     def _prefill(self, rows: torch.Tensor, latents: Sequence[torch.Tensor], controls: Controls) -> None:
         """Runs given latents through the network, the last of them into the present slot.
 
         The view text belongs to the last latent; those before it have none.
         """
-        m, count, window = len(rows), len(latents), len(self._slots)
-        caches = self.world.empty_caches(m, self.tokens, self.dtype, self.device)
-        held = torch.zeros(m, window, dtype=torch.bool, device=self.device)
-        previous, previous_tau = self._previous[rows], self._previous_tau[rows]
-        tau = self._context_tau[:m]
+        m, count = len(rows), len(latents)
+        ring = self._new_ring(m, self._ring.slot - count)
         seeds, seconds = self._seeds[rows], self._seconds[rows]
         text = self._text.tokens(rows)
-        before = TextTokens(
-            text.scene, text.view, torch.full_like(text.view_age, -1), text.event, text.goal, text.world
-        )
+        before = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW))
         for j, latent in enumerate(latents):
-            slot = (self._slot - (count - 1) + j) % window
-            held[:, slot] = True
-            eps = noise.gaussian(seeds, torch.full_like(seeds, j), "context_start", self.latent_shape)
-            context = self._noised(latent, eps, tau)
-            self._evaluate(
-                context, tau, previous, previous_tau, controls.frame(j), text if j == count - 1 else before,
-                caches, slot, self._ages(slot, seconds), held,
-            )  # fmt: skip
-            previous, previous_tau = context, tau
-        for own, new in zip(self._caches, caches):
-            own.k[rows], own.v[rows] = new.k, new.v
-        self._held[rows] = held
-        self._previous[rows], self._previous_tau[rows] = previous, previous_tau
+            ring.advance()
+            said = text if j == count - 1 else before
+            self._remember(ring, latent, seeds, j, controls.frame(j), said, seconds)
+        self._ring.put(rows, ring)
         self._text.advance(rows)
+
+    def _remember(
+        self,
+        ring: Ring,
+        latent: torch.Tensor,
+        seeds: torch.Tensor,
+        number: int,
+        controls: Controls,
+        text: TextTokens,
+        seconds: torch.Tensor,
+    ) -> None:
+        """Writes a given latent, the ``number``-th of its prefix, to the present slot of ``ring``."""
+        tau = torch.full((len(latent),), self.context_tau, device=self.device)
+        eps = noise.gaussian(seeds, torch.full_like(seeds, number), "context_start", self.latent_shape)
+        context = self._noised(latent, eps, tau)
+        self._evaluate(context, tau, ring, controls, text, ring.ages(seconds))
+        ring.previous, ring.previous_tau = context, tau
 
     def _begin_from_text(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:
         """First latents from text alone, with more denoising steps than a step has, and text guidance."""
         m = len(rows)
         text = self._text.tokens(rows)
         plain = self._text.unguided(text)
-        caches = self.world.empty_caches(m, self.tokens, self.dtype, self.device)
-        held = torch.zeros(m, len(self._slots), dtype=torch.bool, device=self.device)
-        held[:, 0] = True
-        previous, previous_tau = self._previous[rows], self._previous_tau[rows]
-        controls = Controls(
-            torch.zeros(m, 1, 32, device=self.device),
-            torch.zeros(m, 1, 2, device=self.device),
-            torch.full((m, 1), FIRST, dtype=torch.int64, device=self.device),
-        )
-        ages = torch.zeros(m, len(self._slots), device=self.device)
-
-        def predict(z: torch.Tensor, tau: torch.Tensor, words: TextTokens) -> torch.Tensor:
-            return self._evaluate(
-                z[:, 0], tau[:, 0], previous, previous_tau, controls, words, caches, 0, ages, held
-            ).x
+        ring, controls = self._new_ring(m), first_controls(m, self.device)
+        ring.advance()
+        ages = ring.ages(self._seconds[rows])
 
         def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            without = predict(z, tau, plain)
-            return without + START_GUIDANCE * (predict(z, tau, text) - without)
+            without, given = (
+                self._evaluate(z[:, 0], tau[:, 0], ring, controls, words, ages).x for words in (plain, text)
+            )
+            return without + START_GUIDANCE * (given - without)
 
         seeds = self._seeds[rows]
         start = noise.gaussian(seeds, torch.zeros_like(seeds), "start", self.latent_shape)
@@ -400,9 +351,21 @@ class RolloutEngine:
 
     # parts of a step
 
-    def _ages(self, slot: int, seconds: torch.Tensor) -> torch.Tensor:
-        """Seconds before the newest latent, ``(B, W)``, of every slot."""
-        return ((slot - self._slots) % len(self._slots))[None] * seconds[:, None]
+    def _evaluate(
+        self,
+        z: torch.Tensor,
+        tau: torch.Tensor,
+        ring: Ring,
+        controls: Controls,
+        text: TextTokens,
+        ages: torch.Tensor,
+        step_size: torch.Tensor | None = None,
+    ) -> Prediction:
+        """One pass of the network over the newest latents ``z`` at ``tau``; writes the ring's slot."""
+        return self._network(
+            z, tau, ring.previous, ring.previous_tau, controls, text, ring.caches, ring.slot, ages, ring.held,
+            step_size,
+        )  # fmt: skip
 
     def _step_size(self, lanes: int, steps: int) -> torch.Tensor | None:
         """Indices of the step size 1/K where the model was trained to take it (``STEP_SIZES``: 2**i / 8)."""
@@ -489,6 +452,3 @@ def _joined(pieces: Sequence[tuple[list[int], Block]]) -> Block:
         for name in Block.__dataclass_fields__
     }
     return Block(**columns)
-
-
-__all__ = ["RolloutEngine", "TimeCache", "compute_dtype", "pick_device"]

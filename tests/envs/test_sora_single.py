@@ -180,7 +180,7 @@ def test_a_world_that_stops_being_finite_is_truncated_with_its_last_frame(simula
     env.reset(seed=1)
     last = env.step(np.int64(1))[0]
     with torch.inference_mode():
-        env._lanes.predictor._previous.fill_(float("nan"))  # type: ignore[attr-defined]
+        env._lanes.predictor._ring.previous.fill_(float("nan"))  # type: ignore[attr-defined]
     observation, reward, terminated, truncated, info = env.step(np.int64(1))
     assert np.array_equal(observation, last) and np.array_equal(info["frames"], np.stack([last] * 4))
     assert (reward, terminated, truncated) == (0.0, False, True)
@@ -301,3 +301,13 @@ def test_environments_of_one_process_share_their_weights(folder: Path) -> None:
     first, second = SoraWorldEnv(model=folder), SoraWorldEnv(model=str(folder))
     assert first._lanes.simulator is second._lanes.simulator
     assert lanes_module.load_simulator(folder) is first._lanes.simulator
+
+
+def test_surprise_takes_the_environment_s_actions(simulator: WorldSimulator) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3)).astype(np.uint8)
+    full, few = make(simulator, world="DoomBasic"), make(simulator, world="DoomBasic", actions="world")
+    losses = full.surprise(frames, np.array([2, 10]), "", 3, 2)
+    assert losses.shape == (2,) and losses.dtype == np.float32
+    assert np.array_equal(losses, full.surprise(frames, np.array([3, 10]), "", 3, 2)) is False
+    assert full.action_meanings[3] == few.action_meanings[1]
+    assert np.array_equal(full.surprise(frames, [3, 10], seed=3), few.surprise(frames, [1, 3], seed=3))  # type: ignore[arg-type]

@@ -285,6 +285,20 @@ class Lanes:
             self._now = LaneSteps(**blank)
         self._now = self._now.rows([lane], LaneSteps(**rows))
 
+    def surprise(
+        self, frames: np.ndarray, actions: np.ndarray, prompt: str | None, seed: int, n_noise: int
+    ) -> np.ndarray:
+        """Error of the prediction of each given block, see ``RolloutEngine.surprise``; float32 ``(n,)``."""
+        engine = self.predictor
+        if not isinstance(engine, RolloutEngine):
+            raise ValueError(f"{type(engine).__name__} offers no surprise")
+        given = LaneOptions(
+            prompt=prompt or None, init_frames=np.asarray(frames), init_actions=np.asarray(actions)
+        )
+        episode = resolve(self.config, 0, self.count, given, None, 0)
+        start = LaneStart(episode.world, int(seed), episode.text, episode.frames, episode.actions)
+        return engine.surprise(start, n_noise).cpu().numpy()
+
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """``frames`` through the codec and back: the picture quality that the dream can at best have.
 

@@ -45,8 +45,8 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
 
     ## Starting state
 
-    ``start="bank"``: a true reset frame of a validation map, with its caption as prompt. ``start="prompt"``: a
-    picture drawn from the prompt. ``options["init_frames"]``: an episode so far, or a clip from its middle.
+    ``start="bank"``: a true reset frame of a validation map, with its caption as prompt. ``start="prompt"``:
+    a picture drawn from the prompt. ``options["init_frames"]``: an episode so far, or a clip from its middle.
 
     ## Episode end
 
@@ -63,10 +63,11 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     - ``frame_size``: (H, W), multiples of 16.
     - ``denoising_steps``: K; ``context_noise``: noise of past latents in [0, 1), None: the model's own.
     - ``time_limit``: steps, None: the world's. ``truncate_on``: None or a threshold, needs K of at least 2.
-    - ``actions``, ``obs_type``, ``render_mode`` (None, ``"rgb_array"``), ``device`` (``"auto"``: a GPU if any).
+    - ``actions``, ``obs_type``, ``render_mode`` (None, ``"rgb_array"``), ``device`` (``"auto"``: a GPU if
+    any).
 
-    ``reset`` options: ``prompt``, ``start``, ``goal``, ``init_frames``, ``init_actions``. Whatever is wrong or
-    unknown raises ``ValueError``; a model that is not there, ``FileNotFoundError``.
+    ``reset`` options: ``prompt``, ``start``, ``goal``, ``init_frames``, ``init_actions``. Whatever is wrong
+    or unknown raises ``ValueError``; a model that is not there, ``FileNotFoundError``.
 
     ## Info
 
@@ -215,6 +216,22 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
         self._lanes.rngs = [self.np_random]
         self._lanes.set_state(0, state)
         self._over = state["over"]
+
+    def surprise(
+        self,
+        frames: np.ndarray,
+        actions: np.ndarray,
+        prompt: str | None = None,
+        seed: int = 0,
+        n_noise: int = 1,
+    ) -> np.ndarray:
+        """How badly the model foresees each block of ``frames`` under ``actions``: float32 ``(n,)``.
+
+        ``frames`` and ``actions`` are as ``init_frames`` and ``init_actions`` of one world. The mean squared
+        error of the latent predicted from pure noise with the true past, over ``n_noise`` draws. No lane is
+        touched.
+        """
+        return self._lanes.surprise(frames, actions, prompt, seed, n_noise)
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """``frames`` (uint8 ``(F, H, W, 3)``, F 1 or a multiple of 4) through the codec and back: its

@@ -337,6 +337,22 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if not 0 <= lane < self.num_envs:
             raise ValueError(f"lane {lane}; this environment has lanes 0 to {self.num_envs - 1}")
 
+    def surprise(
+        self,
+        frames: np.ndarray,
+        actions: np.ndarray,
+        prompt: str | None = None,
+        seed: int = 0,
+        n_noise: int = 1,
+    ) -> np.ndarray:
+        """How badly the model foresees each block of ``frames`` under ``actions``: float32 ``(n,)``.
+
+        ``frames`` and ``actions`` are as ``init_frames`` and ``init_actions`` of one world. The mean squared
+        error of the latent predicted from pure noise with the true past, over ``n_noise`` draws. No lane is
+        touched.
+        """
+        return self._lanes.surprise(frames, actions, prompt, seed, n_noise)
+
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """``frames`` (uint8 ``(F, H, W, 3)``, F 1 or a multiple of 4) through the codec and back: its
         ceiling."""
