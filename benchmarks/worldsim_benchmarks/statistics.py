@@ -71,8 +71,11 @@ def cluster_ratio(
     weights = _weights(count, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         samples = (weights @ num_C) / (weights @ den_C)
+    samples = samples[np.isfinite(samples)]
+    if not len(samples):
+        return Interval(value, np.nan, np.nan, int(keep.sum()), count)
     tail = 50 * (1 - confidence)
-    low, high = np.nanpercentile(samples, [tail, 100 - tail])
+    low, high = np.percentile(samples, [tail, 100 - tail])
     return Interval(value, float(low), float(high), int(keep.sum()), count)
 
 

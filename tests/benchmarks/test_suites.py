@@ -98,7 +98,7 @@ def test_one_minute_of_the_same_world_is_inside_and_dark_pictures_are_not(tmp_pa
     truth = [r for r in rows if r["candidate"] == "truth"]
     dark = [{**r, "candidate": "dark", "segments": (0.3 * np.array(r["segments"])).tolist()} for r in truth]
     verdicts = minute.summarise([*rows, *dark])["candidates"]
-    assert verdicts["truth"]["share_of_rollout_segments_inside"] > 0.7
+    assert verdicts["truth"]["share_of_rollout_segments_inside"] > 0.6
     assert not verdicts["dark"]["all_inside"]
 
 
