@@ -1,7 +1,7 @@
-"""``worldsim train codec | world | all``: from episodes to weights, with presets ``smoke``, ``cpu`` and ``gpu``.
+"""``worldsim train codec | latents | world | all``: episodes to weights, with presets ``smoke``, ``cpu``, ``gpu``.
 
-``codec`` trains the video compression network, ``world`` the transformer on latents of a trained codec, ``all`` both in
-one command while the worlds play beside them. A run that was interrupted goes on where it was when the same command
+``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
+transformer on such a cache, ``all`` does all of it in one command while the worlds play beside. A run that was interrupted goes on where it was when the same command
 is given again.
 """
 
@@ -23,6 +23,19 @@ class TrainCodec:
 
     out: Path
     train: CodecTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class EncodeLatents:
+    """Encode the source's episodes with CODEC into the cache, appending to what is there.
+
+    A `train world` that runs on the same cache takes up new shards as they come.
+    """
+
+    codec: Path
+    cache: Path
+    image_every: int
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -57,6 +70,15 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
     train_codec(args.train, args.source, args.out)
 
 
+def _latents(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.codec import load_codec
+    from worldsim.training.pipeline import fill_cache
+
+    default = EncodeLatents(tyro.MISSING, tyro.MISSING, chosen.world.image_every)
+    args = tyro.cli(EncodeLatents, default=default, args=argv, prog="worldsim train latents")
+    fill_cache(args.source, load_codec(args.codec), args.cache, args.image_every)
+
+
 def _world(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.codec import load_codec
     from worldsim.training.pipeline import train_world
@@ -79,8 +101,8 @@ def main(argv: list[str]) -> int:
         prog="worldsim train", description="Train a codec, a world model, or both.", epilog="More options: ... WHAT --help",
         add_help=not argv or argv[0] in ("-h", "--help"),
     )  # fmt: skip
-    parser.add_argument("what", choices=["codec", "world", "all"])
+    parser.add_argument("what", choices=["codec", "latents", "world", "all"])
     parser.add_argument("--preset", choices=list(PRESETS), default="cpu")
     known, rest = parser.parse_known_args(argv)
-    {"codec": _codec, "world": _world, "all": _all}[known.what](preset(known.preset), rest)
+    {"codec": _codec, "latents": _latents, "world": _world, "all": _all}[known.what](preset(known.preset), rest)
     return 0

@@ -79,8 +79,7 @@ def _to(value: object, device: torch.device) -> object:
 class ClipConfig:
     """``length`` in latents. ``rare``: share of clips that hold a termination or unusual reward; ``start``: share that begins at a reset.
 
-    ``no_view`` is the share of clips without view text (else half describe the clip's first frame, half an earlier
-    moment of the episode); ``drop_*`` replace scene and view text, or all actions, by their learned nulls.
+    ``no_view`` is the share of clips without view text; ``drop_*`` replace scene and view text, or all actions, by their learned nulls.
     """
 
     length: int = 48
@@ -201,7 +200,7 @@ def assemble_images(
     return Clips(
         z=torch.from_numpy(z).float(),
         controls=controls,
-        words=_words(moments, one, config, rng, events=False, earlier_views=False),
+        words=_words(moments, one, config, rng, events=False, other_views=False),
         seconds=torch.zeros(b, 1),
         reward=torch.zeros(b, 1),
         done=torch.zeros(b, 1, dtype=torch.bool),
@@ -216,7 +215,7 @@ def _words(
     config: ClipConfig,
     rng: np.random.Generator,
     events: bool = True,
-    earlier_views: bool = True,
+    other_views: bool = True,
 ) -> Words:
     b, t = valid.shape
     scenes, views, goals = [], [], []
@@ -226,14 +225,15 @@ def _words(
     for i, (episode, start) in enumerate(picks):
         style = STYLES[rng.integers(len(STYLES))]
         dropped = rng.random() < config.drop_text
-        moment = int(rng.integers(0, start + 1)) if earlier_views and rng.random() < 0.5 else start
+        moment = _view_moment(start, int(valid[i].sum()), rng) if other_views else start
         scene, view, _ = read_facts(episode.facts[moment])
         scenes.append("" if dropped else prompt_text(WORLDS[episode.world], scene_caption(scene, style, rng)))
         view_text = "" if dropped or rng.random() < config.no_view else view_caption(view, style, rng)
         views.append(view_text)
         goals.append(episode.goal)
         if view_text:
-            ages[i] = start - moment + np.arange(t)
+            age = start - moment + np.arange(t)
+            ages[i] = np.where(age >= 0, age, NO_VIEW)
         if events and rng.random() >= config.drop_text:
             for j in range(t):
                 if valid[i, j]:
@@ -249,6 +249,17 @@ def _words(
         view_age=torch.from_numpy(ages),
         world=torch.tensor([WORLDS[episode.world].index for episode, _ in picks]),
     )
+
+
+def _view_moment(start: int, frames: int, rng: np.random.Generator) -> int:
+    """Latent that the view text describes: the clip's first, an earlier one of the episode, or one inside the clip
+    (which has no view before it, as when a prompt is set while a world runs)."""
+    draw = rng.random()
+    if draw < 0.4:
+        return start
+    if draw < 0.75:
+        return int(rng.integers(0, start + 1))
+    return start + int(rng.integers(0, max(1, frames // 2)))
 
 
 _NOTHING = (SceneFacts(world=""), ViewFacts(), ())

@@ -76,9 +76,10 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6, chunk: 
 
 @dataclass
 class LatentStore:
-    """Encoded episodes, in memory or mapped from disk."""
+    """Encoded episodes, in memory or mapped from disk. ``shards`` are the files that were read."""
 
     episodes: list[LatentEpisode] = field(default_factory=list)
+    shards: list[Path] = field(default_factory=list)
 
     @property
     def latents(self) -> int:
@@ -87,22 +88,18 @@ class LatentStore:
     def extend(self, episodes: Iterable[Episode], codec: Codec, image_every: int = 6) -> None:
         self.episodes.extend(encode_episode(e, codec, image_every) for e in episodes)
 
-    def save(self, folder: Path, per_shard: int = 200) -> None:
-        """Appends the episodes that ``folder`` does not hold yet, ``per_shard`` to a file; a shard is renamed into
-        place when whole, so a killed run leaves whole shards."""
+    def append_to(self, folder: Path) -> None:
+        """Writes all episodes as one more shard of ``folder``, renamed into place when whole: a killed run leaves
+        whole shards."""
+        if not self.episodes:
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        held = sum(_shard_texts(path)["episodes"] for path in _shard_paths(folder))
-        number = len(_shard_paths(folder))
-        for start in range(held, len(self.episodes), per_shard):
-            part = self.episodes[start : start + per_shard]
-            tensors = {f"{i}/{name}": getattr(e, name) for i, e in enumerate(part) for name in _ARRAYS}
-            texts = [{"world": e.world, "goal": e.goal, "map_seed": e.map_seed, "facts": e.facts} for e in part]
-            header = {"format_version": FORMAT_VERSION, "episodes": len(part), "texts": texts}
-            path = folder / f"latents-{number:05d}.safetensors"
-            save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path.with_suffix(".tmp"))
-            path.with_suffix(".json").write_text(json.dumps(header))
-            path.with_suffix(".tmp").rename(path)
-            number += 1
+        path = folder / f"latents-{len(_shard_paths(folder)):05d}.safetensors"
+        tensors = {f"{i}/{name}": getattr(e, name) for i, e in enumerate(self.episodes) for name in _ARRAYS}
+        texts = [{"world": e.world, "goal": e.goal, "map_seed": e.map_seed, "facts": e.facts} for e in self.episodes]
+        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path.with_suffix(".tmp"))
+        path.with_suffix(".json").write_text(json.dumps({"format_version": FORMAT_VERSION, "texts": texts}))
+        path.with_suffix(".tmp").rename(path)
 
     @classmethod
     def open(cls, folder: Path) -> LatentStore:
@@ -110,7 +107,16 @@ class LatentStore:
         paths = _shard_paths(folder)
         if not paths:
             raise FileNotFoundError(f"no latent cache in {folder}; `worldsim train world` makes one from --source.data")
-        return cls([episode for path in paths for episode in _read_shard(path)])
+        store = cls()
+        store.refresh(folder)
+        return store
+
+    def refresh(self, folder: Path) -> None:
+        """Takes up the shards that came to ``folder`` since the last look (another process may be encoding)."""
+        for path in _shard_paths(folder):
+            if path not in self.shards:
+                self.episodes.extend(_read_shard(path))
+                self.shards.append(path)
 
 
 def _shard_paths(folder: Path) -> list[Path]:

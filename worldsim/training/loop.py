@@ -104,6 +104,7 @@ class Loop:
 
     def __init__(self, out: Path, model: nn.Module, optim: OptimConfig, run: RunConfig) -> None:
         self.out, self.model, self.optim, self.run = out, model, optim, run
+        out.mkdir(parents=True, exist_ok=True)
         self.device = pick_device(run.device)
         self.average = Average(model, optim.ema)
         self.optimisers = build_optimisers(model, optim)

@@ -32,30 +32,28 @@ def train_codec(config: CodecTrainConfig, source: SourceConfig, out: Path) -> Co
 def train_world(config: WorldTrainConfig, source: SourceConfig, codec: Codec, out: Path, cache: Path) -> None:
     """Trains (or goes on with) a world model in ``out`` on the latents in ``cache``.
 
-    An empty cache is filled first from the source (which must end: recordings, or live worlds with ``steps``).
-    Exports ``out/model``.
+    An empty cache is filled first; shards that another process adds meanwhile (``fill_cache``) are taken up as they
+    come. Exports ``out/model``.
     """
-    store = fill_cache(source, codec, cache, config.image_every)
-    training = WorldTraining(config, out, codec, store, held_out_episodes(source))
+    if not any(cache.glob("latents-*.safetensors")):
+        fill_cache(source, codec, cache, config.image_every)
+    store = LatentStore.open(cache)
+    training = WorldTraining(config, out, codec, store, held_out_episodes(source), lambda: store.refresh(cache))
     training.loop.resume()
     training.run()
 
 
-def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int) -> LatentStore:
-    """The latent cache in ``cache``, made from the source where there is none yet."""
-    if any(cache.glob("latents-*.safetensors")):
-        return LatentStore.open(cache)
+def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int, per_shard: int = 40) -> None:
+    """Encodes the source's training episodes into ``cache``, shard by shard, and appends to what is there."""
     if not source.data and not source.steps:
         raise ValueError("a latent cache needs a source that ends: give source.data, or source.steps for live worlds")
-    store = LatentStore()
-    written = 0
+    part = LatentStore()
     for episode in training_episodes(source):
-        store.extend([episode], codec, image_every)
-        if len(store.episodes) - written >= 200:
-            store.save(cache)
-            written = len(store.episodes)
-    store.save(cache)
-    return store
+        part.extend([episode], codec, image_every)
+        if len(part.episodes) >= per_shard:
+            part.append_to(cache)
+            part.episodes.clear()
+    part.append_to(cache)
 
 
 def train_all(codec_config: CodecTrainConfig, world_config: WorldTrainConfig, source: SourceConfig, out: Path) -> None:

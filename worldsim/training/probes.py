@@ -68,7 +68,8 @@ def _shuffle_within_worlds(worlds: torch.Tensor, generator: torch.Generator) -> 
     order = torch.arange(len(worlds))
     for world in worlds.unique():
         members = torch.nonzero(worlds == world)[:, 0]
-        order[members] = members[torch.randperm(len(members), generator=generator)].roll(1)
+        members = members[torch.randperm(len(members), generator=generator)]
+        order[members] = members.roll(1)  # a cycle: no clip keeps its own
     return order
 
 

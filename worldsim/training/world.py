@@ -148,7 +148,7 @@ def dream(
 ) -> list[np.ndarray]:
     """Free-running rollouts from ``context`` true steps under the recorded actions: uint8 ``(steps, H, W, 3)`` each,
     the last frame of every block (actions are noop past an episode's end)."""
-    engine = RolloutEngine(simulator, lanes=len(episodes), device=device)
+    engine = RolloutEngine(simulator, lanes=len(episodes), device=device, frame_size=episodes[0].frame_size)
     starts = []
     for number, episode in enumerate(episodes):
         scene, view, _ = read_facts(episode.facts[0])

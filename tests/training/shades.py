@@ -1,0 +1,50 @@
+"""Synthetic episodes whose pictures, rewards and texts are known functions of the actions."""
+
+import numpy as np
+import pytest
+
+from worldsim.captions.facts import EventFact, SceneFacts, Surface, ViewFacts
+from worldsim.recording.episode import Episode
+from worldsim.recording.facts_json import facts_to_json
+from worldsim.worlds import WORLDS
+
+SPEC = WORLDS["DoomRooms"]
+
+
+def make_episode(steps: int = 40, seed: int = 0, dies: bool = False, size: int = 32) -> Episode:
+    """Brightness of block t + 1 is 8 times the action of step t; the reward is the action."""
+    rng = np.random.default_rng(seed)
+    actions = rng.choice(np.array(SPEC.reads), steps).astype(np.int16)
+    shade = (actions.astype(int) * 8).astype(np.uint8)
+    blocks = np.broadcast_to(shade[:, None, None, None, None], (steps, 4, size, size, 3)).copy()
+    scene = SceneFacts(world="DoomRooms", walls=(Surface("red", "brick"),))
+    view = ViewFacts(wall=Surface("blue", "stripe"))
+    facts = [facts_to_json(scene, view, (EventFact("damage"),) if t % 7 == 3 else ()) for t in range(steps + 1)]
+    ended = np.zeros(steps, bool)
+    ended[-1] = dies
+    return Episode(
+        world="DoomRooms",
+        map_seed=seed,
+        split="train",
+        goal="",
+        policy="random",
+        first=np.full((size, size, 3), 255, np.uint8),
+        blocks=blocks,
+        n_frames=np.full(steps, 4, np.int8),
+        actions=actions,
+        keys=SPEC.table.keys[actions],
+        camera=SPEC.table.camera[actions],
+        reward=actions.astype(np.float32),
+        terminated=ended,
+        truncated=np.zeros(steps, bool),
+        pose=np.full((steps + 1, 4), np.nan, np.float32),
+        scene="",
+        views=[""] * (steps + 1),
+        events=[""] * (steps + 1),
+        facts=facts,
+    )
+
+
+@pytest.fixture
+def episodes() -> list[Episode]:
+    return [make_episode(seed=i, dies=i % 2 == 0, steps=20 + 10 * i) for i in range(4)]

@@ -1,0 +1,131 @@
+"""Alignment of clips: the action that produced a latent, its reward and its end stand at that latent."""
+
+import numpy as np
+import pytest
+import torch
+from shades import SPEC, make_episode
+
+from worldsim.actions import multi_hot
+from worldsim.model.codec import Codec, CodecConfig
+from worldsim.model.transformer import ACTED, FIRST, NO_VIEW, UNKNOWN
+from worldsim.training.clips import ClipConfig, ClipSampler, assemble
+from worldsim.training.latents import LatentStore, encode_episode
+from worldsim.training.probes import _shuffle_within_worlds
+
+KEEP = ClipConfig(length=12, drop_text=0.0, drop_action=0.0, no_view=0.0)
+
+
+@pytest.fixture(scope="module")
+def codec():
+    torch.manual_seed(0)
+    config = CodecConfig(fine_width=8, coarse_width=8, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
+    return Codec(config).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def store(codec, episodes):
+    store = LatentStore()
+    store.extend(episodes, codec, image_every=5)
+    return store
+
+
+def test_controls_and_targets_belong_to_the_action_that_made_the_latent(codec):
+    episode = make_episode(steps=30, dies=True)
+    encoded = encode_episode(episode, codec)
+    clips = assemble([(encoded, 0), (encoded, 7)], 12, KEEP, np.random.default_rng(0))
+    assert clips.controls.known[0].tolist() == [FIRST] + [ACTED] * 11
+    assert clips.controls.known[1].tolist() == [ACTED] * 12
+    for row, start in ((0, 0), (1, 7)):
+        for t in range(1 if start == 0 else 0, 12):
+            step = start + t - 1
+            assert float(clips.reward[row, t]) == float(episode.actions[step])
+            assert torch.equal(clips.controls.keys[row, t], torch.from_numpy(multi_hot(episode.keys[step])))
+            shade = torch.from_numpy(episode.blocks[step][None])
+            assert torch.allclose(clips.z[row, t], codec.encode(shade)[0].half().float(), atol=2e-2)
+    assert clips.paid[0].tolist() == [False] + [True] * 11
+    assert clips.paid[1].all()
+    assert torch.allclose(clips.seconds[0, :3], torch.arange(3) * SPEC.step_seconds)
+
+
+def test_a_clip_past_the_end_is_masked_and_holds_the_termination(codec):
+    episode = make_episode(steps=15, dies=True)
+    clips = assemble([(encode_episode(episode, codec), 8)], 12, KEEP, np.random.default_rng(0))
+    assert clips.valid[0].tolist() == [True] * 8 + [False] * 4
+    assert clips.done[0].tolist() == [False] * 7 + [True] + [False] * 4
+    assert not clips.paid[0, 8:].any()
+
+
+def test_view_ages_count_from_the_moment_that_the_view_describes(codec):
+    encoded = encode_episode(make_episode(steps=40), codec)
+    ages = set()
+    for seed in range(40):
+        clips = assemble([(encoded, 9)], 4, KEEP, np.random.default_rng(seed))
+        age = clips.words.view_age[0]
+        ages.add(int(age[0]))
+        begun = age >= 0
+        assert torch.all(age[~begun] == NO_VIEW)
+        assert torch.all(age[begun].diff() == 1)
+        assert begun.any()
+        assert begun.diff().sum() <= 1
+    assert {NO_VIEW, 0} <= ages
+    assert max(ages) > 4
+    blind = assemble([(encoded, 9)], 4, ClipConfig(length=4, no_view=1.0), np.random.default_rng(0))
+    assert torch.all(blind.words.view_age == NO_VIEW)
+    assert not blind.words.view.any()
+
+
+def test_events_stand_at_their_step(codec):
+    encoded = encode_episode(make_episode(steps=30), codec)
+    clips = assemble([(encoded, 0)], 12, KEEP, np.random.default_rng(0))
+    assert [t for t in range(12) if clips.words.event_index[0, t]] == [3, 10]
+
+
+def test_dropped_actions_are_marked_unknown(codec):
+    encoded = encode_episode(make_episode(steps=30), codec)
+    config = ClipConfig(length=6, drop_action=1.0)
+    clips = assemble([(encoded, 0)], 6, config, np.random.default_rng(0))
+    assert clips.controls.known[0].tolist() == [FIRST] + [UNKNOWN] * 5
+
+
+def test_sampler_is_repeatable_and_finds_rare_steps(store):
+    sampler = ClipSampler(store, ClipConfig(length=12, rare=1.0))
+    first, again = (sampler.clips(8, np.random.default_rng(3)) for _ in range(2))
+    assert torch.equal(first.z, again.z)
+    assert torch.equal(first.words.scene, again.words.scene)
+    unusual = (first.done | (first.reward.abs() > 0.5)) & first.valid
+    assert unusual.any(1).all()
+
+
+def test_singles_are_image_latents_without_history(store, codec):
+    singles = ClipSampler(store, KEEP).singles(5, np.random.default_rng(0))
+    assert singles.z.shape[1] == 1
+    assert torch.all(singles.controls.known == FIRST)
+    assert not singles.paid.any()
+    held = torch.from_numpy(np.concatenate([e.images for e in store.episodes])).float()
+    for z in singles.z[:, 0]:
+        assert (held - z).abs().amax((1, 2, 3)).min() == 0
+
+
+def test_cache_on_disk_returns_what_was_stored_and_appends(tmp_path, store, codec):
+    store.append_to(tmp_path)
+    again = LatentStore.open(tmp_path)
+    late = LatentStore()
+    late.extend([make_episode(steps=25, seed=9)], codec)
+    late.append_to(tmp_path)
+    again.refresh(tmp_path)
+    again.refresh(tmp_path)
+    store.episodes += late.episodes
+    assert [e.map_seed for e in again.episodes] == [e.map_seed for e in store.episodes]
+    for a, b in zip(again.episodes, store.episodes):
+        for name in ("z", "images", "keys", "camera", "reward", "done"):
+            assert np.array_equal(getattr(a, name), getattr(b, name))
+        assert a.facts == b.facts
+    with pytest.raises(FileNotFoundError, match="no latent cache"):
+        LatentStore.open(tmp_path / "nothing")
+
+
+def test_shuffling_keeps_worlds_and_moves_every_clip():
+    worlds = torch.tensor([0, 1, 0, 1, 0, 2, 2])
+    order = _shuffle_within_worlds(worlds, torch.Generator().manual_seed(0))
+    assert torch.equal(worlds[order], worlds)
+    assert torch.all(order != torch.arange(7))
