@@ -42,7 +42,7 @@ class ColourDetector:
     weights: np.ndarray
 
     @classmethod
-    def fit(cls, frames: Sequence[np.ndarray], names: Sequence[str], penalty: float = 3e-3) -> ColourDetector:
+    def fit(cls, frames: Sequence[np.ndarray], names: Sequence[str], penalty: float = 3e-4) -> ColourDetector:
         """Fits the classifier; ``ValueError`` with fewer than two colours."""
         classes = tuple(sorted(set(names)))
         if len(classes) < 2:
@@ -65,6 +65,13 @@ class ColourDetector:
     def __call__(self, frame: np.ndarray) -> str:
         """The colour's name."""
         return self.classes[int((features(frame) @ self.weights).argmax())]
+
+    def told_apart(self, frames: Sequence[np.ndarray], names: Sequence[str], share: float) -> tuple[str, ...]:
+        """Colours of which at least ``share`` of the frames are named right (and of which there are
+        frames)."""
+        right = [self(f) == n for f, n in zip(frames, names)]
+        of = {c: [ok for ok, n in zip(right, names) if n == c] for c in self.classes}
+        return tuple(c for c, oks in of.items() if oks and np.mean(oks) >= share)
 
     def accuracy(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> tuple[int, int]:
         """Hits and total."""

@@ -261,12 +261,17 @@ def unet_stepper(lanes: int) -> Callable[[], None]:
 
 def speed_lines(rows: list[dict[str, Any]], begun: dict[str, float] | None) -> list[Line]:
     """The table: rates, multiples of the U-Net's, and the numbers to reach."""
+    from statistics import median
+
     from worldsim_benchmarks.report import Line
 
-    baseline = {r["batch"]: r["steps_per_second"] for r in rows if r["name"] == BASELINE}
+    baseline = {r["batch"]: r["rounds"] for r in rows if r["name"] == BASELINE}
     lines = []
     for row in rows:
-        times = row["steps_per_second"] / baseline[row["batch"]] if row["batch"] in baseline else None
+        # the median of the ratios, round by round: what else the machine does slows both down
+        pairs = zip(row["rounds"], baseline.get(row["batch"], []))
+        ratios = [ours / theirs for ours, theirs in pairs]
+        times = median(ratios) if ratios else None
         value = f"{row['steps_per_second']:.2f} steps/s, {row['lane_steps_per_second']:.1f} lane-steps/s"
         target, ok = "", None
         for (measure, batch), (rate, multiple) in TARGETS.items():
