@@ -14,7 +14,7 @@ Knows nothing of Gymnasium. Everything is torch on ``device``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from einops import repeat
 
-from worldsim.diffusion import flow, noise, sampler
+from worldsim.diffusion import noise, sampler
 from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.transformer import ACTED, NO_VIEW, STEP_SIZES, Controls, Prediction, TextTokens
+from worldsim.model.transformer import ACTED, NO_VIEW, Controls, Prediction
 from worldsim.model.weights import WorldSimulator
+from worldsim.passes import Passes
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
-from worldsim.ring import Ring
 from worldsim.starts import check_start, first_controls, given_controls, given_latents
 from worldsim.worlds import WORLDS, WorldSpec
 
@@ -41,24 +41,7 @@ START_STEPS, START_GUIDANCE = 16, 3.0
 STATE_VERSION = 1
 
 
-def pick_device(device: str | torch.device) -> torch.device:
-    """``"auto"`` is the first GPU where there is one, else the CPU."""
-    if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
-
-
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies it natively, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    if device.type == "cpu":
-        native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return torch.bfloat16 if native is not None and native() else torch.float32
-    return torch.float32
-
-
-class RolloutEngine:
+class RolloutEngine(Passes):
     """``lanes`` worlds of one model. Keeps the ``Predictor`` protocol, whose methods it documents.
 
     Args:
@@ -87,41 +70,22 @@ class RolloutEngine:
         dtype: torch.dtype | None = None,
         compile: bool = False,
     ) -> None:
-        config = model.config
-        noise_level = config.context_noise if context_noise is None else float(context_noise)
         if lanes < 1:
             raise ValueError(f"lanes={lanes}; an engine has at least one lane")
         if denoising_steps < 1:
             raise ValueError(f"denoising_steps={denoising_steps}; at least one is needed")
-        if not 0 <= noise_level < 1:
-            raise ValueError(f"context_noise={noise_level}; accepted is 0 to below 1")
         if cache_mode not in ("renoise", "reuse"):
             raise ValueError(f"cache_mode={cache_mode!r}; accepted are 'renoise' and 'reuse'")
         if reward not in ("expected", "sample"):
             raise ValueError(f"reward={reward!r}; accepted are 'expected' and 'sample'")
-        self.model, self.lanes, self.device = model, lanes, pick_device(device)
-        self.dtype = dtype or compute_dtype(self.device)
-        self.codec, self.world = model.modules(self.device, self.dtype)
-        height, width = frame_size
-        if min(frame_size) < 1 or height % self.world.stride or width % self.world.stride:
-            raise ValueError(
-                f"frame_size={frame_size}: height and width must be multiples of {self.world.stride} pixels"
-            )
-        self.frame_size = (int(height), int(width))
-        pixels, patch = config.world.pixel_stride, config.world.patch
-        self.latent_shape = (config.world.latent_channels, height // pixels, width // pixels)
-        self.tokens = (height // pixels // patch) * (width // pixels // patch)
+        super().__init__(model, device, frame_size, context_noise, dtype, compile)
+        self.lanes = lanes
         self.denoising_steps, self.cache_mode, self.reward_mode = denoising_steps, cache_mode, reward
-        self.context_tau = 1 - noise_level
-        self._network: Callable[..., Prediction] = (
-            torch.compile(self.world.step) if compile else self.world.step
-        )
         self._allocate()
 
     @torch.inference_mode()
     def _allocate(self) -> None:
         b, device = self.lanes, self.device
-        config = self.model.config
         self._ring = self._new_ring(b)
         self._seeds = torch.zeros(b, dtype=torch.int64, device=device)
         self._steps = torch.zeros(b, dtype=torch.int64, device=device)
@@ -131,11 +95,6 @@ class RolloutEngine:
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
         self.reward_values = bin_values(device)
-        bounds = (config.latent_low, config.latent_high)
-        self._range = [torch.tensor(x, device=device)[:, None, None] for x in bounds if x]
-
-    def _new_ring(self, lanes: int, slot: int = 0) -> Ring:
-        return Ring(self.world, lanes, self.tokens, self.latent_shape, self.dtype, self.device, slot)
 
     # what the environment calls
 
@@ -200,45 +159,6 @@ class RolloutEngine:
         if any(self._specs[lane] is None for lane in lanes):
             raise ValueError(f"lanes {list(lanes)}: text can be set only in lanes that have begun")
         self._text.set(lanes, texts, kind, steps)
-
-    @torch.inference_mode()
-    def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """Normalised latents float32 ``(B, C, h, w)`` of uint8 blocks ``(B, K, H, W, 3)``, K = 1 or 4."""
-        return self.codec.encode(frames.to(self.device))
-
-    @torch.inference_mode()
-    def reconstruct(self, frames: torch.Tensor) -> torch.Tensor:
-        return self.codec.decode(self.codec.encode(frames.to(self.device)), frames.shape[1])
-
-    @torch.inference_mode()
-    def surprise(self, start: LaneStart, n_noise: int = 1) -> torch.Tensor:
-        """How badly the model foresees each given block: float32 ``(n,)``, n the actions of ``start``.
-
-        The mean squared error, in normalised latents, of what is predicted from pure noise with the true past
-        as context, averaged over ``n_noise`` draws (seeds from ``start.seed`` on). No lane is touched.
-        """
-        check_start(start, self.frame_size, self.model.config.world.worlds)
-        if start.frames is None or n_noise < 1:
-            raise ValueError("surprise needs given frames and at least one draw of noise")
-        k, n, device = start.world.frames_per_step, len(start.actions), self.device
-        memory = TextMemory(self.world, 1, device)
-        memory.begin([0], [start.text], [start.world.index])
-        text = memory.tokens(torch.zeros(n_noise, dtype=torch.int64, device=device))
-        text = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW))
-        latents = given_latents(self.codec, torch.from_numpy(start.frames)[None].to(device), k, n)
-        controls = given_controls([start] * n_noise, device)
-        seeds = start.seed + torch.arange(n_noise, device=device)
-        seconds = torch.full((n_noise,), start.world.step_seconds, device=device)
-        ring, blind = self._new_ring(n_noise), torch.zeros(n_noise, device=device)
-        errors = []
-        for j, latent in enumerate(latents):
-            ring.advance()
-            eps = noise.gaussian(seeds, torch.full_like(seeds, j), "latent", self.latent_shape)
-            x = self._evaluate(eps, blind, ring, controls.frame(j), text, ring.ages(seconds)).x[:, 0]
-            errors.append((x - latent).square().mean())
-            given = latent.expand(n_noise, -1, -1, -1)
-            self._remember(ring, given, seeds, j, controls.frame(j), text, seconds)
-        return torch.stack(errors)[len(latents) - n :].float()
 
     # state of one lane
 
@@ -306,23 +226,6 @@ class RolloutEngine:
         self._ring.put(rows, ring)
         self._text.advance(rows)
 
-    def _remember(
-        self,
-        ring: Ring,
-        latent: torch.Tensor,
-        seeds: torch.Tensor,
-        number: int,
-        controls: Controls,
-        text: TextTokens,
-        seconds: torch.Tensor,
-    ) -> None:
-        """Writes a given latent, the ``number``-th of its prefix, to the present slot of ``ring``."""
-        tau = torch.full((len(latent),), self.context_tau, device=self.device)
-        eps = noise.gaussian(seeds, torch.full_like(seeds, number), "context_start", self.latent_shape)
-        context = self._noised(latent, eps, tau)
-        self._evaluate(context, tau, ring, controls, text, ring.ages(seconds))
-        ring.previous, ring.previous_tau = context, tau
-
     def _begin_from_text(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:
         """First latents from text alone, with more denoising steps than a step has, and text guidance."""
         m = len(rows)
@@ -350,39 +253,6 @@ class RolloutEngine:
         return block
 
     # parts of a step
-
-    def _evaluate(
-        self,
-        z: torch.Tensor,
-        tau: torch.Tensor,
-        ring: Ring,
-        controls: Controls,
-        text: TextTokens,
-        ages: torch.Tensor,
-        step_size: torch.Tensor | None = None,
-    ) -> Prediction:
-        """One pass of the network over the newest latents ``z`` at ``tau``; writes the ring's slot."""
-        return self._network(
-            z, tau, ring.previous, ring.previous_tau, controls, text, ring.caches, ring.slot, ages, ring.held,
-            step_size,
-        )  # fmt: skip
-
-    def _step_size(self, lanes: int, steps: int) -> torch.Tensor | None:
-        """Indices of the step size 1/K where the model was trained to take it (``STEP_SIZES``: 2**i / 8)."""
-        index = 3 - (steps - 1).bit_length()
-        if not self.model.config.shortcut or 2 ** (3 - index) != steps or not 0 <= index < STEP_SIZES:
-            return None
-        return torch.full((lanes, 1), index, dtype=torch.int64, device=self.device)
-
-    def _noised(self, latent: torch.Tensor, eps: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-        return flow.add_noise(latent[:, None], eps[:, None], tau[:, None])[:, 0]
-
-    def _bounded(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``x`` inside the range of training, and which rows are finite; the others become zeros."""
-        finite = torch.isfinite(x).flatten(1).all(1)
-        if self._range:
-            x = x.clamp(*self._range)
-        return torch.where(finite[:, None, None, None], x, 0.0), finite
 
     def _relative(self, change: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
         return torch.where(finite, change / self.model.config.hallucination_reference, 0.0)
