@@ -23,4 +23,8 @@ def register_environments() -> None:
         )
     for spec in WORLDS.values():
         if spec.env_id not in gym.registry:
-            gym.register(id=spec.env_id, entry_point=f"worldsim_envs.doom:{spec.name}Env")
+            gym.register(
+                id=spec.env_id,
+                entry_point=f"worldsim_envs.doom:{spec.name}Env",
+                vector_entry_point=f"worldsim_envs.vector:{spec.name}Vector",
+            )

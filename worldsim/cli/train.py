@@ -1,7 +1,8 @@
-"""``worldsim train codec | latents | world | all``: episodes to weights, with presets ``smoke``, ``cpu``, ``gpu``.
+"""``worldsim train codec | latents | world | all | release``: episodes to weights, by presets.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
-transformer on such a cache, ``all`` does all of it in one command while the worlds play beside. A run that was interrupted goes on where it was when the same command
+transformer on such a cache, ``all`` does all of it in one command while the worlds play beside, ``release`` makes a
+folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (half an hour). A run that was interrupted goes on where it was when the same command
 is given again.
 """
 
@@ -70,6 +71,30 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
     train_codec(args.train, args.source, args.out)
 
 
+@dataclass(frozen=True)
+class Release:
+    """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
+
+    ``hardware`` and ``data`` are sentences for the card.
+    """
+
+    model: Path
+    codec_run: Path
+    out: Path
+    hardware: str
+    data: str
+    starts: int = 24
+    name: str = "doom"
+
+
+def _release(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.release import release
+
+    args = tyro.cli(Release, args=argv, prog="worldsim train release")
+    simulator = release(**vars(args))
+    print(f"{args.out}: digest {simulator.digest}")
+
+
 def _latents(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.codec import load_codec
     from worldsim.training.pipeline import fill_cache
@@ -96,13 +121,16 @@ def _all(chosen: Preset, argv: list[str]) -> None:
     train_all(args.codec, args.world, args.source, args.out)
 
 
+_STAGES = {"codec": _codec, "latents": _latents, "world": _world, "all": _all, "release": _release}
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="worldsim train", description="Train a codec, a world model, or both.", epilog="More options: ... WHAT --help",
         add_help=not argv or argv[0] in ("-h", "--help"),
     )  # fmt: skip
-    parser.add_argument("what", choices=["codec", "latents", "world", "all"])
+    parser.add_argument("what", choices=list(_STAGES))
     parser.add_argument("--preset", choices=list(PRESETS), default="cpu")
     known, rest = parser.parse_known_args(argv)
-    {"codec": _codec, "latents": _latents, "world": _world, "all": _all}[known.what](preset(known.preset), rest)
+    _STAGES[known.what](preset(known.preset), rest)
     return 0

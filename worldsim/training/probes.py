@@ -20,7 +20,11 @@ LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
 
 
 def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[str, float]:
-    """Metrics of one held-out batch of equal-length clips whose last frame is valid and acted."""
+    """Metrics of one held-out batch of equal-length clips whose last frame is valid and acted.
+
+    ``hallucination`` is the RMS change of the prediction between the last two of four denoising steps, the scale of
+    what the environment reports under this name.
+    """
     z, device = clips.z, clips.z.device
     eps = torch.randn(z.shape, generator=generator).to(device)
     order = _shuffle_within_worlds(clips.words.world.cpu(), generator).to(device)
@@ -47,10 +51,11 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[s
 
     ceiling = torch.zeros(z.shape[:2], device=device)
     ceiling[:, -1] = 1
-    sampled = last_error(sampler.sample(denoise, eps, 4, z, ceiling).x)
+    drawn = sampler.sample(denoise, eps, 4, z, ceiling)
+    sampled = last_error(drawn.x)
     metrics = {
         "next_mse": true, "shuffled_over_true": wrong / true, "over_copy_last": true / copied,
-        "sampled_mse": sampled, "sampled_over_copy_last": sampled / copied,
+        "sampled_mse": sampled, "sampled_over_copy_last": sampled / copied, "hallucination": drawn.change[:, -1].mean(),
     }  # fmt: skip
     metrics |= {f"mse_at_{level}": at_level(level, clips.controls) for level in LEVELS[1:]}
     return {name: float(value) for name, value in metrics.items()}

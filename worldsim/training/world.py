@@ -93,6 +93,7 @@ class WorldTraining:
         clips = self._probe_clips()
         with self.loop.autocast():
             metrics = probe(self.model, clips.to(self.loop.device), generator)
+        self.hallucination_reference = metrics["hallucination"]
         self._sheet(step)
         return metrics | {"cached_latents": float(self.store.latents)}
 
@@ -127,7 +128,7 @@ class WorldTraining:
         return simulator
 
     def _export(self) -> None:
-        self._simulator().save_pretrained(self.out / "model", card="Exported by `worldsim train world`.\n")
+        self._simulator().save_pretrained(self.out / "model")
 
     def _sheet(self, step: int, context: int = 6, generated: int = 18) -> None:
         """Rows of truth and dream for one held-out episode per world: given frames, then free-running ones."""

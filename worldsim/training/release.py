@@ -1,0 +1,107 @@
+"""A model folder made ready to ship: weights of a run, a bank of true starts, a card that says how it was trained.
+
+The card is written from what the runs left behind (``config.json``, ``metrics.jsonl``), so that it cannot say anything
+else than what happened; figures measured afterwards are appended by hand with the command that prints them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from worldsim.bank import build_bank
+from worldsim.model.weights import WorldSimulator
+
+_CARD = """# {name}: a world model of the five Doom worlds
+
+{parameters:.1f} million parameters ({codec:.1f} codec, {world:.1f} transformer with text encoder and heads), digest
+`{digest}`, stored in {storage}. Latents are 16 x H/8 x W/8 for 4 frames; time window {window} latents
+({seconds:.1f} s); 64x64 pixels in training.
+
+## Training
+
+| | codec | world model |
+|---|---|---|
+| steps | {codec_steps} | {world_steps} |
+| batch | {codec_batch} blocks, {codec_images} images | {world_batch} clips of {clip} latents, {singles} single images |
+| hours | {codec_hours:.2f} | {world_hours:.2f} |
+| seed | {codec_seed} | {world_seed} |
+| commit | `{codec_commit}` | `{world_commit}` |
+| torch | {codec_torch} | {world_torch} |
+
+Hardware: {hardware}
+
+Data: {data}
+
+No pretrained network was used. Map seeds are of the training split; the bank's starts are of the validation split.
+
+## Held-out figures at the end of training (validation maps)
+
+| probe | value |
+|---|---|
+{probes}
+
+`shuffled_over_true`: squared error of the next latent with actions shuffled, over that with the true ones, given a
+clean context and nothing else, on the tokens that change most. `over_copy_last`: the same error over that of copying
+the last latent; `sampled_*` with four denoising steps.
+"""
+
+
+def release(
+    model: Path, codec_run: Path, out: Path, hardware: str, data: str, starts: int = 24, name: str = "doom"
+) -> WorldSimulator:
+    """Writes the model folder ``out`` from an exported ``model`` of a world run and the run of its codec.
+
+    ``model`` lies in its run's folder, whose records make the card. ``starts`` true starts per world go into the bank.
+    """
+    simulator = WorldSimulator.from_pretrained(model)
+    simulator.bank = build_bank(simulator.config.worlds, starts)
+    world_run = model.parent
+    codec_card, world_card = _run_card(codec_run), _run_card(world_run)
+    codec_last, world_last = _last_rows(codec_run), _last_rows(world_run)
+    codec_config, world_config = codec_card["config"], world_card["config"]
+    count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
+    probes = {k: v for rows in (codec_last, world_last) for k, v in rows.items() if k.startswith("probe/")}
+    batch = world_config["optim"]["batch"]
+    card = _CARD.format(
+        name=name,
+        parameters=sum(count.values()),
+        **count,
+        digest=simulator.digest,
+        storage=simulator.config.storage,
+        window=simulator.config.world.window,
+        seconds=simulator.config.world.window * 4 / 35,
+        codec_steps=codec_last["step"],
+        world_steps=world_last["step"],
+        codec_batch=codec_config["optim"]["batch"],
+        codec_images=codec_config["images"],
+        world_batch=batch,
+        clip=world_config["clips"]["length"],
+        singles=round(world_config["singles"] * batch),
+        codec_hours=codec_last["elapsed"] / 3600,
+        world_hours=world_last["elapsed"] / 3600,
+        codec_seed=codec_config["optim"]["seed"],
+        world_seed=world_config["optim"]["seed"],
+        codec_commit=codec_card["commit"] or "not recorded",
+        world_commit=world_card["commit"] or "not recorded",
+        codec_torch=codec_card["versions"]["torch"],
+        world_torch=world_card["versions"]["torch"],
+        hardware=hardware,
+        data=data,
+        probes="\n".join(f"| `{name.removeprefix('probe/')}` | {value:.4g} |" for name, value in probes.items()),
+    )
+    simulator.save_pretrained(out, card)
+    return simulator
+
+
+def _run_card(run: Path) -> dict[str, Any]:
+    return json.loads((run / "config.json").read_text())
+
+
+def _last_rows(run: Path) -> dict[str, Any]:
+    """The last value of everything that a run logged."""
+    last: dict[str, Any] = {}
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        last.update(json.loads(line))
+    return last
