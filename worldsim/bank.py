@@ -53,13 +53,7 @@ class Bank:
         for world in frames:
             world_named(world)
             shape, count = frames[world].shape, len(facts.get(world, ()))
-            if (
-                frames[world].dtype != np.uint8
-                or len(shape) != 4
-                or shape[3] != 3
-                or shape[0] != count
-                or not count
-            ):
+            if frames[world].dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or shape[0] != count or not count:
                 raise ValueError(
                     f"bank of {world}: expected uint8 frames (n, H, W, 3) with n facts, got "
                     f"{frames[world].dtype} {shape} with {count} facts"
@@ -79,9 +73,7 @@ class Bank:
         """Start ``index`` (modulo the number of starts) of ``world``; ``ValueError`` where the bank has
         none."""
         if not self.count(world):
-            raise ValueError(
-                f"the bank has no starts of {world}; it has {', '.join(self.worlds) or 'none at all'}"
-            )
+            raise ValueError(f"the bank has no starts of {world}; it has {', '.join(self.worlds) or 'none at all'}")
         i = index % self.count(world)
         return BankStart(self.frames[world][i], self.facts[world][i])
 
@@ -114,9 +106,7 @@ class Bank:
                     f"{FORMAT_VERSION}. Update worldsim to load it."
                 )
             worlds = content["worlds"].items()
-            facts = {
-                world: [StartFacts(**_exact(start)) for start in entry["starts"]] for world, entry in worlds
-            }
+            facts = {world: [StartFacts(**_exact(start)) for start in entry["starts"]] for world, entry in worlds}
             frames = {world: _read_sheet(path.parent, entry, len(facts[world])) for world, entry in worlds}
         except FileNotFoundError as error:
             raise ValueError(f"the bank of starts in {folder} lacks {error.filename}") from error
@@ -151,23 +141,17 @@ def _read_sheet(folder: Path, entry: dict[str, object], count: int) -> np.ndarra
     path = folder / name
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise ValueError(
-            f"{path} is not the sheet that was saved (its SHA-256 differs): fetch the model again"
-        )
+        raise ValueError(f"{path} is not the sheet that was saved (its SHA-256 differs): fetch the model again")
     try:
         picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path} is not a picture: {error}") from error
     if not isinstance(size, list) or len(size) != 2:
-        raise ValueError(
-            f"{folder / 'bank.json'}: frame_size of {name} is {size!r}, expected [height, width]"
-        )
+        raise ValueError(f"{folder / 'bank.json'}: frame_size of {name} is {size!r}, expected [height, width]")
     height, width = size
     rows = -(-count // COLUMNS)
     if picture.shape != (rows * height, COLUMNS * width, 3):
-        raise ValueError(
-            f"{path} is {picture.shape[:2]} pixels, not {rows} x {COLUMNS} tiles of {height}x{width}"
-        )
+        raise ValueError(f"{path} is {picture.shape[:2]} pixels, not {rows} x {COLUMNS} tiles of {height}x{width}")
     tiles = picture.reshape(rows, height, COLUMNS, width, 3).swapaxes(1, 2)
     return np.ascontiguousarray(tiles.reshape(rows * COLUMNS, height, width, 3)[:count])
 
@@ -201,9 +185,7 @@ def build_bank(
                 observation, info = env.reset(seed=int(map_seed), options={"map_seed": int(map_seed)})
                 caption = info["caption"]
                 taken.append(observation)
-                facts[spec.name].append(
-                    StartFacts(int(map_seed), info["goal"], caption["scene"], caption["view"])
-                )
+                facts[spec.name].append(StartFacts(int(map_seed), info["goal"], caption["scene"], caption["view"]))
             frames[spec.name] = np.stack(taken)
         finally:
             env.close()

@@ -257,9 +257,7 @@ class RolloutEngine(Passes):
     def _relative(self, change: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
         return torch.where(finite, change / self.model.config.hallucination_reference, 0.0)
 
-    def _block(
-        self, latent: torch.Tensor, heads: Prediction, change: torch.Tensor, finite: torch.Tensor
-    ) -> Block:
+    def _block(self, latent: torch.Tensor, heads: Prediction, change: torch.Tensor, finite: torch.Tensor) -> Block:
         logits, done = heads.reward[:, 0], heads.done[:, 0]
         finite = finite & torch.isfinite(logits).all(1) & torch.isfinite(done)
         distribution = torch.where(finite[:, None], logits.softmax(-1), 0.0)
@@ -307,9 +305,7 @@ def _first_block(frames: torch.Tensor, latent: torch.Tensor, bins: int = REWARD_
     m = len(latent)
     zero = torch.zeros(m, device=latent.device)
     no = torch.zeros(m, dtype=torch.bool, device=latent.device)
-    return Block(
-        frames, latent, zero, zero.clone(), no, zero.clone(), ~no, torch.zeros(m, bins, device=latent.device)
-    )
+    return Block(frames, latent, zero, zero.clone(), no, zero.clone(), ~no, torch.zeros(m, bins, device=latent.device))
 
 
 def _joined(pieces: Sequence[tuple[list[int], Block]]) -> Block:
@@ -318,7 +314,6 @@ def _joined(pieces: Sequence[tuple[list[int], Block]]) -> Block:
         return pieces[0][1]
     order = torch.tensor([i for members, _ in pieces for i in members]).argsort()
     columns = {
-        name: torch.cat([getattr(block, name) for _, block in pieces])[order]
-        for name in Block.__dataclass_fields__
+        name: torch.cat([getattr(block, name) for _, block in pieces])[order] for name in Block.__dataclass_fields__
     }
     return Block(**columns)

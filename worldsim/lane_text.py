@@ -75,9 +75,7 @@ class TextMemory:
             else:
                 self.words[lane] = replace(old, text=replace(old.text, scene=text, view=""))
         if kind == "event":
-            self.event_left[rows] = torch.tensor(
-                [steps if text else 0 for text in texts], device=self.age.device
-            )
+            self.event_left[rows] = torch.tensor([steps if text else 0 for text in texts], device=self.age.device)
         if kind == "scene":
             self.view[rows] = self._null["view"]
             self.age[rows] = NO_VIEW

@@ -73,9 +73,7 @@ class Passes:
         self.context_tau = 1 - noise_level
         bounds = (config.latent_low, config.latent_high)
         self._range = [torch.tensor(x, device=self.device)[:, None, None] for x in bounds if x]
-        self._network: Callable[..., Prediction] = (
-            torch.compile(self.world.step) if compile else self.world.step
-        )
+        self._network: Callable[..., Prediction] = torch.compile(self.world.step) if compile else self.world.step
 
     def _new_ring(self, lanes: int, slot: int = 0) -> Ring:
         return Ring(self.world, lanes, self.tokens, self.latent_shape, self.dtype, self.device, slot)

@@ -32,8 +32,7 @@ def check_start(start: LaneStart, frame_size: tuple[int, int], worlds: int) -> N
         return
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (*frame_size, 3):
         raise ValueError(
-            f"start frames are {frames.dtype} {frames.shape}; expected uint8 (F, {frame_size[0]}, "
-            f"{frame_size[1]}, 3)"
+            f"start frames are {frames.dtype} {frames.shape}; expected uint8 (F, {frame_size[0]}, {frame_size[1]}, 3)"
         )
     accepted = {1 + k * n, k * n} - {0}
     if len(frames) not in accepted:

@@ -28,9 +28,7 @@ def check_frames(frames: np.ndarray) -> np.ndarray:
     """``frames`` if they are uint8 ``(T, H, W, 3)`` with T > 0, else raises ``ValueError``."""
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or frames.shape[0] == 0:
-        raise ValueError(
-            f"expected video frames as uint8 (T, H, W, 3) with T > 0; got {frames.dtype} {frames.shape}"
-        )
+        raise ValueError(f"expected video frames as uint8 (T, H, W, 3) with T > 0; got {frames.dtype} {frames.shape}")
     return frames
 
 

@@ -77,7 +77,16 @@ def _ids(*names: str) -> tuple[int, ...]:
 
 
 _WALK = ("noop", "forward", "turn_left", "turn_right", "forward+turn_left", "forward+turn_right")
-_ROOMS = (*_WALK, "backward", "strafe_left", "strafe_right", "use", "attack", "turn_left_small", "turn_right_small")
+_ROOMS = (
+    *_WALK,
+    "backward",
+    "strafe_left",
+    "strafe_right",
+    "use",
+    "attack",
+    "turn_left_small",
+    "turn_right_small",
+)
 
 WORLDS: dict[str, WorldSpec] = {
     spec.name: spec
@@ -113,5 +122,7 @@ def world_named(name: str) -> WorldSpec:
     """
     short = name.removeprefix("worldsim/").removesuffix("-v0")
     if short not in WORLDS:
-        raise ValueError(f"unknown world {name!r}; registered worlds are {', '.join(s.env_id for s in WORLDS.values())}")
+        raise ValueError(
+            f"unknown world {name!r}; registered worlds are {', '.join(s.env_id for s in WORLDS.values())}"
+        )
     return WORLDS[short]

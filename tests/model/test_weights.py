@@ -144,9 +144,7 @@ def relisted(folder: Path, change: dict[str, torch.Tensor], drop: str = "") -> N
 
 def test_missing_unexpected_and_misshapen_tensors_are_refused(folder: Path) -> None:
     relisted(folder, {"stranger": torch.zeros(2)}, drop="registers")
-    with pytest.raises(
-        WeightsError, match=r"1 missing tensors \['registers'\], 1 unexpected ones \['stranger'\]"
-    ):
+    with pytest.raises(WeightsError, match=r"1 missing tensors \['registers'\], 1 unexpected ones \['stranger'\]"):
         WorldSimulator.from_pretrained(folder)
     relisted(folder, {"registers": torch.zeros(3, 3)}, drop="stranger")
     with pytest.raises(WeightsError, match=r"registers has shape \(3, 3\), expected \(2, 32\)"):

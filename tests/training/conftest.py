@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from shades import episodes  # noqa: E402, F401
+from shades import episodes  # noqa: F401

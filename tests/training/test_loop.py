@@ -17,7 +17,7 @@ from worldsim.training.loop import Loop
 from worldsim.training.objective import draw_shortcut, shortcut_loss
 from worldsim.training.presets import OptimConfig, RunConfig, preset
 from worldsim.training.state import SHARD_BYTES, load_state, save_state
-from worldsim.training.world import WorldTraining, take_rows
+from worldsim.training.world import WorldTraining
 
 SMOKE = preset("smoke")
 
@@ -102,7 +102,12 @@ def test_averaged_weights_are_swapped_in_and_out(tmp_path):
 
 
 def test_compact_state_is_small_sharded_and_close(tmp_path):
-    state = {"model": {"w": torch.randn(300, 300)}, "average": {"w": torch.randn(3000, 3000)}, "step": 3, "x": {1: [2]}}
+    state = {
+        "model": {"w": torch.randn(300, 300)},
+        "average": {"w": torch.randn(3000, 3000)},
+        "step": 3,
+        "x": {1: [2]},
+    }
     save_state(tmp_path / "s", state, compact=True)
     again = load_state(tmp_path / "s")
     assert torch.equal(again["model"]["w"], state["model"]["w"])
@@ -203,7 +208,7 @@ def test_the_world_model_learns_that_actions_paint_the_picture(codec_run, tmp_pa
 def test_shortcut_targets_have_no_gradient_and_a_perfect_model_no_loss(codec_run, tmp_path):
     _, codec = codec_run
     training = world_training(codec, tmp_path / "run")
-    clips = take_rows(training.sampler.clips(4, np.random.default_rng(0)), 2)
+    clips = training.sampler.clips(4, np.random.default_rng(0)).rows(2)
     draw = draw_shortcut(clips, torch.Generator().manual_seed(0))
     assert torch.all((draw.tau * 2.0 ** (3 - draw.step_size) % 1) == 0)  # on the grid of their step size
     assert float(draw.tau.max()) < 1

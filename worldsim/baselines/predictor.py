@@ -45,9 +45,7 @@ class UNetPredictor:
         bfloat16: bool = False,
     ) -> None:
         if any(size % 8 for size in frame_size):
-            raise ValueError(
-                f"frame_size={frame_size}; the U-Net halves three times and needs multiples of 8"
-            )
+            raise ValueError(f"frame_size={frame_size}; the U-Net halves three times and needs multiples of 8")
         self.device = torch.device(device)
         self.net = net.to(self.device).eval()
         self.lanes, self.frame_size, self.bfloat16 = lanes, frame_size, bfloat16
@@ -103,22 +101,17 @@ class UNetPredictor:
 
     def _begun(self, start: LaneStart) -> _Lane:
         if start.frames is None:
-            raise ValueError(
-                "the pixel U-Net has no text: start it from frames (start='bank' or init_frames)"
-            )
+            raise ValueError("the pixel U-Net has no text: start it from frames (start='bank' or init_frames)")
         k, n, size = start.world.frames_per_step, len(start.actions), self.net.config.context
         table = start.world.table
         first = len(start.frames) - k * n
         if first not in (0, 1) or len(start.frames) == 0:
             raise ValueError(
-                f"{len(start.frames)} frames do not fit {n} actions of {k} frames each, with or without "
-                "a first frame"
+                f"{len(start.frames)} frames do not fit {n} actions of {k} frames each, with or without a first frame"
             )
         observations = start.frames[:1] if first else start.frames[:0]
         observations = np.concatenate([observations, start.frames[first + k - 1 :: k]])[-size:]
-        pixels = (
-            torch.from_numpy(np.ascontiguousarray(observations)).to(self.device).float().div(127.5).sub(1)
-        )
+        pixels = torch.from_numpy(np.ascontiguousarray(observations)).to(self.device).float().div(127.5).sub(1)
         frames_SCHW = pixels.permute(0, 3, 1, 2)
         frames_SCHW = torch.cat([frames_SCHW[:1].expand(size - len(frames_SCHW), -1, -1, -1), frames_SCHW])
         ids = table.canonical[start.actions[-size:]]

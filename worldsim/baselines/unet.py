@@ -70,9 +70,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         height = x_BCHW.shape[2]
-        qkv = rearrange(
-            self.qkv(self.norm(x_BCHW)), "b (three n d) h w -> three b n (h w) d", three=3, n=self.heads
-        )
+        qkv = rearrange(self.qkv(self.norm(x_BCHW)), "b (three n d) h w -> three b n (h w) d", three=3, n=self.heads)
         mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
         return x_BCHW + self.out(rearrange(mixed, "b n (h w) d -> b (n d) h w", h=height))
 
@@ -143,9 +141,7 @@ class PixelUNet(nn.Module):
         super().__init__()
         self.config = config = config or UNetConfig()
         width = config.condition
-        self.register_buffer(
-            "frequencies", torch.randn(width // 2, generator=torch.Generator().manual_seed(0))
-        )
+        self.register_buffer("frequencies", torch.randn(width // 2, generator=torch.Generator().manual_seed(0)))
         self.control = nn.Linear(config.controls, width // config.context)
         self.condition = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.stem = nn.Conv2d(3 * (config.context + 1), config.channels[0], 3, padding=1)
@@ -154,9 +150,7 @@ class PixelUNet(nn.Module):
         self.head = nn.Conv2d(config.channels[0], 3, 3, padding=1)
         nn.init.zeros_(self.head.weight)
 
-    def forward(
-        self, noisy_BCHW: Tensor, sigma_B: Tensor, context_BSCHW: Tensor, controls_BSK: Tensor
-    ) -> Tensor:
+    def forward(self, noisy_BCHW: Tensor, sigma_B: Tensor, context_BSCHW: Tensor, controls_BSK: Tensor) -> Tensor:
         """The clean frame, ``(B, 3, H, W)``, from one with noise of standard deviation ``sigma_B``."""
         data = self.config.sigma_data
         sigma_B = torch.sqrt(sigma_B**2 + (self.config.sigma_offset * data) ** 2)
@@ -184,11 +178,7 @@ class PixelUNet(nn.Module):
         sigma_B = (log_sigma + config.log_sigma_mean).exp().clamp(config.sigma_min, config.train_sigma_max)
         noise = torch.randn(target_BCHW.shape, device=device, generator=generator)
         offset = torch.randn(batch, 3, 1, 1, device=device, generator=generator)
-        noisy = (
-            target_BCHW
-            + sigma_B[:, None, None, None] * noise
-            + config.sigma_offset * config.sigma_data * offset
-        )
+        noisy = target_BCHW + sigma_B[:, None, None, None] * noise + config.sigma_offset * config.sigma_data * offset
         clean = self(noisy, sigma_B, context_BSCHW, controls_BSK)
         variance = sigma_B**2 + (config.sigma_offset * config.sigma_data) ** 2
         weight = (variance + config.sigma_data**2) / (variance * config.sigma_data**2)

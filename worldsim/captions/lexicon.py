@@ -166,8 +166,7 @@ def plural(noun: str) -> str:
 
 
 SHAPES: dict[str, tuple[str, ...]] = {
-    name: tuple(dict.fromkeys([*words, *(plural(word) for word in words)]))
-    for name, words in _SINGULARS.items()
+    name: tuple(dict.fromkeys([*words, *(plural(word) for word in words)])) for name, words in _SINGULARS.items()
 }
 """Every singular and plural of each kind of object."""
 

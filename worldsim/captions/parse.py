@@ -172,9 +172,7 @@ def parse_prompt(text: str, default_world: str | None = None) -> ParsedPrompt:
     setting, *more = [*of_map.settings, *here.settings] or [""]
     unknown += [other for other in more if other != setting]
     if world is None:
-        named = (
-            spec.name for spec in WORLDS.values() if setting and known("setting", spec.prompt) == setting
-        )
+        named = (spec.name for spec in WORLDS.values() if setting and known("setting", spec.prompt) == setting)
         world = next(named, default_world)
     walls_here = [wall for wall in here.walls if wall != Surface()]
     walls_of_map = [wall for wall in of_map.walls if wall != Surface()]
@@ -205,12 +203,8 @@ def _assemble(
     kept_scene = stated_scene(scene, "descriptive")
     kept_view = stated_view(view, "descriptive")
     kept_events = stated_events(events, "descriptive")
-    unknown += _left_out(scene.things, kept_scene.things, place=False) + _left_out(
-        view.things, kept_view.things
-    )
-    unknown += [
-        f"{wall.colour} {wall.pattern}".strip() for wall in scene.walls if wall not in kept_scene.walls
-    ]
+    unknown += _left_out(scene.things, kept_scene.things, place=False) + _left_out(view.things, kept_view.things)
+    unknown += [f"{wall.colour} {wall.pattern}".strip() for wall in scene.walls if wall not in kept_scene.walls]
     unknown += [f"{colour} door" for colour in dict.fromkeys(view.doors) if colour not in kept_view.doors]
     unknown += [event.kind.replace("_", " ") for event in events if event not in kept_events]
     scene_text = grammar.scene_caption(kept_scene, "descriptive")

@@ -107,9 +107,7 @@ def stated_events(events: Sequence[EventFact], style: str) -> tuple[EventFact, .
         EventFact(
             event.kind,
             lex.known("colour", event.colour),
-            ""
-            if event.kind.startswith("door_") or event.shape == "thing"
-            else lex.known("shape", event.shape),
+            "" if event.kind.startswith("door_") or event.shape == "thing" else lex.known("shape", event.shape),
         )
         for event in events
     )

@@ -135,9 +135,7 @@ class Vocabulary:
         if len(set(self.words)) != len(self.words):
             raise ValueError("a vocabulary lists each word once")
         if FIRST_WORD + len(self.words) > self.size:
-            raise ValueError(
-                f"{len(self.words)} words do not fit into {self.size} ids: {FIRST_WORD} are not for words"
-            )
+            raise ValueError(f"{len(self.words)} words do not fit into {self.size} ids: {FIRST_WORD} are not for words")
 
     @cached_property
     def _ids(self) -> dict[str, int]:

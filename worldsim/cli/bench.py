@@ -145,9 +145,7 @@ def fidelity(options: Fidelity) -> int:
     session = Session(
         world=world_named(options.world).env_id,
         candidates={
-            "model": CandidateSpec(
-                options.env, _arguments(options.env_kwargs), options.lanes, options.world_keyword
-            )
+            "model": CandidateSpec(options.env, _arguments(options.env_kwargs), options.lanes, options.world_keyword)
         },
         preset=preset_named(options.n),
         out=options.out,
@@ -186,9 +184,7 @@ def selfcheck(options: Selfcheck) -> int:
 
     from worldsim.worlds import world_named
 
-    session = check.session_for(
-        world_named(options.world).env_id, preset_named(options.n), options.out, options.seed
-    )
+    session = check.session_for(world_named(options.world).env_id, preset_named(options.n), options.out, options.seed)
     lines, holds = check.run(session)
     print(table(lines))
     print("\nall checks hold" if holds else "\nSOME CHECKS FAIL: do not believe this benchmark's numbers")

@@ -159,9 +159,7 @@ def report(options: Demo, walked: Walk, fps: float, per_step: int) -> None:
     print(f"prompt   {understood}")
     print(f"speed    {steps} steps: {rate:.1f} steps/s, that is {rate * per_step:.0f} video frames/s,")
     print(f"         {rate * per_step / fps:.1f} x real time")
-    print(
-        f"         (reset took {walked.reset_seconds:.2f} s, the first step {walked.step_seconds[0]:.2f} s)"
-    )
+    print(f"         (reset took {walked.reset_seconds:.2f} s, the first step {walked.step_seconds[0]:.2f} s)")
     print(f"reward   {sum(walked.rewards):g} in total{ending}")
     print(f"video    {video} ({len(frames) / fps:.1f} s at {fps:g} frames/s)")
     print(f"sheet    {sheet}")

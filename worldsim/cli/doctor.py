@@ -112,9 +112,7 @@ def torch_speed() -> Finding:
     found = f"{where}; bf16 is {gain:.1f} x as fast as fp32"
     if gain >= 1:
         return Finding(OK, "torch", found)
-    return Finding(
-        WARNING, "torch", found, "this processor has no bf16 units: stepping is slower than published"
-    )
+    return Finding(WARNING, "torch", found, "this processor has no bf16 units: stepping is slower than published")
 
 
 def video_codec() -> Finding:
@@ -164,9 +162,7 @@ def learned_world() -> Finding:
         env.step(env.action_space.sample())
     rate = steps / (time.perf_counter() - begun)
     env.close()
-    return Finding(
-        OK, "SoraWorld-v0", f"model {info.get('model')}; opens in {opened:.1f} s, {rate:.0f} steps/s"
-    )
+    return Finding(OK, "SoraWorld-v0", f"model {info.get('model')}; opens in {opened:.1f} s, {rate:.0f} steps/s")
 
 
 def attempt(what: str, check: Callable[[], Finding]) -> Finding:

@@ -77,9 +77,7 @@ def report(recording: Recording, samples: int = 4) -> str:
 
 def episodes_by(title: str, entries: Sequence[Entry], key: Callable[[Entry], str]) -> str:
     """Episodes, steps, lengths, endings and rewards for every value of ``key``."""
-    rows = [
-        [title, "episodes", "steps", "mean length", "terminated", "truncated", "mean return", "notable steps"]
-    ]
+    rows = [[title, "episodes", "steps", "mean length", "terminated", "truncated", "mean return", "notable steps"]]
     for name in sorted({key(entry) for entry in entries}):
         group = [entry for entry in entries if key(entry) == name]
         steps = [entry.steps for entry in group]
@@ -161,9 +159,7 @@ def sheet(recording: Recording, numbers: Iterable[int]) -> np.ndarray:
     for number in numbers:
         episode = recording.episode(number)
         for t in np.linspace(0, len(episode), SHEET_COLUMNS).astype(int):
-            action = (
-                ACTION_MEANINGS[episode.actions[t]] if t < len(episode) and episode.actions[t] >= 0 else "end"
-            )
+            action = ACTION_MEANINGS[episode.actions[t]] if t < len(episode) and episode.actions[t] >= 0 else "end"
             frames.append(episode.observations[t])
             labels.append(f"{number} / {t} {action}")
     return contact_sheet(np.stack(frames), labels, title=str(recording.folder), columns=SHEET_COLUMNS)

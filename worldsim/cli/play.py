@@ -52,9 +52,7 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            raise ValueError(
-                f"port {port} cannot be had ({error.strerror}); choose another by --port"
-            ) from error
+            raise ValueError(f"port {port} cannot be had ({error.strerror}); choose another by --port") from error
         raise
     return listener
 

@@ -2,8 +2,8 @@
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
 transformer on such a cache, ``all`` does all of it in one command while the worlds play beside, ``release`` makes a
-folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (half an hour). A run that was interrupted goes on where it was when the same command
-is given again.
+folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (half an hour). A
+run that was interrupted goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ _STAGES = {"codec": _codec, "latents": _latents, "world": _world, "all": _all, "
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="worldsim train", description="Train a codec, a world model, or both.", epilog="More options: ... WHAT --help",
+        prog="worldsim train",
+        description="Train a codec, a world model, or both.",
+        epilog="More options: worldsim train WHAT --help",
         add_help=not argv or argv[0] in ("-h", "--help"),
     )  # fmt: skip
     parser.add_argument("what", choices=list(_STAGES))

@@ -18,7 +18,14 @@ _GAMMA = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
-USES: dict[str, int] = {"latent": 1, "context": 2, "reward": 3, "termination": 4, "start": 5, "context_start": 6}
+USES: dict[str, int] = {
+    "latent": 1,
+    "context": 2,
+    "reward": 3,
+    "termination": 4,
+    "start": 5,
+    "context_start": 6,
+}
 """What a draw is for. Two uses of the same lane and step give independent numbers."""
 
 

@@ -98,7 +98,14 @@ class TimeCache:
 
     @classmethod
     def empty(
-        cls, lanes: int, heads: int, tokens: int, window: int, head_width: int, dtype: torch.dtype, device: torch.device
+        cls,
+        lanes: int,
+        heads: int,
+        tokens: int,
+        window: int,
+        head_width: int,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> TimeCache:
         shape = (lanes, heads, tokens, window, head_width)
         return cls(torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device))

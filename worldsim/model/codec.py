@@ -87,7 +87,7 @@ class Codec(nn.Module):
 
     def encode_pixels(self, x_BKHWC: torch.Tensor) -> torch.Tensor:
         """Latents before normalisation, ``(B, C, H/8, W/8)``, of pixels in [-1, 1]."""
-        b, k, h, w, _ = x_BKHWC.shape
+        k, h, w = x_BKHWC.shape[1:4]
         if str(k) not in self.stems:
             raise ValueError(f"a block holds {k} frames; accepted are {sorted(int(n) for n in self.stems)}")
         self.check_size(h, w)

@@ -96,6 +96,9 @@ class TextEncoder(nn.Module):
             x = layer(x, mask)
         k, v = rearrange(self.read_kv(self.norm(x)), "b l (s h e) -> s b h l e", s=2, h=self.config.heads)
         q = rearrange(self.queries[index], "m (h e) -> h m e", h=self.config.heads)
-        read = rearrange(attend(q.to(k.dtype).expand(len(k), -1, -1, -1), k, v, mask[:, None, None]), "b h m e -> b m (h e)")
+        read = rearrange(
+            attend(q.to(k.dtype).expand(len(k), -1, -1, -1), k, v, mask[:, None, None]),
+            "b h m e -> b m (h e)",
+        )
         tokens = self.out(read)
         return torch.where(empty[:, None, None], self.null[index].to(tokens.dtype), tokens)

@@ -12,7 +12,7 @@ al. 2022, table 1): the network supplies only what the noisy latent cannot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -96,6 +96,10 @@ class Prediction:
     done: torch.Tensor
 
 
+AlongTime = Callable[[TimeAttention, torch.Tensor], torch.Tensor]
+"""Runs a layer's time attention on its tokens: over the whole clip, or one frame against the layer's cache."""
+
+
 class _Layer(nn.Module):
     def __init__(self, config: WorldModelConfig, with_time: bool) -> None:
         super().__init__()
@@ -111,7 +115,19 @@ class _Layer(nn.Module):
         nn.init.zeros_(self.mlp_out.weight)
         nn.init.zeros_(self.mlp_out.bias)
 
-    def mlp(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, shared: torch.Tensor, angles: torch.Tensor, text: torch.Tensor, along_time: AlongTime
+    ) -> torch.Tensor:
+        """``x (B, T, N + R, D)``; ``shared (6, B, T, 1, D)`` are the modulations before this layer's own bias."""
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (m + bias for m, bias in zip(shared, self.bias))
+        y = self.space_norm(x) * (1 + scale_1) + shift_1
+        x = x + (1 + gate_1) * self.space(y, angles, text)
+        if self.time is not None and self.time_norm is not None:
+            x = x + along_time(self.time, self.time_norm(x))
+        y = self.mlp_norm(x) * (1 + scale_2) + shift_2
+        return x + (1 + gate_2) * self._mlp(y)
+
+    def _mlp(self, x: torch.Tensor) -> torch.Tensor:
         gate, value = self.mlp_in(x).chunk(2, dim=-1)
         return self.mlp_out(F.silu(gate) * value)  # SwiGLU (Shazeer 2020)
 
@@ -176,7 +192,9 @@ class WorldModel(nn.Module):
     def _text_tokens(self, text: TextTokens) -> torch.Tensor:
         """``(B, T, M, D)``: scene, view marked with its age, event."""
         age = text.view_age.clamp(min=0)
-        aged = (text.view_age >= 0)[..., None].to(self.registers.dtype) * self.view_age_in(_fourier_age(age, self.registers.dtype))
+        aged = (text.view_age >= 0)[..., None].to(self.registers.dtype) * self.view_age_in(
+            _fourier_age(age, self.registers.dtype)
+        )
         b, t = text.view_age.shape
         scene = text.scene[:, None].expand(b, t, -1, -1)
         view = text.view[:, None] + aged[:, :, None]
@@ -191,11 +209,18 @@ class WorldModel(nn.Module):
         return acted * (self.keys_in(controls.keys.to(dtype)) + self.camera_in(camera)) + self.known(controls.known)
 
     def _frame_vector(
-        self, tau: torch.Tensor, previous_tau: torch.Tensor, step_size: torch.Tensor, action: torch.Tensor, mode: torch.Tensor
+        self,
+        tau: torch.Tensor,
+        previous_tau: torch.Tensor,
+        step_size: torch.Tensor,
+        action: torch.Tensor,
+        mode: torch.Tensor,
     ) -> torch.Tensor:
         """``(B, T, D)``, the sum that modulates every layer. ``previous_tau`` is -1 where there is no previous."""
         dtype = self.registers.dtype
-        c = self.level_in(_fourier_level(tau).to(dtype)) + self.previous_level_in(_fourier_level(previous_tau).to(dtype))
+        c = self.level_in(_fourier_level(tau).to(dtype)) + self.previous_level_in(
+            _fourier_level(previous_tau).to(dtype)
+        )
         return F.silu(c + self.step_size(step_size) + action + self.mode(mode)[:, None])
 
     def _tokens(self, z: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
@@ -218,23 +243,23 @@ class WorldModel(nn.Module):
         angles = torch.cat([angle_y, angle_x], dim=-1).flatten(0, 1)
         return torch.cat([angles, angles.new_zeros(self.config.registers, angles.shape[-1])])
 
-    def _blocks(self, x: torch.Tensor, c: torch.Tensor, angles: torch.Tensor, text: torch.Tensor, along_time) -> torch.Tensor:
-        """All layers; ``along_time(i, attention, x)`` is the i-th time attention, over a clip or against a cache."""
+    def _blocks(
+        self, x: torch.Tensor, c: torch.Tensor, angles: torch.Tensor, text: torch.Tensor, along_time: AlongTime
+    ) -> torch.Tensor:
+        """All layers, under modulations from the frame vectors ``c (B, T, D)``."""
         shared = rearrange(self.modulation(c), "b t (s d) -> s b t 1 d", s=6)
-        index = 0
         for layer in self.layers:
-            shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (m + bias for m, bias in zip(shared, layer.bias))
-            y = layer.space_norm(x) * (1 + scale_1) + shift_1
-            x = x + (1 + gate_1) * layer.space(y, angles, text)
-            if layer.time is not None:
-                x = x + along_time(index, layer.time, layer.time_norm(x))
-                index += 1
-            y = layer.mlp_norm(x) * (1 + scale_2) + shift_2
-            x = x + (1 + gate_2) * layer.mlp(y)
+            x = layer(x, shared, angles, text, along_time)
         return x
 
     def _predict(
-        self, x: torch.Tensor, c: torch.Tensor, z: torch.Tensor, tau: torch.Tensor, action: torch.Tensor, text: TextTokens
+        self,
+        x: torch.Tensor,
+        c: torch.Tensor,
+        z: torch.Tensor,
+        tau: torch.Tensor,
+        action: torch.Tensor,
+        text: TextTokens,
     ) -> Prediction:
         n = x.shape[2] - self.config.registers
         p = self.config.patch
@@ -278,7 +303,11 @@ class WorldModel(nn.Module):
             mask = mask & (valid[:, None] | torch.eye(t, dtype=torch.bool, device=z.device))
         angles = self._space_angles(z.shape[3] // self.config.patch, z.shape[4] // self.config.patch)
         x = self._blocks(
-            self._tokens(z, previous), c, angles, self._text_tokens(text), lambda i, time, y: time(y, seconds, mask)
+            self._tokens(z, previous),
+            c,
+            angles,
+            self._text_tokens(text),
+            lambda time, y: time(y, seconds, mask),
         )
         return self._predict(x, c, z, tau, action, text)
 
@@ -303,6 +332,7 @@ class WorldModel(nn.Module):
         and ``mask (B, W)`` as in ``TimeAttention.step``. The prediction has T = 1.
         """
         b = len(z)
+        remaining = iter(caches)
         z, tau, previous, previous_tau = z[:, None], tau[:, None], previous[:, None], previous_tau[:, None]
         step_size = torch.zeros(b, 1, dtype=torch.int64, device=z.device) if step_size is None else step_size
         action = self._action(controls)
@@ -314,7 +344,7 @@ class WorldModel(nn.Module):
             c,
             angles,
             self._text_tokens(text),
-            lambda i, time, y: time.step(y[:, 0], caches[i], slot, ages, mask)[:, None],
+            lambda time, y: time.step(y[:, 0], next(remaining), slot, ages, mask)[:, None],
         )
         return self._predict(x, c, z, tau, action, text)
 

@@ -81,9 +81,7 @@ class SimulatorConfig:
             raise ValueError(f"storage={self.storage!r}; accepted are {', '.join(_STORAGE)}")
         for name in ("latent_low", "latent_high"):
             if len(getattr(self, name)) not in (0, self.codec.latent_channels):
-                raise ValueError(
-                    f"{name} needs one value per latent channel ({self.codec.latent_channels}), or none"
-                )
+                raise ValueError(f"{name} needs one value per latent channel ({self.codec.latent_channels}), or none")
         if self.codec.latent_channels != self.world.latent_channels:
             raise ValueError(
                 f"the codec makes {self.codec.latent_channels} latent channels, the world model takes "
@@ -97,9 +95,7 @@ class WorldSimulator:
     ``codec`` and ``world`` are float32 modules in evaluation mode; ``bank`` is None where a folder has none.
     """
 
-    def __init__(
-        self, config: SimulatorConfig, codec: Codec, world: WorldModel, bank: Bank | None = None
-    ) -> None:
+    def __init__(self, config: SimulatorConfig, codec: Codec, world: WorldModel, bank: Bank | None = None) -> None:
         self.config = config
         self.codec = codec.eval().requires_grad_(False)
         self.world = world.eval().requires_grad_(False)
@@ -271,14 +267,8 @@ def _read_files(folder: Path, files: Mapping[str, Any]) -> dict[str, dict[str, t
     """Tensors of each part, from files whose size and SHA-256 are as listed."""
     stored: dict[str, dict[str, torch.Tensor]] = {part: {} for part in _PARTS}
     for name, entry in files.items():
-        if (
-            not _FILE.fullmatch(name)
-            or not isinstance(entry, dict)
-            or set(entry) != {"part", "bytes", "sha256"}
-        ):
-            raise WeightsError(
-                f"{folder / 'config.json'}: {name!r} is not an entry for a weight file of this folder"
-            )
+        if not _FILE.fullmatch(name) or not isinstance(entry, dict) or set(entry) != {"part", "bytes", "sha256"}:
+            raise WeightsError(f"{folder / 'config.json'}: {name!r} is not an entry for a weight file of this folder")
         path = folder / name
         if entry["part"] not in stored:
             raise WeightsError(f"{path} is listed as part {entry['part']!r}; parts are {', '.join(_PARTS)}")
@@ -294,9 +284,7 @@ def _read_files(folder: Path, files: Mapping[str, Any]) -> dict[str, dict[str, t
             )
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise WeightsError(
-                f"{path} is not the file that was saved (its SHA-256 differs). Fetch it again."
-            )
+            raise WeightsError(f"{path} is not the file that was saved (its SHA-256 differs). Fetch it again.")
         try:
             tensors = load_tensors(data)
         except SafetensorError as error:
@@ -313,14 +301,11 @@ def _load_strictly(module: nn.Module, stored: Mapping[str, torch.Tensor], where:
     missing, unexpected = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
     if missing or unexpected:
         raise WeightsError(
-            f"{where}: {len(missing)} missing tensors {missing[:5]}, {len(unexpected)} unexpected ones "
-            f"{unexpected[:5]}"
+            f"{where}: {len(missing)} missing tensors {missing[:5]}, {len(unexpected)} unexpected ones {unexpected[:5]}"
         )
     for name, tensor in expected.items():
         if tensor.shape != stored[name].shape:
-            raise WeightsError(
-                f"{where}: {name} has shape {tuple(stored[name].shape)}, expected {tuple(tensor.shape)}"
-            )
+            raise WeightsError(f"{where}: {name} has shape {tuple(stored[name].shape)}, expected {tuple(tensor.shape)}")
     module.load_state_dict({name: stored[name].to(tensor.dtype) for name, tensor in expected.items()})
 
 

@@ -106,9 +106,7 @@ class Player:
             raise ValueError("no world is open; start one first")
         return self._env
 
-    def _shown(
-        self, info: dict[str, Any], reward: float, action: str, terminated: bool, truncated: bool
-    ) -> Shown:
+    def _shown(self, info: dict[str, Any], reward: float, action: str, terminated: bool, truncated: bool) -> Shown:
         n = int(info["n_frames"])
         text = info.get("prompt") or info.get("caption", {}).get("scene", "")
         busy = sum(self._seconds)

@@ -152,9 +152,7 @@ class Session:
                 continue
             due = max(due + self._player.step_seconds, time.monotonic())
             if not await self._attempt(lambda: self._player.step(self._keys.take()), self._show):
-                await self._in_thread(
-                    self._player.close
-                )  # a world that failed in a step is not stepped again
+                await self._in_thread(self._player.close)  # a world that failed in a step is not stepped again
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def _grant(self, wish: Start | Prompt) -> None:

@@ -65,18 +65,14 @@ def features(frame_size: tuple[int, int], with_images: bool) -> dict[str, Any]:
     for name, kind in _COLUMNS.items():
         listed = pa.types.is_fixed_size_list(kind)
         described[name] = {
-            "dtype": str(kind.value_type if listed else kind)
-            .replace("float", "float32")
-            .replace("double", "float64"),
+            "dtype": str(kind.value_type if listed else kind).replace("float", "float32").replace("double", "float64"),
             "shape": [kind.list_size if listed else 1],
             "names": _NAMES.get(name),
         }
     return described
 
 
-def episode_table(
-    episode: Episode, number: int, first_row: int, task: int, images: Sequence[bytes] | None
-) -> pa.Table:
+def episode_table(episode: Episode, number: int, first_row: int, task: int, images: Sequence[bytes] | None) -> pa.Table:
     """The rows of an episode. ``images`` are its encoded frames, None where they are stored in a video."""
     k, steps = episode.frames_per_step, len(episode)
     rows = k * steps + 1

@@ -84,8 +84,7 @@ class Episode:
         if not self.frames_per_step or not self.fps:
             if self.world not in WORLDS:
                 raise ValueError(
-                    f"world {self.world!r} is not registered ({', '.join(WORLDS)}): "
-                    "give frames_per_step and fps"
+                    f"world {self.world!r} is not registered ({', '.join(WORLDS)}): give frames_per_step and fps"
                 )
             object.__setattr__(self, "frames_per_step", WORLDS[self.world].frames_per_step)
             object.__setattr__(self, "fps", WORLDS[self.world].fps)
@@ -159,9 +158,7 @@ class Episode:
         blocks = np.empty((len(done), BLOCK, *first.shape), np.uint8)
         for block, step in zip(blocks, done):
             if not 1 <= step.n_frames <= min(len(step.frames), BLOCK):
-                raise ValueError(
-                    f"a step holds {len(step.frames)} frames but says that {step.n_frames} are real"
-                )
+                raise ValueError(f"a step holds {len(step.frames)} frames but says that {step.n_frames} are real")
             block[: step.n_frames] = step.frames[: step.n_frames]
             block[step.n_frames :] = step.frames[step.n_frames - 1]
         return cls(
@@ -192,17 +189,13 @@ class Episode:
 def check_clip(start: int, length: int, steps: int) -> None:
     """Raises ``IndexError`` where a clip is empty or reaches past an episode of ``steps`` steps."""
     if start < 0 or length < 1 or start + length > steps:
-        raise IndexError(
-            f"a clip of {length} steps from step {start} is not inside an episode of {steps} steps"
-        )
+        raise IndexError(f"a clip of {length} steps from step {start} is not inside an episode of {steps} steps")
 
 
 def _check(e: Episode) -> None:
     """Raises ``ValueError`` for the first contradiction found."""
     if e.frames_per_step not in (1, BLOCK) or not e.fps > 0:
-        raise ValueError(
-            f"frames_per_step must be 1 or {BLOCK} and fps above 0, not {e.frames_per_step} and {e.fps}"
-        )
+        raise ValueError(f"frames_per_step must be 1 or {BLOCK} and fps above 0, not {e.frames_per_step} and {e.fps}")
     steps = len(e.actions)
     if steps < 1:
         raise ValueError("an episode needs at least one step")
@@ -228,17 +221,13 @@ def _check(e: Episode) -> None:
         if len(getattr(e, name)) != steps + 1:
             raise ValueError(f"{name} must have {steps + 1} entries, not {len(getattr(e, name))}")
     if e.n_frames.min() < 1 or e.n_frames.max() > e.frames_per_step:
-        raise ValueError(
-            f"n_frames must lie in 1 to {e.frames_per_step}: {e.n_frames.min()} to {e.n_frames.max()}"
-        )
+        raise ValueError(f"n_frames must lie in 1 to {e.frames_per_step}: {e.n_frames.min()} to {e.n_frames.max()}")
     if e.n_frames[:-1].size and e.n_frames[:-1].min() < e.frames_per_step:
         raise ValueError("only the last block of an episode may be cut short")
     if not np.array_equal(e.blocks[-1, e.n_frames[-1] - 1 :], _repeated(e.blocks[-1], int(e.n_frames[-1]))):
         raise ValueError("the last block must repeat its last real frame up to 4 frames")
     if (e.terminated[:-1] | e.truncated[:-1]).any():
-        raise ValueError(
-            f"an episode ends where it is terminated or truncated, yet has steps after that: {steps}"
-        )
+        raise ValueError(f"an episode ends where it is terminated or truncated, yet has steps after that: {steps}")
     if not np.isfinite(e.reward).all() or not np.isfinite(e.camera).all():
         raise ValueError("reward and camera must be finite")
     if not ((e.actions >= -2) & (e.actions < 32) & (e.actions != -1)).all():

@@ -32,9 +32,7 @@ def facts_from_json(text: str) -> Facts:
         view = ViewFacts(**_typed(data["view"]))
         return scene, view, tuple(EventFact(**event) for event in data["events"])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"not a line of facts (scene, view, events as JSON): {text[:80]!r}: {error}"
-        ) from error
+        raise ValueError(f"not a line of facts (scene, view, events as JSON): {text[:80]!r}: {error}") from error
 
 
 @lru_cache(maxsize=64)

@@ -68,8 +68,7 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         if self.split not in ("train", "val"):
             raise ValueError(
-                f"split {self.split!r} cannot be recorded: accepted are 'train' and 'val' "
-                "(test maps are for measuring)"
+                f"split {self.split!r} cannot be recorded: accepted are 'train' and 'val' (test maps are for measuring)"
             )
         for name, low in {"seed": 0, "first_episode": 0, "workers": 0, "prefetch": 0}.items():
             if getattr(self, name) < low:
@@ -179,9 +178,7 @@ class _Pool:
         order."""
 
         def decided() -> bool:
-            return (
-                index in self.finished or self.error is not None or (self.stop() and self.next_start == index)
-            )
+            return index in self.finished or self.error is not None or (self.stop() and self.next_start == index)
 
         with self.changed:
             while not self.changed.wait_for(decided, timeout=0.5):  # a signal handler cannot notify
@@ -215,9 +212,7 @@ class _Pool:
         window = self.config.workers + self.config.prefetch
         with self.changed:
             self.changed.wait_for(
-                lambda: (
-                    self._stopped() or self.next_start is None or self.next_start < self.next_take + window
-                )
+                lambda: self._stopped() or self.next_start is None or self.next_start < self.next_take + window
             )
             if self._stopped() or self.stop() or self.next_start is None:
                 return None
@@ -244,9 +239,7 @@ class _Pool:
             self._fail(error)
         except (EOFError, OSError):
             process.join(timeout=5)
-            self._fail(
-                WorkerError(f"{process.name} died in episode {index} with exit code {process.exitcode}")
-            )
+            self._fail(WorkerError(f"{process.name} died in episode {index} with exit code {process.exitcode}"))
 
     def _fail(self, error: WorkerError) -> None:
         with self.changed:

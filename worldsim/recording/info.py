@@ -60,9 +60,7 @@ class Info:
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is not a folder")
         if not path.exists():
-            raise FileNotFoundError(
-                f"{folder} holds no recording: there is no {path.relative_to(folder)} in it"
-            )
+            raise FileNotFoundError(f"{folder} holds no recording: there is no {path.relative_to(folder)} in it")
         try:
             data = json.loads(path.read_text())
             if "worldsim" not in data:
@@ -73,8 +71,7 @@ class Info:
             version = data["worldsim"]["format_version"]
             if version > FORMAT_VERSION:
                 raise RecordingError(
-                    f"{path} has format version {version}, newer than the {FORMAT_VERSION} of this worldsim: "
-                    "upgrade it"
+                    f"{path} has format version {version}, newer than the {FORMAT_VERSION} of this worldsim: upgrade it"
                 )
             height, width = data["worldsim"]["frame_size"]
             return cls((int(height), int(width)), float(data["fps"]))

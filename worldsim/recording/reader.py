@@ -163,9 +163,7 @@ class Recording:
 
     def _entry(self, number: int) -> Entry:
         if not 0 <= number < len(self.entries):
-            raise IndexError(
-                f"there is no episode {number}: {self.folder} holds {len(self.entries)}, counted from 0"
-            )
+            raise IndexError(f"there is no episode {number}: {self.folder} holds {len(self.entries)}, counted from 0")
         return self.entries[number]
 
     def _check_files(self, sums: bool) -> None:
@@ -174,8 +172,7 @@ class Recording:
                 path = self.folder / name
                 if name not in (data_path(entry.episode_index), video_path(entry.episode_index)):
                     raise RecordingError(
-                        f"the index of {self.folder} names {name!r}, which is no file of episode "
-                        f"{entry.episode_index}"
+                        f"the index of {self.folder} names {name!r}, which is no file of episode {entry.episode_index}"
                     )
                 if not path.exists():
                     raise RecordingError(f"{path} is missing (episode {entry.episode_index} of the index)")

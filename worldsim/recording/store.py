@@ -172,9 +172,7 @@ def unindexed(folder: Path, number: int, first_row: int) -> Entry | None:
         return None
     entry = entry_of_data_file(path)
     if entry.episode_index != number or entry.first_row != first_row:
-        raise RecordingError(
-            f"{path} holds episode {entry.episode_index}, which does not continue the recording"
-        )
+        raise RecordingError(f"{path} holds episode {entry.episode_index}, which does not continue the recording")
     files = {data_path(number): size_and_sum(path)}
     if (folder / video_path(number)).exists():
         files[video_path(number)] = size_and_sum(folder / video_path(number))
@@ -188,9 +186,7 @@ def entry_of_data_file(path: Path) -> Entry:
         entry = entry_from_json((file.schema_arrow.metadata or {})[ENTRY_KEY].decode())
         rows = file.read().num_rows
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise RecordingError(
-            f"{path} is damaged or not a data file of a recording ({_short(error)})"
-        ) from error
+        raise RecordingError(f"{path} is damaged or not a data file of a recording ({_short(error)})") from error
     if rows != entry.length:
         raise RecordingError(f"{path} holds {rows} rows, not the {entry.length} of its episode")
     return entry

@@ -72,6 +72,4 @@ def decode_video(path: Path, rows: slice, fps: float, frame_size: tuple[int, int
                     return np.stack(frames)
     except (av.FFmpegError, IndexError) as error:
         raise RecordingError(f"{path} is damaged or not a video: {error}") from error
-    raise RecordingError(
-        f"{path} is too short: it has no frames {rows.start + len(frames)} to {rows.stop - 1}"
-    )
+    raise RecordingError(f"{path} is too short: it has no frames {rows.start + len(frames)} to {rows.stop - 1}")

@@ -132,9 +132,7 @@ class RecordingWriter:
         if broken is not None:
             aside = broken.path.with_name(broken.path.name + ".broken")
             broken.path.rename(aside)
-            warnings.warn(
-                f"{broken.reason}; set aside as {aside.name}, recording goes on without it", stacklevel=3
-            )
+            warnings.warn(f"{broken.reason}; set aside as {aside.name}, recording goes on without it", stacklevel=3)
         for entry in self.entries[indexed:]:
             write_index(self.folder, self.entries, entry.episode_index)
         if self.entries:

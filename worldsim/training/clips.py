@@ -8,8 +8,9 @@ worded anew from the recorded facts at every draw, so that the encoder meets man
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +54,11 @@ class Words:
 
 @dataclass(frozen=True)
 class Clips:
-    """A batch. ``z (B, T, C, h, w)`` clean latents, ``seconds (B, T)``, ``reward`` and ``done (B, T)``; ``valid (B, T)``
-    is False past the end of an episode, ``paid (B, T)`` True where reward and termination are targets."""
+    """A batch of clips.
+
+    ``z (B, T, C, h, w)`` clean latents, ``seconds (B, T)``, ``reward (B, T)``, ``done (B, T)``; ``valid (B, T)`` is
+    False past the end of an episode, ``paid (B, T)`` True where reward and termination are targets.
+    """
 
     z: torch.Tensor
     controls: Controls
@@ -66,20 +70,31 @@ class Clips:
     paid: torch.Tensor
 
     def to(self, device: torch.device) -> Clips:
-        return Clips(**{name: _to(value, device) for name, value in vars(self).items()})
+        return self.map(lambda name, value: value.to(device, non_blocking=True))
 
+    def rows(self, n: int) -> Clips:
+        """The first ``n`` clips (all different events are kept, since rows index into them)."""
+        return self.map(lambda name, value: value if name == "event" else value[:n])
 
-def _to(value: object, device: torch.device) -> object:
-    if isinstance(value, torch.Tensor):
-        return value.to(device, non_blocking=True)
-    return type(value)(**{name: v.to(device, non_blocking=True) for name, v in vars(value).items()})
+    def map(self, change: Callable[[str, torch.Tensor], torch.Tensor]) -> Clips:
+        """A batch with ``change(name, tensor)`` applied to every tensor, nested ones included."""
+
+        def over(record: Any) -> dict[str, Any]:
+            return {
+                name: change(name, value) if isinstance(value, torch.Tensor) else type(value)(**over(value))
+                for name, value in vars(record).items()
+            }
+
+        return Clips(**over(self))
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """``length`` in latents. ``rare``: share of clips that hold a termination or unusual reward; ``start``: share that begins at a reset.
+    """What clips are drawn.
 
-    ``no_view`` is the share of clips without view text; ``drop_*`` replace scene and view text, or all actions, by their learned nulls.
+    ``length`` is in latents. ``rare`` is the share of clips that hold a termination or unusual reward, ``start`` of
+    those that begin at a reset, ``no_view`` of those without view text; ``drop_text`` and ``drop_action`` replace all
+    text, or all actions, by their learned nulls.
     """
 
     length: int = 48
@@ -113,7 +128,10 @@ class ClipSampler:
         self._index()
         picks = [self._pick(rng) for _ in range(batch)]
         return assemble(
-            [(self.store.episodes[number], start) for number, start in picks], self.config.length, self.config, rng
+            [(self.store.episodes[number], start) for number, start in picks],
+            self.config.length,
+            self.config,
+            rng,
         )
 
     def singles(self, batch: int, rng: np.random.Generator) -> Clips:
@@ -188,9 +206,7 @@ def assemble(
     )
 
 
-def assemble_images(
-    picks: Sequence[tuple[LatentEpisode, int]], config: ClipConfig, rng: np.random.Generator
-) -> Clips:
+def assemble_images(picks: Sequence[tuple[LatentEpisode, int]], config: ClipConfig, rng: np.random.Generator) -> Clips:
     """One-frame clips from (episode, number of its image) pairs: starts without history or action."""
     b = len(picks)
     z = np.stack([episode.images[n] for episode, n in picks])[:, None]

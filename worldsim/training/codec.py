@@ -66,14 +66,19 @@ class CodecTraining:
     """A codec run over a source of episodes; ``held_out`` episodes are for the probes."""
 
     def __init__(
-        self, config: CodecTrainConfig, out: Path, source: Iterator[Episode], held_out: list[Episode], keep_fresh: bool = False
+        self,
+        config: CodecTrainConfig,
+        out: Path,
+        source: Iterator[Episode],
+        held_out: list[Episode],
+        keep_fresh: bool = False,
     ) -> None:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.optim.seed)
         self.config, self.out, self.held_out = config, out, held_out
         write_run_card(out, config)
-        self.codec = Codec(config.codec).to(memory_format=torch.channels_last)
+        self.codec = Codec(config.codec)
         self.loop = Loop(out, self.codec, config.optim, config.run)
         self.codec.to(self.loop.device)
         self.pool = EpisodePool(config.pool_blocks)
@@ -88,7 +93,7 @@ class CodecTraining:
 
     def averaged(self) -> Codec:
         """A copy with the averaged weights and measured latent statistics, in evaluation mode."""
-        codec = Codec(self.config.codec).to(self.loop.device, memory_format=torch.channels_last)
+        codec = Codec(self.config.codec).to(self.loop.device)
         self.loop.with_average(lambda: codec.load_state_dict(self.codec.state_dict()))
         self._measure_latents(codec)
         return codec.eval().requires_grad_(False)
@@ -130,7 +135,9 @@ class CodecTraining:
                 per_block.append((back - pixels).square().mean((1, 2, 3, 4)).cpu())
                 rows.append(frames[:8, -1].cpu())
                 rows.append(((back[:8, -1] + 1) * 127.5).round().to(torch.uint8).cpu())
-            first = to_pixels(torch.from_numpy(np.stack([e.first for e in self.held_out]))[:, None].to(self.loop.device))
+            first = to_pixels(
+                torch.from_numpy(np.stack([e.first for e in self.held_out]))[:, None].to(self.loop.device)
+            )
             image = self.codec.decode_pixels(self.codec.encode_pixels(first), 1).float().clamp(-1, 1)
         save_rows(self.out / "sheets" / f"codec-{step:06d}.png", [r.numpy() for r in rows])
         errors = torch.cat(per_block)
@@ -159,6 +166,6 @@ def load_codec(folder: Path) -> Codec:
     from worldsim.training.state import load_state
 
     state = load_state(folder)
-    codec = Codec(CodecConfig(**state["config"])).to(memory_format=torch.channels_last)
+    codec = Codec(CodecConfig(**state["config"]))
     codec.load_state_dict(state["codec"])
     return codec.eval().requires_grad_(False)

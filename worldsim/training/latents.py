@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,7 +124,7 @@ def _shard_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("latents-*.safetensors"))
 
 
-def _shard_texts(path: Path) -> dict:
+def _shard_texts(path: Path) -> dict[str, Any]:
     header = json.loads(path.with_suffix(".json").read_text())
     if header["format_version"] > FORMAT_VERSION:
         raise ValueError(f"{path} has format version {header['format_version']}, this version reads {FORMAT_VERSION}")
@@ -133,7 +134,8 @@ def _shard_texts(path: Path) -> dict:
 def _read_shard(path: Path) -> Iterator[LatentEpisode]:
     tensors, header = load_file(path), _shard_texts(path)
     for i, text in enumerate(header["texts"]):
-        yield LatentEpisode(**text, **{name: tensors[f"{i}/{name}"] for name in _ARRAYS})
+        arrays: dict[str, Any] = {name: tensors[f"{i}/{name}"] for name in _ARRAYS}
+        yield LatentEpisode(**text, **arrays)
 
 
 def world_index(name: str) -> int:

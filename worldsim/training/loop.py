@@ -13,6 +13,7 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -44,7 +45,11 @@ def write_run_card(out: Path, config: Any) -> None:
         "config": dataclasses.asdict(config),
         "argv": sys.argv,
         "commit": commit or None,
-        "versions": {"worldsim": worldsim.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {
+            "worldsim": worldsim.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(json.dumps(card, indent=2, default=str))
@@ -83,15 +88,16 @@ def build_optimisers(model: nn.Module, config: OptimConfig) -> list[torch.optim.
     for name, p in model.named_parameters():
         is_hidden = p.ndim == 2 and "layers." in name and min(p.shape) >= 32
         (hidden if config.muon and is_hidden else rest).append(p)
-    adam = {"lr": config.lr, "betas": (0.9, 0.95), "weight_decay": config.weight_decay}
-    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, fused=True, **adam)]
+    optimisers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(rest, lr=config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
+    ]
     if hidden:
         muon = getattr(torch.optim, "Muon", None)
         if muon is None:
-            raise ValueError(f"optim.muon needs torch 2.9 or newer, this is {torch.__version__}; set optim.muon to False")
-        optimisers.append(
-            muon(hidden, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-        )
+            raise ValueError(
+                f"optim.muon needs torch 2.9 or newer, this is {torch.__version__}; set optim.muon to False"
+            )
+        optimisers.append(muon(hidden, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"))
     return optimisers
 
 
@@ -154,7 +160,11 @@ class Loop:
                     self.probe(on_probe)
                 if self.step % self.run.save_every == 0:
                     self.save()
-                if on_export and self.run.export_minutes and time.monotonic() - last_export > 60 * self.run.export_minutes:
+                if (
+                    on_export
+                    and self.run.export_minutes
+                    and time.monotonic() - last_export > 60 * self.run.export_minutes
+                ):
                     self.export(on_export)
                     last_export = time.monotonic()
         finally:
@@ -166,7 +176,9 @@ class Loop:
         if on_export:
             self.export(on_export)
 
-    def _one_step(self, loss_of: Callable[[int], tuple[torch.Tensor, dict[str, torch.Tensor]]]) -> dict[str, torch.Tensor]:
+    def _one_step(
+        self, loss_of: Callable[[int], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+    ) -> dict[str, torch.Tensor]:
         self.model.train()
         lr = self.lr()
         for optimiser in self.optimisers:
@@ -202,10 +214,17 @@ class Loop:
         save_state(self.out / "compact", self.state(), compact=True)
 
     def log(self, values: dict[str, float]) -> None:
-        row = {"step": self.step, "elapsed": round(self.elapsed, 2), **{k: _round(v) for k, v in values.items()}}
+        row = {
+            "step": self.step,
+            "elapsed": round(self.elapsed, 2),
+            **{k: _round(v) for k, v in values.items()},
+        }
         with open(self.out / "metrics.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
-        print("  ".join(f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+        print(
+            "  ".join(f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
+            flush=True,
+        )
 
     # resume ---------------------------------------------------------------------------------------------------------
 
@@ -245,6 +264,4 @@ def _round(value: float) -> float:
 
 
 def _in_main_thread() -> bool:
-    import threading
-
     return threading.current_thread() is threading.main_thread()

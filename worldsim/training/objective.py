@@ -76,7 +76,12 @@ def flow_loss(
         F.binary_cross_entropy_with_logits(prediction.done, clips.done.float(), reduction="none"), confidence
     )
     loss = latent + config.reward_weight * reward + config.done_weight * done
-    metrics = {"latent": latent, "mse": masked_mean(error.mean((2, 3, 4)), clips.valid), "reward": reward, "done": done}
+    metrics = {
+        "latent": latent,
+        "mse": masked_mean(error.mean((2, 3, 4)), clips.valid),
+        "reward": reward,
+        "done": done,
+    }
     return loss, {name: value.detach() for name, value in metrics.items()}
 
 

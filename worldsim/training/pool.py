@@ -87,7 +87,7 @@ class Feeder:
                     self.fresh.append(episode)
                 if self._stop.is_set():
                     break
-        except BaseException as error:  # noqa: BLE001 - handed to the training thread, which raises it
+        except BaseException as error:
             self.error = error
         finally:
             close = getattr(self._source, "close", None)

@@ -76,9 +76,9 @@ class CodecTrainConfig:
 class WorldTrainConfig:
     """Training of the transformer on latents.
 
-    ``clips.length`` is 2 to 4 windows, ``singles`` are one-frame samples per clip of the batch. ``change_most`` bounds
-    the weight of tokens that change, ``reward_weight`` and ``done_weight`` are of the heads. ``shortcut_from`` is the progress at which the shortcut
-    term starts (1 = never) and ``shortcut_rows`` the share of clips it takes.
+    ``clips.length`` is 2 to 4 windows; ``singles`` are one-frame samples per clip of the batch. ``change_most`` bounds
+    the weight of tokens that change; ``reward_weight`` and ``done_weight`` are of the heads. ``shortcut_from`` is the
+    progress at which the shortcut term starts (1 = never), ``shortcut_rows`` the share of clips it takes.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -109,7 +109,12 @@ def smoke() -> Preset:
     codec = CodecConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
     return Preset(
         CodecTrainConfig(
-            codec, OptimConfig(steps=40, batch=8, warmup=5, ema=0.9), run, images=2, pool_blocks=4000, start_blocks=60
+            codec,
+            OptimConfig(steps=40, batch=8, warmup=5, ema=0.9),
+            run,
+            images=2,
+            pool_blocks=4000,
+            start_blocks=60,
         ),
         WorldTrainConfig(
             tiny_config(),

@@ -46,10 +46,16 @@ def held_out_episodes(config: SourceConfig) -> list[Episode]:
     found = [e for folder in config.data for e in Recording.open(folder).episodes(split="val")]
     if found:
         return found[: config.held_out * len(config.worlds)]
-    live = []
+    live: list[Episode] = []
     for number, world in enumerate(config.worlds):
         plan = replace(
-            _live(config), worlds=(world,), split="val", workers=0, steps=None, episodes=config.held_out, seed=1000 + number
+            _live(config),
+            worlds=(world,),
+            split="val",
+            workers=0,
+            steps=None,
+            episodes=config.held_out,
+            seed=1000 + number,
         )
         live.extend(generate_episodes(plan))
     return live

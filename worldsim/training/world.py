@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from worldsim.actions import multi_hot
+from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
 from worldsim.engine import RolloutEngine
 from worldsim.model.codec import Codec
 from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.predictor import LaneStart, LaneText
-from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
 from worldsim.recording.episode import Episode
-from worldsim.training.clips import ClipSampler, Clips, assemble, read_facts
+from worldsim.training.clips import Clips, ClipSampler, assemble, read_facts
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import draw_flow, draw_shortcut, flow_loss, shortcut_loss
@@ -81,7 +81,7 @@ class WorldTraining:
             loss = loss + 0.25 * image_loss
             metrics["image_mse"] = image_metrics["mse"]
         if loop.progress >= config.shortcut_from and config.shortcut_rows:
-            some = take_rows(clips, max(1, round(config.shortcut_rows * batch)))
+            some = clips.rows(max(1, round(config.shortcut_rows * batch)))
             with loop.autocast():
                 extra = shortcut_loss(self.model, some, draw_shortcut(some, loop.generator))
             loss = loss + config.shortcut_rows * extra
@@ -152,7 +152,7 @@ def dream(
     engine = RolloutEngine(simulator, lanes=len(episodes), device=device, frame_size=episodes[0].frame_size)
     starts = []
     for number, episode in enumerate(episodes):
-        scene, view, _ = read_facts(episode.facts[0])
+        scene, view, _ = read_facts(episode.facts[context])  # the view belongs to the last given latent
         spec = WORLDS[episode.world]
         frames = np.concatenate([episode.first[None], *episode.blocks[:context]])
         text = LaneText(prompt_text(spec, scene_caption(scene, "medium")), view_caption(view, "medium"), episode.goal)
@@ -165,14 +165,3 @@ def dream(
         block = engine.step(torch.from_numpy(multi_hot(keys)), torch.from_numpy(camera))
         seen.append(block.frames[:, -1].cpu().numpy())
     return list(np.stack(seen, axis=1))
-
-
-def take_rows(clips: Clips, n: int) -> Clips:
-    """The first ``n`` clips of a batch (the different events are kept, since rows index into them)."""
-
-    def cut(name: str, value: object) -> object:
-        if isinstance(value, torch.Tensor):
-            return value if name == "event" else value[:n]
-        return type(value)(**{k: cut(k, v) for k, v in vars(value).items()})
-
-    return Clips(**{name: cut(name, value) for name, value in vars(clips).items()})
