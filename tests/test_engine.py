@@ -29,9 +29,7 @@ def simulator() -> WorldSimulator:
 
 
 def engine(simulator: WorldSimulator, lanes: int = 1, **kwargs: Any) -> RolloutEngine:
-    return RolloutEngine(
-        simulator, lanes, device="cpu", **{"dtype": torch.float32, "denoising_steps": 2, **kwargs}
-    )
+    return RolloutEngine(simulator, lanes, device="cpu", **{"dtype": torch.float32, "denoising_steps": 2, **kwargs})
 
 
 def picture(seed: int, frames: int = 1) -> np.ndarray:
@@ -120,9 +118,7 @@ class Uncached:
             return self.world(clip, levels, given, text, seconds, torch.zeros(1, dtype=torch.int64))
 
         eps = noise.gaussian(self.seed, torch.tensor([self.t]), "latent", self.contexts[0].shape[1:])
-        drawn = sampler.sample(
-            lambda z, tau, _: forward(z[:, 0], float(tau[0, 0])).x[:, -1:], eps[:, None], self.steps
-        )
+        drawn = sampler.sample(lambda z, tau, _: forward(z[:, 0], float(tau[0, 0])).x[:, -1:], eps[:, None], self.steps)
         latent = drawn.x[:, 0].clamp(-4, 4)
         context = self.noised(latent, self.t, "context")
         reward = forward(context, self.tau).reward[:, -1]
@@ -175,9 +171,7 @@ def test_lanes_begun_at_other_times_equal_lanes_alone(simulator: WorldSimulator)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_equal_seeds_give_equal_frames_and_others_do_not(
-    simulator: WorldSimulator, dtype: torch.dtype
-) -> None:
+def test_equal_seeds_give_equal_frames_and_others_do_not(simulator: WorldSimulator, dtype: torch.dtype) -> None:
     blocks = []
     for seed in (4, 4, 5):
         rollout = engine(simulator, dtype=dtype)
@@ -189,9 +183,7 @@ def test_equal_seeds_give_equal_frames_and_others_do_not(
 
 
 def test_actions_text_goal_and_world_reach_the_prediction(simulator: WorldSimulator) -> None:
-    def after(
-        action: str = "forward", text: LaneText = TEXT, spec: WorldSpec = ROOMS, event: str = ""
-    ) -> Block:
+    def after(action: str = "forward", text: LaneText = TEXT, spec: WorldSpec = ROOMS, event: str = "") -> Block:
         rollout = engine(simulator)
         rollout.begin([0], [replace(start(1, spec), text=text)])
         if event:
@@ -230,9 +222,7 @@ def test_an_event_reverts_and_a_scene_clears_the_view(simulator: WorldSimulator)
 
 
 @pytest.mark.parametrize(("blocks", "first"), [(3, 1), (3, 0), (9, 1), (9, 0)])
-def test_given_frames_fill_the_ring_as_the_full_history(
-    simulator: WorldSimulator, blocks: int, first: int
-) -> None:
+def test_given_frames_fill_the_ring_as_the_full_history(simulator: WorldSimulator, blocks: int, first: int) -> None:
     """Prefixes from a reset frame on or from the middle, shorter and longer than the window."""
     video, actions = picture(1, first + 4 * blocks), [a for (a,) in plan(blocks, 1)]
     cached = engine(simulator, context_noise=0.15)

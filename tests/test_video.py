@@ -53,9 +53,7 @@ def test_animations_keep_order_and_time(tmp_path: Path, name: str) -> None:
 def test_enlarging_shows_whole_pixels(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3), np.uint8)
     sheet = contact_sheet(frames, cell=8)
-    assert np.array_equal(sheet[6:14:2, 6:14:2], frames[0]) and np.array_equal(
-        sheet[7:14:2, 7:14:2], frames[0]
-    )
+    assert np.array_equal(sheet[6:14:2, 6:14:2], frames[0]) and np.array_equal(sheet[7:14:2, 7:14:2], frames[0])
     path = write_picture(tmp_path / "sheet.png", sheet)
     with Image.open(path) as image:
         assert np.array_equal(np.asarray(image), sheet)
@@ -67,14 +65,10 @@ def test_a_sheet_is_read_row_by_row() -> None:
     for t in range(5):
         y, x = 6 + t // 3 * 38, 6 + t % 3 * 38
         assert (plain[y : y + 32, x : x + 32] == 20 * t).all()
-    labelled = contact_sheet(
-        ramp(5), ["a label too long for its place " * 3] * 5, "a title", columns=3, cell=32
-    )
+    labelled = contact_sheet(ramp(5), ["a label too long for its place " * 3] * 5, "a title", columns=3, cell=32)
     assert labelled.shape[0] > plain.shape[0] and labelled.shape[1] == plain.shape[1]
     assert labelled[:30].max() > 200, "the title is drawn"
-    assert (labelled[30 + 32 : 30 + 50, 6 + 32 : 6 + 38] == labelled[0, 0]).all(), (
-        "a label stays in its column"
-    )
+    assert (labelled[30 + 32 : 30 + 50, 6 + 32 : 6 + 38] == labelled[0, 0]).all(), "a label stays in its column"
 
 
 def test_side_by_side_holds_the_last_frame_of_the_shorter_darkened() -> None:

@@ -133,12 +133,12 @@ class RolloutEngine(Passes):
         ring.advance()
         self._steps += 1
         controls = Controls(keys.to(self.device)[:, None], camera.to(self.device)[:, None], self._acted)
-        text, ages = self._text.tokens(), ring.ages(self._seconds)
+        prepared = self._prepare(ring, controls, self._text.tokens(), self._seconds)
         size = self._step_size(self.lanes, self.denoising_steps)
         last: list[Prediction] = []
 
         def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            last[:] = [self._evaluate(z[:, 0], tau[:, 0], ring, controls, text, ages, size)]
+            last[:] = [self._network(z[:, 0], tau[:, 0], prepared, size)]
             return last[0].x
 
         start = noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
@@ -147,7 +147,7 @@ class RolloutEngine(Passes):
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
-            last[:] = [self._evaluate(context, self._context_tau, ring, controls, text, ages)]
+            last[:] = [self._network(context, self._context_tau, prepared)]
         ring.previous, ring.previous_tau = context, self._context_tau.clone()
         self._text.advance()
         return self._block(latent, last[0], drawn.change[:, 0], finite)
@@ -233,12 +233,11 @@ class RolloutEngine(Passes):
         plain = self._text.unguided(text)
         ring, controls = self._new_ring(m), first_controls(m, self.device)
         ring.advance()
-        ages = ring.ages(self._seconds[rows])
+        seconds = self._seconds[rows]
+        prepared = [self._prepare(ring, controls, words, seconds) for words in (plain, text)]
 
         def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            without, given = (
-                self._evaluate(z[:, 0], tau[:, 0], ring, controls, words, ages).x for words in (plain, text)
-            )
+            without, given = (self._network(z[:, 0], tau[:, 0], said).x for said in prepared)
             return without + START_GUIDANCE * (given - without)
 
         seeds = self._seeds[rows]

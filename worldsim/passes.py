@@ -13,7 +13,7 @@ import torch
 
 from worldsim.diffusion import flow, noise
 from worldsim.lane_text import TextMemory
-from worldsim.model.transformer import NO_VIEW, STEP_SIZES, Controls, Prediction, TextTokens
+from worldsim.model.transformer import NO_VIEW, STEP_SIZES, Controls, Prediction, PreparedStep, TextTokens
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneStart
 from worldsim.ring import Ring
@@ -42,7 +42,7 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 class Passes:
     """One model on one device for frames of one size: rings, passes over their lanes, and what needs no lane.
 
-    ``_evaluate`` is a pass over the newest latents of a ring, ``_remember`` writes given latents to it.
+    ``_network`` is a pass over the newest latents of a ring, ``_remember`` writes given latents to it.
     """
 
     def __init__(
@@ -92,24 +92,14 @@ class Passes:
         tau = torch.full((len(latent),), self.context_tau, device=self.device)
         eps = noise.gaussian(seeds, torch.full_like(seeds, number), "context_start", self.latent_shape)
         context = self._noised(latent, eps, tau)
-        self._evaluate(context, tau, ring, controls, text, ring.ages(seconds))
+        self._network(context, tau, self._prepare(ring, controls, text, seconds))
         ring.previous, ring.previous_tau = context, tau
 
-    def _evaluate(
-        self,
-        z: torch.Tensor,
-        tau: torch.Tensor,
-        ring: Ring,
-        controls: Controls,
-        text: TextTokens,
-        ages: torch.Tensor,
-        step_size: torch.Tensor | None = None,
-    ) -> Prediction:
-        """One pass of the network over the newest latents ``z`` at ``tau``; writes the ring's slot."""
-        return self._network(
-            z, tau, ring.previous, ring.previous_tau, controls, text, ring.caches, ring.slot, ages, ring.held,
-            step_size,
-        )  # fmt: skip
+    def _prepare(self, ring: Ring, controls: Controls, text: TextTokens, seconds: torch.Tensor) -> PreparedStep:
+        """What the passes over the newest latents of ``ring`` share."""
+        return self.world.prepare_step(
+            ring.previous, ring.previous_tau, controls, text, ring.caches, ring.slot, ring.ages(seconds), ring.held
+        )
 
     def _step_size(self, lanes: int, steps: int) -> torch.Tensor | None:
         """Indices of the step size 1/K where the model was trained to take it (``STEP_SIZES``: 2**i / 8)."""
@@ -161,7 +151,7 @@ class Passes:
         for j, latent in enumerate(latents):
             ring.advance()
             eps = noise.gaussian(seeds, torch.full_like(seeds, j), "latent", self.latent_shape)
-            x = self._evaluate(eps, blind, ring, controls.frame(j), text, ring.ages(seconds)).x[:, 0]
+            x = self._network(eps, blind, self._prepare(ring, controls.frame(j), text, seconds)).x[:, 0]
             errors.append((x - latent).square().mean())
             given = latent.expand(n_noise, -1, -1, -1)
             self._remember(ring, given, seeds, j, controls.frame(j), text, seconds)

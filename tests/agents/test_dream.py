@@ -74,9 +74,7 @@ def test_the_dream_beside_the_truth_begins_with_the_same_frame(model_folder: Pat
     np.testing.assert_array_equal(recordings["dream"].frames[0], recordings["truth"].frames[0])
 
 
-def test_latents_of_another_model_are_refused(
-    model: WorldSimulator, model_folder: Path, tmp_path: Path
-) -> None:
+def test_latents_of_another_model_are_refused(model: WorldSimulator, model_folder: Path, tmp_path: Path) -> None:
     folder = model.save_pretrained(tmp_path / "model")
     config = TrainConfig(replace(dream(folder, "latent"), kind="truth"), steps=32, num_envs=2, ppo=PPO)
     agent = load_agent(train(config, tmp_path / "a", quiet=True))

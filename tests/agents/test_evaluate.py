@@ -139,9 +139,7 @@ def test_recording_leaves_out_padding_and_is_shown(tmp_path: Path) -> None:
     env.close()
     short = Recording(recording.frames[:60], recording.rewards[:15])
     paths = write_recordings({"dream": short, "truth": shot}, tmp_path / "agent", 35.0, "dream")
-    assert [p.name for p in paths] == ["agent.mp4", "agent.png"] and all(
-        p.stat().st_size > 1000 for p in paths
-    )
+    assert [p.name for p in paths] == ["agent.mp4", "agent.png"] and all(p.stat().st_size > 1000 for p in paths)
 
 
 def test_command_line(tmp_path: Path, agents: list[Agent], capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,9 +148,7 @@ def test_command_line(tmp_path: Path, agents: list[Agent], capsys: pytest.Captur
     assert main(["agent", "evaluate", "--agents", *folders, *options]) == 0
     assert "| PPO in truth, rgb | 64 |" in capsys.readouterr().out
     assert (tmp_path / "evaluation.json").exists()
-    assert (
-        main(["agent", "train", "--in", "truth", "--world", "DoomNowhere", "--out", str(tmp_path / "a")]) == 2
-    )
+    assert main(["agent", "train", "--in", "truth", "--world", "DoomNowhere", "--out", str(tmp_path / "a")]) == 2
     assert "unknown world 'DoomNowhere'" in capsys.readouterr().err
     assert main(["agent", "evaluate", "--agents", str(tmp_path), "--world", "DoomBasic"]) == 2
     assert "not the folder of an agent" in capsys.readouterr().err

@@ -61,9 +61,7 @@ def test_single_environment(model: WorldSimulator) -> None:
 
 def test_equals_what_the_learned_environment_shows(model: WorldSimulator) -> None:
     true = LatentObservation(make_single(), model)
-    dream = SoraWorldVectorEnv(
-        2, model=model, world="DoomBasic", actions="world", obs_type="latent", device="cpu"
-    )
+    dream = SoraWorldVectorEnv(2, model=model, world="DoomBasic", actions="world", obs_type="latent", device="cpu")
     assert dream.single_observation_space == true.observation_space
     latent, info = true.reset(seed=4)
     frames = np.repeat(info["frames"][None], 2, axis=0)
@@ -110,9 +108,7 @@ def test_all_lanes_are_encoded_in_one_batch(
     same_step.reset(seed=0)
     for _ in range(4):
         same_step.step(np.zeros(LANES, int))
-    assert sizes == [(LANES, 1), *[(LANES, 4)] * 4, (LANES, 1)], (
-        "four steps, and the reset of all lanes at the end"
-    )
+    assert sizes == [(LANES, 1), *[(LANES, 4)] * 4, (LANES, 1)], "four steps, and the reset of all lanes at the end"
 
 
 def test_next_step_mode(model: WorldSimulator) -> None:

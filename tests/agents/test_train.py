@@ -18,9 +18,7 @@ from worldsim_agents.ppo import PPOConfig
 from worldsim_agents.train import TrainConfig, load_agent, train
 
 BASIC = Place("worldsim/DoomBasic-v0")
-TINY = TrainConfig(
-    BASIC, seed=3, steps=128, num_envs=2, ppo=PPOConfig(batch_steps=64, minibatch=32, epochs=1)
-)
+TINY = TrainConfig(BASIC, seed=3, steps=128, num_envs=2, ppo=PPOConfig(batch_steps=64, minibatch=32, epochs=1))
 
 
 def test_a_run_is_written_read_back_and_repeats(tmp_path: Path) -> None:

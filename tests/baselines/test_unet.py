@@ -113,9 +113,7 @@ def test_the_context_is_the_last_frame_of_each_block() -> None:
     block = predictor.begin([0], [given])
     assert given.frames is not None
     assert np.array_equal(block.frames[0, -1].numpy(), given.frames[-1])
-    held = (
-        predictor.get_state(0)["frames"].add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    )
+    held = predictor.get_state(0)["frames"].add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(held, given.frames[[8, 12, 16, 20]])
 
 

@@ -101,9 +101,7 @@ class PanoramaModel(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ``gain`` scales its turns; ``forget`` makes it paint another world.
     """
 
-    def __init__(
-        self, num_envs: int = 1, gain: float = 1.0, forget: bool = False, obs_type: str = "rgb"
-    ) -> None:
+    def __init__(self, num_envs: int = 1, gain: float = 1.0, forget: bool = False, obs_type: str = "rgb") -> None:
         self.num_envs, self.gain, self.forget = num_envs, gain, forget
         self.action_meanings = NAMES
         self.single_action_space = gym.spaces.Discrete(len(NAMES))
@@ -116,10 +114,7 @@ class PanoramaModel(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         assert options is not None
         frames, actions = options["init_frames"], options["init_actions"]
-        assert (
-            frames.shape[:2] == (self.num_envs, 1 + 4 * actions.shape[1])
-            or frames.shape[1] == 4 * actions.shape[1]
-        )
+        assert frames.shape[:2] == (self.num_envs, 1 + 4 * actions.shape[1]) or frames.shape[1] == 4 * actions.shape[1]
         self.seeds, self.yaws, self.used = [], [], [0] * self.num_envs
         for lane in range(self.num_envs):
             candidates = [

@@ -28,9 +28,7 @@ def test_no_module_imports_worldsim() -> None:
 
 def test_importing_every_module_loads_nothing_of_worldsim() -> None:
     modules = [
-        ".".join(("worldsim_benchmarks", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(
-            ".__init__"
-        )
+        ".".join(("worldsim_benchmarks", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for p in ROOT.rglob("*.py")
     ]
     code = (

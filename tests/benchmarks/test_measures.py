@@ -37,12 +37,8 @@ def test_frames_with_a_small_mask_are_not_compared() -> None:
 
 
 def test_ssim_puts_blur_above_another_world_and_psnr_likes_grey_too_much() -> None:
-    truth = np.kron(
-        np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)
-    )
-    other = np.kron(
-        np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)
-    )
+    truth = np.kron(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+    other = np.kron(np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
     blurred = cv2.GaussianBlur(truth, (0, 0), 1.5)
     grey = np.full_like(truth, 128)
     assert measures.ssim(truth, truth) > measures.ssim(blurred, truth) > measures.ssim(other, truth)
@@ -59,9 +55,7 @@ def test_moved_and_patch_errors() -> None:
 
 
 def test_sharpness_falls_with_blur_and_colours_are_named_right() -> None:
-    frame = np.kron(
-        np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)
-    )
+    frame = np.kron(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
     sharp = dict(zip(measures.FRAME_STATISTICS, measures.frame_statistics(frame)))
     soft = dict(zip(measures.FRAME_STATISTICS, measures.frame_statistics(cv2.GaussianBlur(frame, (0, 0), 2))))
     assert soft["sharpness"] < 0.8 * sharp["sharpness"]

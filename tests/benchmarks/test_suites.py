@@ -106,8 +106,7 @@ def test_candidates_get_batches_of_their_lanes_in_the_given_order() -> None:
     """Five episodes on two lanes, contexts of two lengths: each comes back at its own place."""
     reference = Reference("toy/Panorama-v0", (48, 48))
     rollouts = [
-        reference.play(("turn_left",) * n + ("turn_right",), 2_000_000 + n % 3, prefix=n)
-        for n in (1, 2, 1, 2, 2)
+        reference.play(("turn_left",) * n + ("turn_right",), 2_000_000 + n % 3, prefix=n) for n in (1, 2, 1, 2, 2)
     ]
     candidate = EnvCandidate("toy/Model-v0", lanes=2)
     made = candidate.go_on([Context.of(r) for r in rollouts], [r.actions for r in rollouts], list(range(5)))

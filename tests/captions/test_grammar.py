@@ -51,8 +51,7 @@ def test_canonical_captions() -> None:
     )
     assert view_caption(VIEW, "short", None) == "red walls and a blue floor, two green balls"
     assert view_caption(VIEW, "medium", None) == (
-        "red brick walls and a blue checked floor, it is dim, "
-        "two green balls on the left and a monster on the right"
+        "red brick walls and a blue checked floor, it is dim, two green balls on the left and a monster on the right"
     )
     assert view_caption(VIEW, "descriptive", None) == (
         "red brick walls, a blue checked floor and a white ceiling, it is dim, two red doors, a blue door, "
@@ -76,9 +75,7 @@ def test_prompt_text_prefixes_the_title() -> None:
 def test_equal_generators_word_alike_and_paraphrases_are_many() -> None:
     views = {view_caption(VIEW, "descriptive", np.random.default_rng(seed)) for seed in range(200)}
     assert len(views) > 180
-    assert (
-        len({scene_caption(SCENE, "descriptive", np.random.default_rng(seed)) for seed in range(200)}) > 100
-    )
+    assert len({scene_caption(SCENE, "descriptive", np.random.default_rng(seed)) for seed in range(200)}) > 100
     assert len({event_caption(EVENTS, "short", np.random.default_rng(seed)) for seed in range(200)}) > 100
     a, b = (view_caption(VIEW, "descriptive", np.random.default_rng(3)) for _ in range(2))
     assert a == b
@@ -88,10 +85,7 @@ def longest_facts() -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
     """As much as facts can hold, in the longest words."""
     wordy = [shape for shape, words in lex.SHAPES.items() if " " in words[0]]
     things = tuple(
-        Thing(shape, "red", 99, place, near)
-        for shape in wordy
-        for place in lex.PLACES
-        for near in lex.DISTANCES
+        Thing(shape, "red", 99, place, near) for shape in wordy for place in lex.PLACES for near in lex.DISTANCES
     )
     walls = tuple(Surface(colour, "brick") for colour in lex.COLOURS)
     setting = max(lex.SETTINGS, key=lambda name: max(len(words.split()) for words in lex.SETTINGS[name]))
@@ -123,9 +117,7 @@ def test_every_word_that_can_be_written_is_in_the_vocabulary(maker: Any) -> None
     ]
     written += [wording for table in (lex.PLACES, lex.SETTINGS) for ws in table.values() for wording in ws]
     written += [wording for ws in lex.DISTANCES.values() for wording in ws]
-    written += [
-        t.replace("{a}", "") for ws in (*EVENT_WORDS.values(), *BARE_EVENT_WORDS.values()) for t in ws
-    ]
+    written += [t.replace("{a}", "") for ws in (*EVENT_WORDS.values(), *BARE_EVENT_WORDS.values()) for t in ws]
     written += [*lex.LOOSE_COLOURS, *(lex.number(n) for n in range(lex.MAX_COUNT + 1))]
     written += [text for spec in WORLDS.values() for text in (spec.title, spec.prompt, *spec.goals)]
     for seed in range(60):

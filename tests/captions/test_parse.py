@@ -162,8 +162,7 @@ def test_two_wall_colours_are_the_palette_and_the_first_is_seen() -> None:
 
 def test_map_wide_facts_are_scene_and_the_rest_is_view_and_event() -> None:
     parsed = parse_prompt(
-        "doom rooms with seven rooms, red walls throughout. A green floor; "
-        "the blue door opens and you push a box"
+        "doom rooms with seven rooms, red walls throughout. A green floor; the blue door opens and you push a box"
     )
     assert parsed.scene.rooms == 7
     assert parsed.scene.walls == (RED,)

@@ -42,9 +42,7 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["fidelity", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
     ],
 )
-def test_bad_input_is_one_line(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["bench", *arguments]) == 2
     said = capsys.readouterr().err
     assert message in said

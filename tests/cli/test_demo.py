@@ -74,12 +74,7 @@ def test_a_walk_through_the_true_world_is_what_the_video_shows(
     ]
     assert main([*argv, "--out", str(tmp_path), "--seed", "3"]) == 0
     out = capsys.readouterr().out
-    assert (
-        "12 steps: " in out
-        and "steps/s" in out
-        and "Try next" in out
-        and str(tmp_path / "rollout.mp4") in out
-    )
+    assert "12 steps: " in out and "steps/s" in out and "Try next" in out and str(tmp_path / "rollout.mp4") in out
 
     env = gym.make("worldsim/DoomBasic-v0")
     obs, _ = env.reset(seed=3)

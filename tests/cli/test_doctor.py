@@ -44,9 +44,7 @@ def test_a_check_that_fails_is_a_finding_and_the_exit_code() -> None:
     )
 
 
-def test_a_broken_base_ends_with_code_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_broken_base_ends_with_code_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(doctor, "installed", lambda name: None if name == "torch" else "1.0")
     assert main(["doctor", "--quick"]) == 1
     assert "Broken: torch" in capsys.readouterr().out

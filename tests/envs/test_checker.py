@@ -108,11 +108,7 @@ class ToyVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.defect == "options popped":
             options.pop("reset_mask", None)
         mask = np.ones(self.num_envs, bool) if mask is None else mask
-        if (
-            mask.dtype != bool
-            or mask.shape != (self.num_envs,)
-            or not (mask.any() or self.defect == "empty mask")
-        ):
+        if mask.dtype != bool or mask.shape != (self.num_envs,) or not (mask.any() or self.defect == "empty mask"):
             raise ValueError("reset_mask")
         mask = np.ones(self.num_envs, bool) if self.defect == "mask ignored" else mask
         for lane in np.flatnonzero(mask):
@@ -123,9 +119,7 @@ class ToyVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self.begin(int(lane))
         return self.observe(), self.info(mask)
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         n = self.num_envs
         if self.defect == "actions unchecked":
             actions = np.resize(actions, n)
@@ -162,9 +156,7 @@ class ToyVector(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             reward[0] = np.nan
         truncated = (self.t >= LIMIT) & ~resetting
         terminated = (
-            truncated.copy()
-            if self.defect == "flag by mode" and self.mode.name == "SAME_STEP"
-            else truncated & False
+            truncated.copy() if self.defect == "flag by mode" and self.mode.name == "SAME_STEP" else truncated & False
         )
         truncated = truncated & ~terminated
         done = terminated | truncated

@@ -25,9 +25,7 @@ def played(world: str, policy: str, episodes: int, max_steps: int, **changes):
 
 
 def same(a, b) -> bool:
-    return all(
-        np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=f.name == "pose") for f in fields(a)
-    )
+    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=f.name == "pose") for f in fields(a))
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -135,9 +133,7 @@ def test_there_is_no_way_through_a_closed_wall():
 def test_the_player_starts_on_free_cells_of_the_stock_floorplans(world):
     from worldsim_envs.policies.scenarios import stock_floorplan
 
-    name = {"DoomMyWayHome": "my_way_home", "DoomHealthGathering": "health_gathering"}.get(
-        world, "take_cover"
-    )
+    name = {"DoomMyWayHome": "my_way_home", "DoomHealthGathering": "health_gathering"}.get(world, "take_cover")
     plan = stock_floorplan(name)
     for episode in played(world, "random", 3, 5):
         x, y = episode.pose[0, :2]

@@ -50,9 +50,7 @@ def test_a_prompt_names_its_world_and_is_split_into_scene_and_view() -> None:
 def test_a_prompt_that_names_no_world_means_the_default_or_the_configured_one() -> None:
     assert begin(config(), prompt="red walls").world.name == "DoomRooms"
     assert begin(config("DoomBasic"), prompt="red walls").world.name == "DoomBasic"
-    assert (
-        begin(config("worldsim/DoomBasic-v0"), prompt="Doom take cover: red walls").world.name == "DoomBasic"
-    )
+    assert begin(config("worldsim/DoomBasic-v0"), prompt="Doom take cover: red walls").world.name == "DoomBasic"
 
 
 def test_options_come_before_constructor_arguments() -> None:

@@ -43,9 +43,7 @@ def frames_of(count: int, seed: int = 0) -> np.ndarray:
         (AutoresetMode.SAME_STEP, {"obs_type": "latent"}),
     ],
 )
-def test_the_vector_checker_passes(
-    simulator: WorldSimulator, mode: AutoresetMode, given: dict[str, Any]
-) -> None:
+def test_the_vector_checker_passes(simulator: WorldSimulator, mode: AutoresetMode, given: dict[str, Any]) -> None:
     given = {"model": simulator, "denoising_steps": 2, "time_limit": 6, **given}
     check_vector_env(
         lambda n, m: SoraWorldVectorEnv(n, autoreset_mode=m, **given),
@@ -59,9 +57,7 @@ def test_the_vector_checker_passes(
 
 def test_the_three_modes_agree_with_each_other(simulator: WorldSimulator) -> None:
     check_vector_env(
-        lambda n, m: SoraWorldVectorEnv(
-            n, model=simulator, denoising_steps=1, time_limit=3, autoreset_mode=m
-        ),
+        lambda n, m: SoraWorldVectorEnv(n, model=simulator, denoising_steps=1, time_limit=3, autoreset_mode=m),
         num_envs=2,
         steps=2,
         tolerance=LEARNED,
@@ -75,9 +71,7 @@ def test_make_vec_gives_the_batched_environment(simulator: WorldSimulator, tmp_p
     assert isinstance(env, SoraWorldVectorEnv)
     assert env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP is env.autoreset_mode
     assert env.metadata["model"] == simulator.digest
-    env = gym.make_vec(
-        "SoraWorld-v0", num_envs=2, model=str(folder), autoreset_mode="SameStep", max_episode_steps=1
-    )
+    env = gym.make_vec("SoraWorld-v0", num_envs=2, model=str(folder), autoreset_mode="SameStep", max_episode_steps=1)
     assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
     env.reset(seed=0)
     *_, truncated, info = env.step(np.zeros(2, np.int64))
@@ -110,9 +104,7 @@ def test_info_shows_every_lane_with_its_mask(simulator: WorldSimulator) -> None:
     assert info["frames"].shape == (3, 4, 64, 64, 3) and info["n_frames"].tolist() == [1, 1, 1]
     assert (info["frames"] == info["frames"][:, :1]).all()
     assert info["prompt"][0].startswith("Doom rooms") and info["prompt"][2].startswith("Doom basic")
-    _, info = env.reset(
-        seed=0, options={"reset_mask": np.array([True, False, False]), "prompt": "blue walls"}
-    )
+    _, info = env.reset(seed=0, options={"reset_mask": np.array([True, False, False]), "prompt": "blue walls"})
     assert info["_prompt"].tolist() == [True, False, False]
     assert "blue" in info["prompt"][0] and "blue" not in info["prompt"][2]
 
@@ -143,9 +135,7 @@ def test_given_frames_goals_and_seeds_by_lane(simulator: WorldSimulator) -> None
     assert np.array_equal(obs, videos[:, -1]) and info["goal"].tolist() == ["", "collect the red ball"]
     first = env.step(np.array([1, 1]))[0]
     single = SoraWorldEnv(model=simulator, denoising_steps=2)
-    single.reset(
-        seed=9, options={"init_frames": videos[1], "init_actions": [5], "goal": "collect the red ball"}
-    )
+    single.reset(seed=9, options={"init_frames": videos[1], "init_actions": [5], "goal": "collect the red ball"})
     assert np.abs(first[1].astype(int) - single.step(np.int64(1))[0]).max() <= 2
     with pytest.raises(ValueError, match="3 seeds for 2 lanes"):
         env.reset(seed=[1, 2, 3])

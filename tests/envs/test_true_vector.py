@@ -9,7 +9,9 @@ import worldsim  # noqa: F401
 
 
 def test_frames_have_one_shape_and_the_earlier_limit_truncates():
-    envs = gym.make_vec("worldsim/DoomBasic-v0", num_envs=2, max_episode_steps=3, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs = gym.make_vec(
+        "worldsim/DoomBasic-v0", num_envs=2, max_episode_steps=3, autoreset_mode=AutoresetMode.SAME_STEP
+    )
     try:
         _, info = envs.reset(seed=0)
         assert info["frames"].shape == (2, 4, 64, 64, 3)

@@ -75,9 +75,7 @@ def test_anything_else_is_refused_by_name(raw: str, says: str) -> None:
 def test_frames_keep_their_order_and_their_header() -> None:
     frames = np.zeros((3, 16, 24, 3), np.uint8)
     frames[0], frames[1], frames[2] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
-    header, shown = unpack_frames(
-        pack_frames({"step": 5, "n_frames": 3, "hallucination": float("nan")}, frames)
-    )
+    header, shown = unpack_frames(pack_frames({"step": 5, "n_frames": 3, "hallucination": float("nan")}, frames))
     assert header == {"step": 5, "n_frames": 3, "hallucination": None}
     assert shown.shape == frames.shape
     assert np.abs(shown.astype(int) - frames).max() < 12

@@ -93,15 +93,11 @@ def test_this_machine_by_any_of_its_names(host: str) -> None:
     ["evil.example:8765", "127.0.0.1.evil.example", "", "localhost@evil.example", "127.0.0.1:x", "0.0.0.0"],
 )
 def test_another_host_is_refused(host: str) -> None:
-    assert "is not this machine" in str(
-        refusal(Headers({"host": host, "origin": f"http://{host}"}), websocket=True)
-    )
+    assert "is not this machine" in str(refusal(Headers({"host": host, "origin": f"http://{host}"}), websocket=True))
     assert "is not this machine" in str(refusal(Headers({"host": host}), websocket=False))
 
 
-@pytest.mark.parametrize(
-    "origin", ["http://evil.example", "http://127.0.0.1:3000", "null", f"file://{HOST}", ""]
-)
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:3000", "null", f"file://{HOST}", ""])
 def test_another_origin_is_refused(origin: str) -> None:
     assert "is not this page" in str(refusal(Headers({"host": HOST, "origin": origin}), websocket=True))
 
@@ -142,11 +138,7 @@ def test_hello_names_what_can_be_chosen(opener: Any) -> None:
 def test_held_keys_become_actions_and_frames(socket: WebSocketTestSession, opener: Any) -> None:
     socket.send_json(START)
     header, frames = frames_where(socket, lambda h: h["step"] == 0)
-    assert (
-        frames.shape == (1, 32, 32, 3)
-        and header["prompt"] == "an empty stage"
-        and header["hallucination"] is None
-    )
+    assert frames.shape == (1, 32, 32, 3) and header["prompt"] == "an empty stage" and header["hallucination"] is None
     socket.send_json({"type": "keys", "held": ["KeyW"]})
     header, frames = frames_where(socket, lambda h: h["action"] == "forward")
     assert frames.shape == (4, 32, 32, 3)
@@ -165,9 +157,7 @@ def test_a_tap_is_never_lost(socket: WebSocketTestSession, opener: Any) -> None:
     assert opener.worlds[0].taken.count(ACTION_ID["use"]) == 1
 
 
-def test_at_most_two_messages_are_in_flight_and_the_world_goes_on(
-    socket: WebSocketTestSession, opener: Any
-) -> None:
+def test_at_most_two_messages_are_in_flight_and_the_world_goes_on(socket: WebSocketTestSession, opener: Any) -> None:
     socket.send_json(START)
     assert [receive(socket)[0] for _ in range(3)] == ["opening", "frames", "frames"]
     while len(opener.worlds[0].taken) < 12:  # nothing is acknowledged, the world goes on
@@ -197,9 +187,7 @@ def test_an_episode_ends_and_starts_again(short_opener: Any) -> None:
         assert frames_where(session, lambda h: h["step"] == 0)[0]["seed"] == 9
 
 
-def test_what_a_person_can_put_right_is_shown_and_play_goes_on(
-    socket: WebSocketTestSession, opener: Any
-) -> None:
+def test_what_a_person_can_put_right_is_shown_and_play_goes_on(socket: WebSocketTestSession, opener: Any) -> None:
     socket.send_json({**START, "prompt": "impossible"})
     assert receive(socket)[0] == "opening"
     says = "the prompt 'impossible' names no world"
@@ -244,9 +232,7 @@ def test_leaving_closes_the_world(opener: Any) -> None:
     ("message", "code"),
     [("x" * (MAX_MESSAGE + 1), 1009), ("{}", 1008), ('{"type": "keys", "held": 1}', 1008)],
 )
-def test_messages_that_break_a_rule_end_the_session(
-    socket: WebSocketTestSession, message: str, code: int
-) -> None:
+def test_messages_that_break_a_rule_end_the_session(socket: WebSocketTestSession, message: str, code: int) -> None:
     socket.send_text(message)
     assert closing(socket).code == code
 

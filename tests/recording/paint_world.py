@@ -13,9 +13,7 @@ import numpy as np
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
 from worldsim.worlds import SPLITS, WorldSpec
 
-SPEC = WorldSpec(
-    "Paint", 0, "Paint", 4, 20.0, (0, 1, 2, 5, 6, 30, 31), 40, "a canvas", goals=("", "paint it red")
-)
+SPEC = WorldSpec("Paint", 0, "Paint", 4, 20.0, (0, 1, 2, 5, 6, 30, 31), 40, "a canvas", goals=("", "paint it red"))
 
 
 def background(map_seed: int, size: tuple[int, int]) -> np.ndarray:
@@ -104,6 +102,4 @@ def expect_aligned(episode) -> None:
     assert episode.reward.tolist() == [a / 4 for a in episode.actions]
     assert episode.views == [f"view {start + t}" for t in range(len(episode) + 1)]
     assert episode.events[1:] == ["" if a == 0 else f"action {a}" for a in episode.actions]
-    np.testing.assert_array_equal(
-        episode.pose[:, 3], np.arange(start, start + len(episode) + 1, dtype=np.float32)
-    )
+    np.testing.assert_array_equal(episode.pose[:, 3], np.arange(start, start + len(episode) + 1, dtype=np.float32))

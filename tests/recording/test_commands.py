@@ -19,9 +19,7 @@ PAINT = ["--worlds", "paint_world:Paint-v0", "--policies", "random", "--workers"
 
 
 def same(a, b) -> bool:
-    return all(
-        np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=f.name == "pose") for f in fields(a)
-    )
+    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=f.name == "pose") for f in fields(a))
 
 
 def test_collect_writes_what_was_asked_for(tmp_path, capsys):
@@ -29,16 +27,12 @@ def test_collect_writes_what_was_asked_for(tmp_path, capsys):
     arguments = ["--out", str(out), *PAINT, "--episodes", "3", "--frame-size", "32", "48", "--split", "val"]
     assert collect.main(arguments) == 0
     recording = Recording.open(out, verify=True)
-    assert (
-        len(recording) == 3 and recording.frame_size == (32, 48) and recording.find(split="val") == [0, 1, 2]
-    )
+    assert len(recording) == 3 and recording.frame_size == (32, 48) and recording.find(split="val") == [0, 1, 2]
     for episode in recording.episodes():
         expect_aligned(episode)
     assert re.search(rf"complete: 3 episodes, {recording.steps} steps", capsys.readouterr().out)
     (run,) = [json.loads(line) for line in (out / "meta/runs.jsonl").read_text().splitlines()]
-    assert (
-        run["argv"] == arguments and run["settings"]["frame_size"] == [32, 48] and "numpy" in run["versions"]
-    )
+    assert run["argv"] == arguments and run["settings"]["frame_size"] == [32, 48] and "numpy" in run["versions"]
 
 
 def test_a_resumed_recording_equals_one_made_at_once(tmp_path):
@@ -108,11 +102,7 @@ def test_inspect_prints_what_is_there(folder, capsys):
     assert re.search(r"^random +4 ", printed, re.M)
     forward = sum(entry.action_counts[1] for entry in recording.entries) / recording.steps
     assert re.search(rf"^forward +{forward:.1%}".replace(".", r"\."), printed, re.M)
-    assert (
-        "scene: canvas" in printed
-        and "view:  view" in printed
-        and re.search(r"^ +\d+ action \d", printed, re.M)
-    )
+    assert "scene: canvas" in printed and "view:  view" in printed and re.search(r"^ +\d+ action \d", printed, re.M)
     assert "all checksums are right" in printed
 
 

@@ -106,9 +106,7 @@ def test_facts_survive_json():
     assert "\n" not in facts_to_json(scene, view, events)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '{"scene":{"world":"X","colour":1},"view":{},"events":[]}']
-)
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"scene":{"world":"X","colour":1},"view":{},"events":[]}'])
 def test_what_is_no_line_of_facts_is_refused(text):
     with pytest.raises(ValueError, match="not a line of facts"):
         facts_from_json(text)

@@ -29,10 +29,7 @@ def paint(episodes=3, **changes) -> list[Episode]:
 
 def same(a: Episode, b: Episode) -> bool:
     nan = {"pose"}
-    return all(
-        np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=f.name in nan)
-        for f in fields(Episode)
-    )
+    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=f.name in nan) for f in fields(Episode))
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +107,7 @@ def test_rows_are_one_per_video_frame_as_documented(folder, painted):
 def test_worlds_of_one_frame_per_step(tmp_path):
     episode = paint(1)[0]
     blocks = np.repeat(episode.blocks[:, :1], 4, axis=1)
-    single = replace(
-        episode, blocks=blocks, n_frames=np.ones(len(episode), np.int8), frames_per_step=1, fps=5.0
-    )
+    single = replace(episode, blocks=blocks, n_frames=np.ones(len(episode), np.int8), frames_per_step=1, fps=5.0)
     with RecordingWriter(tmp_path) as writer:
         writer.write(single)
     assert pq.read_table(tmp_path / store.data_path(0)).num_rows == len(single) + 1
@@ -227,9 +222,7 @@ def test_the_index_is_rebuilt_from_the_data_files(folder, painted):
     shutil.rmtree(folder / "meta/episodes")
     with RecordingWriter(folder) as writer:
         assert len(writer) == 3
-    assert all(
-        same(a, b) for a, b in zip(Recording.open(folder, verify=True).episodes(), painted, strict=True)
-    )
+    assert all(same(a, b) for a, b in zip(Recording.open(folder, verify=True).episodes(), painted, strict=True))
 
 
 def test_an_unindexed_damaged_file_is_set_aside(folder, painted):
@@ -303,9 +296,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 def test_episodes_that_do_not_fit_are_refused(folder, painted):
     with RecordingWriter(folder) as writer:
-        with pytest.raises(
-            RecordingError, match=r"64x64 at 20 fps; this episode \(Paint\) has 32x32 at 20 fps"
-        ):
+        with pytest.raises(RecordingError, match=r"64x64 at 20 fps; this episode \(Paint\) has 32x32 at 20 fps"):
             writer.write(paint(1, frame_size=(32, 32))[0])
         with pytest.raises(RecordingError, match="is a test map"):
             writer.write(replace(painted[0], map_seed=2_000_001))

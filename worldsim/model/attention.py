@@ -39,10 +39,16 @@ def frequencies(count: int, shortest: float, longest: float) -> torch.Tensor:
     return 2 * math.pi / periods
 
 
-def rotate(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """Rotates pairs of channels of ``x`` ``(..., E)`` by ``angle`` ``(..., E/2)`` (RoPE)."""
+Rotation = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines of rotary angles, each ``(..., E/2)``."""
+TextKV = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values of text tokens in one layer, each ``(B, T, H, M, E)``."""
+
+
+def rotate(x: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    """Rotates pairs of channels of ``x (..., E)`` (RoPE)."""
     first, second = x.chunk(2, dim=-1)
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    cos, sin = rotation
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
@@ -76,18 +82,23 @@ class SpaceAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x_BTND: torch.Tensor, angle_NE: torch.Tensor, text_BTMD: torch.Tensor) -> torch.Tensor:
+    def read_text(self, text_BTMD: torch.Tensor) -> TextKV:
+        """Keys and values of text tokens; they have no place, so they are not rotated."""
+        k, v = rearrange(self.text_kv(text_BTMD), "b t m (s h e) -> s b t h m e", s=2, h=self.heads)
+        return self.norm.k(k), v
+
+    def forward(self, x_BTND: torch.Tensor, rotation: Rotation, text: TextKV) -> torch.Tensor:
         q, k, v = rearrange(self.qkv(x_BTND), "b t n (s h e) -> s b t h n e", s=3, h=self.heads)
-        text_k, text_v = rearrange(self.text_kv(text_BTMD), "b t m (s h e) -> s b t h m e", s=2, h=self.heads)
-        q = rotate(self.norm.q(q), angle_NE)
-        k = torch.cat([rotate(self.norm.k(k), angle_NE), self.norm.k(text_k)], dim=-2)
-        y = attend(q, k, torch.cat([v, text_v], dim=-2))
+        k = torch.cat([rotate(self.norm.k(k), rotation), text[0]], dim=-2)
+        y = attend(rotate(self.norm.q(q), rotation), k, torch.cat([v, text[1]], dim=-2))
         return self.out(rearrange(y, "b t h n e -> b t n (h e)"))
 
 
 @dataclass
 class TimeCache:
-    """Ring of unrotated keys and values of one time-attention layer: ``(B, H, N, W, E)`` each.
+    """Ring of keys and values of one time-attention layer: ``(B, H, N, W, E)`` each.
+
+    ``k`` is kept unrotated; ``aged`` are the same keys rotated by their ages at the present step.
 
     Slot ``step mod W`` is the same for all lanes; which slots hold something of a lane's present episode is the
     engine's validity mask, and ages come with each call, so lanes may have been reset at different times.
@@ -95,6 +106,7 @@ class TimeCache:
 
     k: torch.Tensor
     v: torch.Tensor
+    aged: torch.Tensor
 
     @classmethod
     def empty(
@@ -108,7 +120,7 @@ class TimeCache:
         device: torch.device,
     ) -> TimeCache:
         shape = (lanes, heads, tokens, window, head_width)
-        return cls(torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device))
+        return cls(*(torch.zeros(shape, dtype=dtype, device=device) for _ in range(3)))
 
 
 class TimeAttention(nn.Module):
@@ -134,23 +146,27 @@ class TimeAttention(nn.Module):
     def forward(self, x_BTND: torch.Tensor, seconds_BT: torch.Tensor, mask_BTT: torch.Tensor) -> torch.Tensor:
         """A whole clip. ``seconds_BT`` are times on any common origin; ``mask_BTT[b, t, s]``: t may see s."""
         q, k, v = self._project(x_BTND)
-        angle = (seconds_BT[..., None] * self.spectrum)[:, None, None]
-        y = attend(rotate(q, angle), rotate(k, angle), v, mask_BTT[:, None, None])
+        rotation = self._rotation(seconds_BT, q.dtype)
+        y = attend(rotate(q, rotation), rotate(k, rotation), v, mask_BTT[:, None, None])
         return self.out(rearrange(y, "b h n t e -> b t n (h e)"))
 
-    def step(
-        self, x_BND: torch.Tensor, cache: TimeCache, slot: int, ages_BW: torch.Tensor, mask_BW: torch.Tensor
-    ) -> torch.Tensor:
-        """The newest frame against the ring; its own keys and values are written to ``slot``.
+    def _rotation(self, seconds: torch.Tensor, dtype: torch.dtype) -> Rotation:
+        angle = (seconds[..., None] * self.spectrum)[:, None, None]
+        return angle.cos().to(dtype), angle.sin().to(dtype)
 
-        ``ages_BW`` are seconds before the newest frame (0 at ``slot``); ``mask_BW`` is True for slots that may be
-        seen, ``slot`` included.
+    def age(self, cache: TimeCache, ages_BW: torch.Tensor) -> None:
+        """Rotates the ring's keys by their ages in seconds before the newest frame, once for all its passes."""
+        cache.aged = rotate(cache.k, self._rotation(-ages_BW, cache.k.dtype))
+
+    def step(self, x_BND: torch.Tensor, cache: TimeCache, slot: int, mask_BW: torch.Tensor) -> torch.Tensor:
+        """The newest frame, of age 0, against the aged ring; its own keys and values are written to ``slot``.
+
+        ``mask_BW`` is True for slots that may be seen, ``slot`` included.
         """
         q, k, v = self._project(x_BND[:, None])
-        cache.k[:, :, :, slot] = k[:, :, :, 0]
+        cache.k[:, :, :, slot] = cache.aged[:, :, :, slot] = k[:, :, :, 0]
         cache.v[:, :, :, slot] = v[:, :, :, 0]
-        angle = (-ages_BW[..., None] * self.spectrum)[:, None, None]
-        y = attend(q, rotate(cache.k, angle), cache.v, mask_BW[:, None, None, None])
+        y = attend(q, cache.aged, cache.v, mask_BW[:, None, None, None])
         return self.out(rearrange(y, "b h n t e -> b t n (h e)"))[:, 0]
 
 

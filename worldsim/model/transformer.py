@@ -21,7 +21,17 @@ from einops import rearrange
 from torch import nn
 
 from worldsim.actions import NUM_KEYS
-from worldsim.model.attention import RMSNorm, SpaceAttention, TimeAttention, TimeCache, frequencies, time_mask
+from worldsim.model import features
+from worldsim.model.attention import (
+    RMSNorm,
+    Rotation,
+    SpaceAttention,
+    TextKV,
+    TimeAttention,
+    TimeCache,
+    frequencies,
+    time_mask,
+)
 from worldsim.model.heads import Heads
 from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
@@ -96,6 +106,29 @@ class Prediction:
     done: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What all passes over the same frames share: ``vector (B, T, D)`` the frame vector but for level and step size,
+    ``stem (B, T, N, D)`` what tokens hold besides the noisy patch, ``rotation`` of space, ``text`` keys and values per
+    layer, ``heads (B, T, D)`` what conditions reward and termination."""
+
+    vector: torch.Tensor
+    stem: torch.Tensor
+    rotation: Rotation
+    text: list[TextKV]
+    heads: torch.Tensor
+
+
+@dataclass(frozen=True)
+class PreparedStep:
+    """``Prepared`` for one new frame, with the ring that its passes look at."""
+
+    frame: Prepared
+    caches: Sequence[TimeCache]
+    slot: int
+    mask: torch.Tensor
+
+
 AlongTime = Callable[[TimeAttention, torch.Tensor], torch.Tensor]
 """Runs a layer's time attention on its tokens: over the whole clip, or one frame against the layer's cache."""
 
@@ -116,15 +149,15 @@ class _Layer(nn.Module):
         nn.init.zeros_(self.mlp_out.bias)
 
     def forward(
-        self, x: torch.Tensor, shared: torch.Tensor, angles: torch.Tensor, text: torch.Tensor, along_time: AlongTime
+        self, x: torch.Tensor, shared: torch.Tensor, rotation: Rotation, text: TextKV, along_time: AlongTime
     ) -> torch.Tensor:
         """``x (B, T, N + R, D)``; ``shared (6, B, T, 1, D)`` are the modulations before this layer's own bias."""
-        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (m + bias for m, bias in zip(shared, self.bias))
-        y = self.space_norm(x) * (1 + scale_1) + shift_1
-        x = x + (1 + gate_1) * self.space(y, angles, text)
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = shared + self.bias[:, None, None, None]
+        y = torch.addcmul(shift_1, self.space_norm(x), 1 + scale_1)
+        x = x + (1 + gate_1) * self.space(y, rotation, text)
         if self.time is not None and self.time_norm is not None:
             x = x + along_time(self.time, self.time_norm(x))
-        y = self.mlp_norm(x) * (1 + scale_2) + shift_2
+        y = torch.addcmul(shift_2, self.mlp_norm(x), 1 + scale_2)
         return x + (1 + gate_2) * self._mlp(y)
 
     def _mlp(self, x: torch.Tensor) -> torch.Tensor:
@@ -193,7 +226,7 @@ class WorldModel(nn.Module):
         """``(B, T, M, D)``: scene, view marked with its age, event."""
         age = text.view_age.clamp(min=0)
         aged = (text.view_age >= 0)[..., None].to(self.registers.dtype) * self.view_age_in(
-            _fourier_age(age, self.registers.dtype)
+            features.age(age, self.registers.dtype)
         )
         b, t = text.view_age.shape
         scene = text.scene[:, None].expand(b, t, -1, -1)
@@ -205,33 +238,35 @@ class WorldModel(nn.Module):
     def _action(self, controls: Controls) -> torch.Tensor:
         dtype = self.registers.dtype
         acted = (controls.known == ACTED)[..., None].to(dtype)
-        camera = _fourier_camera(controls.camera).to(dtype)
+        camera = features.camera(controls.camera).to(dtype)
         return acted * (self.keys_in(controls.keys.to(dtype)) + self.camera_in(camera)) + self.known(controls.known)
 
-    def _frame_vector(
+    def _prepare(
         self,
-        tau: torch.Tensor,
+        previous: torch.Tensor,
         previous_tau: torch.Tensor,
-        step_size: torch.Tensor,
-        action: torch.Tensor,
+        controls: Controls,
+        text: TextTokens,
         mode: torch.Tensor,
-    ) -> torch.Tensor:
-        """``(B, T, D)``, the sum that modulates every layer. ``previous_tau`` is -1 where there is no previous."""
-        dtype = self.registers.dtype
-        c = self.level_in(_fourier_level(tau).to(dtype)) + self.previous_level_in(
-            _fourier_level(previous_tau).to(dtype)
-        )
-        return F.silu(c + self.step_size(step_size) + action + self.mode(mode)[:, None])
-
-    def _tokens(self, z: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
-        """``(B, T, N + R, D)`` tokens of noisy latents, their previous latents and registers."""
-        b, t, _, h, w = z.shape
+    ) -> Prepared:
+        """Everything about the frames that does not depend on their noisy latents; the arguments as in ``forward``,
+        ``previous_tau`` -1 where there is no previous latent."""
+        b, _, _, h, w = previous.shape
         p, dtype = self.config.patch, self.registers.dtype
-        x = self.patch_in(rearrange(z.to(dtype), "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p))
+        action = self._action(controls)
+        vector = self.previous_level_in(features.level(previous_tau).to(dtype)) + action + self.mode(mode)[:, None]
         grid = rearrange(previous.to(dtype), "b t c (h p) (w q) -> (b t) (c p q) h w", p=p, q=p)
         around = rearrange(F.unfold(grid, 3, padding=1), "(b t) k n -> b t n k", b=b)
-        x = x + self.previous_in(around) + self.place_in(_fourier_place(h // p, w // p, z.device).to(dtype))
-        return torch.cat([x, self.registers.expand(b, t, -1, -1)], dim=2)
+        stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, previous.device).to(dtype))
+        angles = self._space_angles(h // p, w // p)
+        words = self._text_tokens(text)
+        return Prepared(
+            vector=vector,
+            stem=stem,
+            rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
+            text=[layer.space.read_text(words) for layer in self.layers],
+            heads=action + (text.goal + self.world(text.world))[:, None],
+        )
 
     def _space_angles(self, height: int, width: int) -> torch.Tensor:
         """Rotation angles ``(N + R, E/2)`` from patch midpoints in pixels; registers are not rotated."""
@@ -243,34 +278,34 @@ class WorldModel(nn.Module):
         angles = torch.cat([angle_y, angle_x], dim=-1).flatten(0, 1)
         return torch.cat([angles, angles.new_zeros(self.config.registers, angles.shape[-1])])
 
-    def _blocks(
-        self, x: torch.Tensor, c: torch.Tensor, angles: torch.Tensor, text: torch.Tensor, along_time: AlongTime
-    ) -> torch.Tensor:
-        """All layers, under modulations from the frame vectors ``c (B, T, D)``."""
-        shared = rearrange(self.modulation(c), "b t (s d) -> s b t 1 d", s=6)
-        for layer in self.layers:
-            x = layer(x, shared, angles, text, along_time)
-        return x
+    # prediction -----------------------------------------------------------------------------------------------------
 
     def _predict(
         self,
-        x: torch.Tensor,
-        c: torch.Tensor,
         z: torch.Tensor,
         tau: torch.Tensor,
-        action: torch.Tensor,
-        text: TextTokens,
+        step_size: torch.Tensor | None,
+        prepared: Prepared,
+        along_time: AlongTime,
     ) -> Prediction:
-        n = x.shape[2] - self.config.registers
-        p = self.config.patch
+        """All layers and the output for noisy latents ``z (B, T, C, H, W)`` at ``tau (B, T)``."""
+        b, t, _, h, _ = z.shape
+        p, dtype, n = self.config.patch, self.registers.dtype, prepared.stem.shape[2]
+        if step_size is None:
+            step_size = torch.zeros(b, t, dtype=torch.int64, device=z.device)
+        c = F.silu(self.level_in(features.level(tau).to(dtype)) + self.step_size(step_size) + prepared.vector)
+        x = self.patch_in(rearrange(z.to(dtype), "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p)) + prepared.stem
+        x = torch.cat([x, self.registers.expand(b, t, -1, -1)], dim=2)
+        shared = rearrange(self.modulation(c), "b t (s d) -> s b t 1 d", s=6)
+        for layer, text in zip(self.layers, prepared.text):
+            x = layer(x, shared, prepared.rotation, text, along_time)
         shift, scale = self.final_modulation(c)[:, :, None].chunk(2, dim=-1)
         out = self.patch_out(self.final_norm(x[:, :, :n]) * (1 + scale) + shift)
-        out = rearrange(out, "b t (h w) (c p q) -> b t c (h p) (w q)", h=z.shape[3] // p, p=p, q=p).float()
+        out = rearrange(out, "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p).float()
         level = tau[..., None, None, None].float()
         power = level.square() + (1 - level).square()
         x_hat = level / power * z.float() + (1 - level) * power.rsqrt() * out
-        context = action + (text.goal + self.world(text.world))[:, None]
-        reward, done = self.heads(x[:, :, n:], context)
+        reward, done = self.heads(x[:, :, n:], prepared.heads)
         return Prediction(x_hat, reward.float(), done.float())
 
     # the two ways to run it -----------------------------------------------------------------------------------------
@@ -292,29 +327,16 @@ class WorldModel(nn.Module):
         frames on any common origin; ``mode (B,)`` 0 causal or 1 full; ``step_size (B, T)`` indices of ``STEP_SIZES``;
         frames that are not ``valid (B, T)`` are seen by no other frame.
         """
-        b, t = tau.shape
-        step_size = torch.zeros(b, t, dtype=torch.int64, device=z.device) if step_size is None else step_size
         previous = torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], dim=1)
         previous_tau = torch.cat([torch.full_like(tau[:, :1], -1.0), tau[:, :-1]], dim=1)
-        action = self._action(controls)
-        c = self._frame_vector(tau, previous_tau, step_size, action, mode)
-        mask = time_mask(t, self.config.window, mode)
+        mask = time_mask(z.shape[1], self.config.window, mode)
         if valid is not None:
-            mask = mask & (valid[:, None] | torch.eye(t, dtype=torch.bool, device=z.device))
-        angles = self._space_angles(z.shape[3] // self.config.patch, z.shape[4] // self.config.patch)
-        x = self._blocks(
-            self._tokens(z, previous),
-            c,
-            angles,
-            self._text_tokens(text),
-            lambda time, y: time(y, seconds, mask),
-        )
-        return self._predict(x, c, z, tau, action, text)
+            mask = mask & (valid[:, None] | torch.eye(z.shape[1], dtype=torch.bool, device=z.device))
+        prepared = self._prepare(previous, previous_tau, controls, text, mode)
+        return self._predict(z, tau, step_size, prepared, lambda time, y: time(y, seconds, mask))
 
-    def step(
+    def prepare_step(
         self,
-        z: torch.Tensor,
-        tau: torch.Tensor,
         previous: torch.Tensor,
         previous_tau: torch.Tensor,
         controls: Controls,
@@ -323,30 +345,32 @@ class WorldModel(nn.Module):
         slot: int,
         ages: torch.Tensor,
         mask: torch.Tensor,
-        step_size: torch.Tensor | None = None,
-    ) -> Prediction:
-        """One new frame in causal mode against ring caches, one per time layer; writes its keys and values to ``slot``.
+    ) -> PreparedStep:
+        """What the passes over one new frame share, in causal mode against ring caches, one per time layer.
 
-        ``z (B, C, H, W)`` at ``tau (B,)``; ``previous`` and ``previous_tau`` are the latent before it *as the model saw
-        it* and its level (zeros and -1 for a first frame); controls and text have T = 1; ``ages (B, W)`` in seconds
-        and ``mask (B, W)`` as in ``TimeAttention.step``. The prediction has T = 1.
+        ``previous (B, C, H, W)`` and ``previous_tau (B,)`` are the latent before it *as the model saw it* and its level
+        (zeros and -1 for a first frame); controls and text have T = 1; ``ages (B, W)`` are seconds before the new
+        frame (0 at ``slot``), ``mask (B, W)`` is True for slots that may be seen, ``slot`` included.
         """
-        b = len(z)
-        remaining = iter(caches)
-        z, tau, previous, previous_tau = z[:, None], tau[:, None], previous[:, None], previous_tau[:, None]
-        step_size = torch.zeros(b, 1, dtype=torch.int64, device=z.device) if step_size is None else step_size
-        action = self._action(controls)
-        mode = torch.zeros(b, dtype=torch.int64, device=z.device)
-        c = self._frame_vector(tau, previous_tau, step_size, action, mode)
-        angles = self._space_angles(z.shape[3] // self.config.patch, z.shape[4] // self.config.patch)
-        x = self._blocks(
-            self._tokens(z, previous),
-            c,
-            angles,
-            self._text_tokens(text),
-            lambda time, y: time.step(y[:, 0], next(remaining), slot, ages, mask)[:, None],
-        )
-        return self._predict(x, c, z, tau, action, text)
+        mode = torch.zeros(len(previous), dtype=torch.int64, device=previous.device)
+        for cache, attention in zip(caches, (layer.time for layer in self.layers if layer.time is not None)):
+            attention.age(cache, ages)
+        prepared = self._prepare(previous[:, None], previous_tau[:, None], controls, text, mode)
+        return PreparedStep(prepared, caches, slot, mask)
+
+    def step(
+        self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None = None
+    ) -> Prediction:
+        """One pass over a new frame ``z (B, C, H, W)`` at ``tau (B,)``; writes its keys and values to the slot.
+
+        The prediction has T = 1. Passes of one frame (denoising steps, the context pass) share what was prepared.
+        """
+        remaining = iter(prepared.caches)
+
+        def along_time(time: TimeAttention, y: torch.Tensor) -> torch.Tensor:
+            return time.step(y[:, 0], next(remaining), prepared.slot, prepared.mask)[:, None]
+
+        return self._predict(z[:, None], tau[:, None], step_size, prepared.frame, along_time)
 
     def empty_caches(self, lanes: int, tokens: int, dtype: torch.dtype, device: torch.device) -> list[TimeCache]:
         """Ring caches for ``lanes`` worlds of ``tokens`` patch tokens per frame, one per time layer."""
@@ -363,35 +387,3 @@ def tiny_config(config: WorldModelConfig | None = None) -> WorldModelConfig:
         config or WorldModelConfig(),
         width=32, heads=2, depth=2, mlp_width=48, window=6, text=TextConfig(width=32, depth=1, heads=2),
     )  # fmt: skip
-
-
-def _waves(x: torch.Tensor, periods: torch.Tensor) -> torch.Tensor:
-    angle = x[..., None].float() * (2 * torch.pi / periods)
-    return torch.cat([angle.cos(), angle.sin()], dim=-1)
-
-
-def _fourier_level(tau: torch.Tensor) -> torch.Tensor:
-    """``(..., 64)`` features of signal levels in [-1, 1]."""
-    return _waves(tau, torch.logspace(-1.3, 0.9, 32, device=tau.device))
-
-
-def _fourier_camera(degrees: torch.Tensor) -> torch.Tensor:
-    """``(..., 18)`` features of camera motion: the angles themselves, and waves for mouse motion of any size."""
-    periods = torch.tensor([10.0, 30.0, 90.0, 360.0], device=degrees.device)
-    waves = _waves(degrees, periods).flatten(-2)
-    return torch.cat([degrees.float() / 15.0, waves], dim=-1)
-
-
-def _fourier_age(age: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """``(..., 16)`` features of a view's age in steps, finer for young views."""
-    return _waves(age.float().log1p(), torch.logspace(-0.3, 1.3, 8, device=age.device)).to(dtype)
-
-
-def _fourier_place(height: int, width: int, device: torch.device) -> torch.Tensor:
-    """``(N, 32)`` features of patch midpoints as fractions of the frame: what is at the bottom stays at the bottom."""
-    y = (torch.arange(height, device=device) + 0.5) / height
-    x = (torch.arange(width, device=device) + 0.5) / width
-    periods = torch.logspace(-0.9, 0.6, 8, device=device)
-    waves_y = _waves(y, periods)[:, None].expand(height, width, -1)
-    waves_x = _waves(x, periods)[None].expand(height, width, -1)
-    return torch.cat([waves_y, waves_x], dim=-1).flatten(0, 1)
