@@ -2,7 +2,7 @@
 
 Makes the learned environment through Gymnasium as any program would, walks through it, and writes
 ``rollout.mp4`` and the contact sheet ``sheet.png``. ``--true`` walks the same way through the true world
-instead.
+instead; ``--beside`` walks through both, the dream from the true world's first frame on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fps
-from worldsim.video import contact_sheet, real_frames, write_mp4, write_picture
+from worldsim.video import contact_sheet, real_frames, side_by_side, write_animation, write_mp4, write_picture
 
 WALK = "forward*8 turn_left*6 forward*8 forward+turn_right*8 forward*6 turn_right*6 forward*8 turn_left*13"
 PROMPT = "rooms with red brick walls and a blue floor"
@@ -48,6 +48,8 @@ class Demo:
     """Name or folder of the weights. Default: the shipped ones."""
     true: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Walk through the true world instead of the learned one."""
+    beside: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Walk through a true test map and, from its first frame on, the dream; writes beside.mp4 and beside.webp."""
     out: Path = Path("demo")
     """Folder to write rollout.mp4 and sheet.png into."""
 
@@ -85,11 +87,11 @@ class Walk:
     step_seconds: list[float]
 
 
-def walk(env: Any, actions: Sequence[int], seed: int) -> Walk:
+def walk(env: Any, actions: Sequence[int], seed: int, options: dict[str, Any] | None = None) -> Walk:
     """Resets ``env`` and takes ``actions`` until they are done or the episode ends."""
     names = action_names(env)
     begun = time.perf_counter()
-    infos = [env.reset(seed=seed)[1]]
+    infos = [env.reset(seed=seed, options=options)[1]]
     reset_seconds = time.perf_counter() - begun
     taken: list[str] = []
     rewards: list[float] = []
@@ -123,6 +125,11 @@ def run(options: Demo) -> None:
         raise ValueError(f"--steps {options.steps}: expected at least 1")
     if options.true and (options.prompt or options.model):
         raise ValueError("--true walks through the true world, which takes neither --prompt nor --model")
+    if options.beside and (options.true or options.prompt):
+        raise ValueError("--beside begins from a true frame and takes neither --true nor --prompt")
+    if options.beside:
+        run_beside(options)
+        return
     if options.true:
         env = open_world(TRUE, options.world, frame_size=options.size)
     else:
@@ -142,6 +149,30 @@ def run(options: Demo) -> None:
     finally:
         env.close()
     report(options, walked, fps, per_step)
+
+
+def run_beside(options: Demo) -> None:
+    """The same actions in truth (a test map) and in the dream, which is given the true world's reset frame."""
+    world = options.world or "DoomRooms"
+    truth = open_world(TRUE, world, frame_size=options.size, split="test")
+    dream = open_world(
+        DREAM, world, model=options.model, frame_size=options.size, denoising_steps=options.denoising_steps
+    )
+    try:
+        actions = list(islice(cycle(parse_actions(options.actions, action_names(truth))), options.steps))
+        true_walk = walk(truth, actions, options.seed)
+        first = true_walk.infos[0]
+        prompt = f"{first['caption']['scene']}. {first['caption']['view']}"
+        begin = {"init_frames": first["frames"], "prompt": prompt}
+        dream_walk = walk(dream, actions[: len(true_walk.actions)], options.seed, begin)
+        fps = video_fps(truth, int(true_walk.infos[-1]["n_frames"]))
+    finally:
+        truth.close()
+        dream.close()
+    frames = side_by_side({"true world": real_frames(true_walk.infos), "dream": real_frames(dream_walk.infos)})
+    print(f"video    {write_mp4(options.out / 'beside.mp4', frames, fps)}")
+    small = frames[::2, ::2, ::2]
+    print(f"picture  {write_animation(options.out / 'beside.webp', small, fps / 2, short_side=small.shape[1])}")
 
 
 def report(options: Demo, walked: Walk, fps: float, per_step: int) -> None:

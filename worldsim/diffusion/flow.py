@@ -23,9 +23,12 @@ def add_noise(z: torch.Tensor, eps: torch.Tensor, tau: torch.Tensor) -> torch.Te
     return (1 - level) * eps + level * z
 
 
-def loss_weight(tau: torch.Tensor) -> torch.Tensor:
-    """Ramp of the x-space loss over signal levels (Dreamer 4, eq. 7)."""
-    return 0.9 * tau + 0.1
+def loss_weight(tau: torch.Tensor, floor: float = 0.1) -> torch.Tensor:
+    """Ramp of the x-space loss over signal levels, from ``floor`` at noise to 1 at clean (Dreamer 4, eq. 7: 0.1).
+
+    A higher floor favours what can be told from the context alone, motion under an action above all.
+    """
+    return (1 - floor) * tau + floor
 
 
 def velocity(x: torch.Tensor, z: torch.Tensor, tau: torch.Tensor | float) -> torch.Tensor:

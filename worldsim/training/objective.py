@@ -69,7 +69,7 @@ def flow_loss(
     weight = flow.change_weight(clips.z, model.config.patch, config.change_most)
     error = (prediction.x - clips.z).square()
     per_frame = (weight * error).mean((2, 3, 4))
-    latent = masked_mean(flow.loss_weight(draw.tau) * per_frame, clips.valid)
+    latent = masked_mean(flow.loss_weight(draw.tau, config.weight_floor) * per_frame, clips.valid)
     confidence = draw.tau.square() * clips.paid
     reward = masked_mean(-(two_hot(clips.reward) * prediction.reward.log_softmax(-1)).sum(-1), confidence)
     done = masked_mean(

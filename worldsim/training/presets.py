@@ -77,8 +77,9 @@ class WorldTrainConfig:
     """Training of the transformer on latents.
 
     ``clips.length`` is 2 to 4 windows; ``singles`` are one-frame samples per clip of the batch. ``change_most`` bounds
-    the weight of tokens that change; ``reward_weight`` and ``done_weight`` are of the heads. ``shortcut_from`` is the
-    progress at which the shortcut term starts (1 = never), ``shortcut_rows`` the share of clips it takes.
+    the weight of tokens that change; ``weight_floor`` is the weight of pure noise in the ramp over signal levels;
+    ``reward_weight`` and ``done_weight`` are of the heads. ``shortcut_from`` is the progress at which the shortcut term
+    starts (1 = never), ``shortcut_rows`` the share of clips it takes.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -88,6 +89,7 @@ class WorldTrainConfig:
     clips: ClipConfig = field(default_factory=ClipConfig)
     singles: float = 2.0
     change_most: float = 8.0
+    weight_floor: float = 0.1
     reward_weight: float = 0.05
     done_weight: float = 0.1
     shortcut_from: float = 0.67

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+
+from worldsim.video import enlarge, write_picture
 
 
 def save_rows(path: Path, rows: Sequence[np.ndarray], scale: int = 2, gap: int = 2) -> None:
@@ -21,6 +22,4 @@ def save_rows(path: Path, rows: Sequence[np.ndarray], scale: int = 2, gap: int =
         for j, frame in enumerate(row):
             y, x = i * (height + gap), j * (width + gap)
             sheet[y : y + height, x : x + width] = frame
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(sheet)
-    picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(path)
+    write_picture(path, enlarge(sheet, scale))
