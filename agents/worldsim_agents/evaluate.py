@@ -147,9 +147,7 @@ def play(env: VecEnv, act: Act, episodes: int, seed: int) -> tuple[np.ndarray, n
     return returns.ravel(), lengths.ravel()
 
 
-def evaluate(
-    config: EvaluateConfig, agents: Sequence[Agent], say: Callable[[str], None] = print
-) -> Evaluation:
+def evaluate(config: EvaluateConfig, agents: Sequence[Agent], say: Callable[[str], None] = print) -> Evaluation:
     """Plays random, every constant, and ``agents``, in the true world; returns the rows of the table.
 
     Raises ``ValueError`` where an agent was trained in another world, or on latents of another model than the
@@ -193,10 +191,7 @@ def _play_group(config: EvaluateConfig, group: Sequence[Agent], say: Callable[[s
         env = replace(first.place, kind="dream").make(_lanes(config.dream_episodes, config.max_lanes))
         try:
             dreamt = np.stack(
-                [
-                    play(env, actor(a, config.deterministic), config.dream_episodes, config.seed)[0]
-                    for a in group
-                ]
+                [play(env, actor(a, config.deterministic), config.dream_episodes, config.seed)[0] for a in group]
             )
         finally:
             env.close()
@@ -235,9 +230,7 @@ def _best_constant(config: EvaluateConfig) -> tuple[int, dict[str, float]]:
     env = Place(spec.env_id, split="val").make(_lanes(config.constant_episodes, config.max_lanes))
     try:
         means = {
-            ACTION_MEANINGS[identity]: float(
-                play(env, always(action), config.constant_episodes, config.seed)[0].mean()
-            )
+            ACTION_MEANINGS[identity]: float(play(env, always(action), config.constant_episodes, config.seed)[0].mean())
             for action, identity in enumerate(spec.world_actions)
         }
     finally:

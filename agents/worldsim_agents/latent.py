@@ -89,9 +89,7 @@ class LatentVectorObservation(VectorWrapper):
         self._ended = np.zeros(env.num_envs, bool)
         self._latents = np.zeros((env.num_envs, *self.encoder.space.shape), np.float32)
 
-    def reset(
-        self, *, seed: Any = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         mask = (options or {}).get("reset_mask")
         rows = np.ones(self.num_envs, bool) if mask is None else np.array(mask)  # the environment may pop it
         _, infos = self.env.reset(seed=seed, options=options)
@@ -120,7 +118,5 @@ class LatentVectorObservation(VectorWrapper):
 
 def _frame_size(space: gym.Space) -> tuple[int, int]:
     if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
-        raise ValueError(
-            f"expected an environment that shows uint8 (H, W, 3) frames; its observations are {space}"
-        )
+        raise ValueError(f"expected an environment that shows uint8 (H, W, 3) frames; its observations are {space}")
     return space.shape[0], space.shape[1]

@@ -79,9 +79,7 @@ class SB3VecEnv(VecEnv):
             final_obs, final_info = info.pop("final_obs", None), info.pop("final_info", None)
             if dones[i]:
                 if final_obs is None:
-                    raise ValueError(
-                        f"lane {i} ended its episode, but the info of its step holds no final_obs"
-                    )
+                    raise ValueError(f"lane {i} ended its episode, but the info of its step holds no final_obs")
                 self.reset_infos[i] = info
                 info = dict(final_info or {})
                 info["terminal_observation"] = final_obs
@@ -135,9 +133,7 @@ class SB3VecEnv(VecEnv):
 
     def _refuse_some(self, what: str, wanted: list[int]) -> None:
         if sorted(wanted) != list(range(self.num_envs)):
-            raise ValueError(
-                f"{what} for lanes {wanted} alone: all {self.num_envs} lanes are one batched environment"
-            )
+            raise ValueError(f"{what} for lanes {wanted} alone: all {self.num_envs} lanes are one batched environment")
 
 
 def _attribute(env: VectorEnv, name: str) -> Any:

@@ -45,9 +45,7 @@ def record(env: VecEnv, act: Act, seed: int, options: dict[str, Any] | None = No
     return Recording(real_frames(infos), np.array(rewards))
 
 
-def beside(
-    agent: Agent, seed: int = 0, split: str = "test", deterministic: bool = False
-) -> dict[str, Recording]:
+def beside(agent: Agent, seed: int = 0, split: str = "test", deterministic: bool = False) -> dict[str, Recording]:
     """One test episode of ``agent`` in truth, and one in the dream from the same first frame."""
     recordings: dict[str, Recording] = {}
     start = None

@@ -77,9 +77,7 @@ def describe(config: TrainConfig, digest: str | None) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         **asdict(config),
         "model_digest": digest,
-        "versions": {
-            name: version(name) for name in ("worldsim-gym", "stable-baselines3", "torch", "gymnasium")
-        },
+        "versions": {name: version(name) for name in ("worldsim-gym", "stable-baselines3", "torch", "gymnasium")},
         "argv": sys.argv[1:],
     }
 
@@ -110,8 +108,7 @@ def load_agent(folder: str | Path) -> Agent:
     for name in (CONFIG, POLICY):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} is not the folder of an agent: it has no {name}; make one with "
-                "`worldsim agent train`"
+                f"{folder} is not the folder of an agent: it has no {name}; make one with `worldsim agent train`"
             )
     content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if content.get("format_version") != FORMAT_VERSION:
@@ -172,9 +169,7 @@ def _stop_requests() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM, so that the run ends after its step and the policy is saved."""
     requests: list[int] = []
     try:
-        before = {
-            s: signal.signal(s, lambda n, _: requests.append(n)) for s in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {s: signal.signal(s, lambda n, _: requests.append(n)) for s in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # only the main thread may handle signals
         before = {}
     try:

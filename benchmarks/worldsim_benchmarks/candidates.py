@@ -120,18 +120,14 @@ class EnvCandidate:
         )
         names = getattr(self.env.unwrapped, "action_meanings", None)
         if names is None:
-            raise ValueError(
-                f"{env_id} has no env.unwrapped.action_meanings, which scripts need to name their actions"
-            )
+            raise ValueError(f"{env_id} has no env.unwrapped.action_meanings, which scripts need to name their actions")
         self.ids = {name: i for i, name in enumerate(names)}
 
     def encode(self, names: Sequence[str]) -> np.ndarray:
         """Action ids int64 of names; ``ValueError`` for one that the environment has not."""
         unknown = sorted({n for n in names if n not in self.ids})
         if unknown:
-            raise ValueError(
-                f"{self.env_id} has no action {', '.join(unknown)}; it has {', '.join(self.ids)}"
-            )
+            raise ValueError(f"{self.env_id} has no action {', '.join(unknown)}; it has {', '.join(self.ids)}")
         return np.array([self.ids[n] for n in names], np.int64)
 
     def start(self, options: dict[str, list[Any]], seeds: Sequence[int]) -> tuple[np.ndarray, dict[str, Any]]:
@@ -147,9 +143,7 @@ class EnvCandidate:
         observation, info = self.env.reset(seed=int(seeds[0]), options={k: v[0] for k, v in options.items()})
         return observation[None], info
 
-    def advance(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of all lanes; actions int64 ``(n,)``, n at most ``lanes``.
 
         Returns blocks ``(n, k, H, W, 3)``, rewards, terminated, truncated, predictions ``(n, ...)``.
@@ -165,9 +159,7 @@ class EnvCandidate:
             blocks = info["frames"][None]
         raw = getattr(self.env.unwrapped, "last_predictions", None) or {}
         lanes = {k: np.asarray(v) for k, v in raw.items() if k != "reward_values"}
-        predictions = {
-            k: (v if v.ndim and len(v) == self.lanes else v[None])[:n].copy() for k, v in lanes.items()
-        }
+        predictions = {k: (v if v.ndim and len(v) == self.lanes else v[None])[:n].copy() for k, v in lanes.items()}
         return np.array(blocks), reward[:n], terminated[:n], truncated[:n], predictions
 
     @property
@@ -182,9 +174,7 @@ class EnvCandidate:
         parts = []
         for group in _groups(contexts, self.lanes):
             parts.append(
-                self._batch(
-                    [contexts[i] for i in group], [actions[i] for i in group], [seeds[i] for i in group]
-                )
+                self._batch([contexts[i] for i in group], [actions[i] for i in group], [seeds[i] for i in group])
             )
         order = np.argsort(np.concatenate([np.array(g) for g in _groups(contexts, self.lanes)]))
 

@@ -72,9 +72,7 @@ def _yaw_warps(K_flat: tuple[float, ...], size: tuple[int, int], grid: Grid) -> 
 def _zoom_warps(K_flat: tuple[float, ...], size: tuple[int, int], grid: Grid) -> Warps:
     cx, cy = K_flat[2], K_flat[5]
     scales = np.exp(grid.values)
-    return Warps.of(
-        np.stack([np.array([[s, 0, cx * (1 - s)], [0, s, cy * (1 - s)], [0, 0, 1]]) for s in scales]), size
-    )
+    return Warps.of(np.stack([np.array([[s, 0, cx * (1 - s)], [0, s, cy * (1 - s)], [0, 0, 1]]) for s in scales]), size)
 
 
 def _correlations(before: np.ndarray, after: np.ndarray, warps: Warps, which: np.ndarray) -> np.ndarray:
@@ -153,9 +151,7 @@ def chained(
     return float(np.sum([estimate(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames_THWC)]))
 
 
-def yaw_by_features(
-    before: np.ndarray, after: np.ndarray, K: np.ndarray, bottom: int = 0, scale: int = 4
-) -> float:
+def yaw_by_features(before: np.ndarray, after: np.ndarray, K: np.ndarray, bottom: int = 0, scale: int = 4) -> float:
     """Yaw in degrees by SIFT on frames upsampled by ``scale``; NaN with fewer than 6 agreeing matches.
 
     Every match of a pure rotation gives the same difference of azimuths, so the median and those within 1.5
@@ -166,9 +162,7 @@ def yaw_by_features(
     for frame in (before, after):
         grey = cv2.cvtColor(_crop(frame, bottom), cv2.COLOR_RGB2GRAY)
         found.append(
-            sift.detectAndCompute(
-                cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), None
-            )
+            sift.detectAndCompute(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), None)
         )
     (points_a, code_a), (points_b, code_b) = found
     if code_a is None or code_b is None or len(points_a) < 2 or len(points_b) < 2:

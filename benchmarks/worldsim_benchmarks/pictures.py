@@ -37,9 +37,7 @@ class Clip:
 
 def _strip(frames: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     height, width = frames.shape[1:3]
-    big = [
-        cv2.resize(frames[t], (width * SCALE, height * SCALE), interpolation=cv2.INTER_NEAREST) for t in steps
-    ]
+    big = [cv2.resize(frames[t], (width * SCALE, height * SCALE), interpolation=cv2.INTER_NEAREST) for t in steps]
     return np.concatenate(big, 1)
 
 
@@ -89,9 +87,7 @@ def curves(free: dict[str, Any], path: Path) -> None:
                     continue
                 points = curve[measure]
                 x = [int(h) for h in points]
-                y, low, high = (
-                    np.array([_number(p[k]) for p in points.values()]) for k in ("value", "low", "high")
-                )
+                y, low, high = (np.array([_number(p[k]) for p in points.values()]) for k in ("value", "low", "high"))
                 style = {"lw": 2.5} if name == "model" else {"lw": 1.2, "ls": "--"}
                 (line,) = axis.plot(x, y, marker="o", ms=3, label=name, **style)
                 axis.fill_between(x, low, high, alpha=0.15, color=line.get_color())

@@ -83,12 +83,8 @@ def _free(part: dict[str, Any]) -> Iterator[Line]:
         label = f"free, {horizon} steps: SSIM above best floor ({best}), mask {share:.0%}"
         target = "low > 0, each floor" if horizon <= FREE_HORIZON else ""
         yield Line(label, value, target, verdict["above_all_floors"] if horizon <= FREE_HORIZON else None)
-        yield Line(
-            f"free, {horizon} steps: skill between best floor and codec", interval(verdict["skill"], 3)
-        )
-    yield Line(
-        "free: H*, last horizon above all floors", f"{known['h_star']} steps", ">= 32", known["h_star"] >= 32
-    )
+        yield Line(f"free, {horizon} steps: skill between best floor and codec", interval(verdict["skill"], 3))
+    yield Line("free: H*, last horizon above all floors", f"{known['h_star']} steps", ">= 32", known["h_star"] >= 32)
     for name, group in part["groups"].items():
         if name != "known":
             yield Line(f"free, {name}: H*", f"{group['h_star']} steps")
@@ -102,18 +98,14 @@ def _control(part: dict[str, Any]) -> Iterator[Line]:
         judged = name == "model"
         inside = None if not judged or slope["value"] is None else 0.9 <= slope["value"] <= 1.1
         failed = f", failed {gains['yaw_failures']['value']:.1%}"
-        yield Line(
-            f"control, {name}: yaw slope", interval(slope, 3) + failed, "0.9 to 1.1" if judged else "", inside
-        )
+        yield Line(f"control, {name}: yaw slope", interval(slope, 3) + failed, "0.9 to 1.1" if judged else "", inside)
         if judged:
             still = interval(gains["yaw_slope_failures_as_still"], 3)
             yield Line("control, model: yaw slope, failures as no motion", still)
             for key, label in (("zoom_gain", "walking (zoom against truth's)"), ("strafe_gain", "strafing")):
                 if key in gains:
                     yield Line(f"control, model: gain of {label}", interval(gains[key], 3))
-        yield Line(
-            f"control, {name}: change per step under noop (grey levels)", interval(gains["noop_change"])
-        )
+        yield Line(f"control, {name}: change per step under noop (grey levels)", interval(gains["noop_change"]))
 
 
 def _events(part: dict[str, Any]) -> Iterator[Line]:
@@ -131,9 +123,7 @@ def _events(part: dict[str, Any]) -> Iterator[Line]:
 
 
 def _prompts(part: dict[str, Any]) -> Iterator[Line]:
-    codec = (
-        f" / through the codec {interval(part['detector_on_codec'])}" if "detector_on_codec" in part else ""
-    )
+    codec = f" / through the codec {interval(part['detector_on_codec'])}" if "detector_on_codec" in part else ""
     yield Line("wall colour detector, accuracy on true frames", interval(part["detector_on_truth"]) + codec)
     named = part["named"]
     yield Line("prompt start shows the named wall colour", interval(named), ">= 0.80", named["value"] >= 0.8)

@@ -89,9 +89,7 @@ def judge(rows: list[Row], steering: list[Row], pictures: list[Row]) -> list[Lin
     for name, expected in (("true", True), (PICTURE_MUTANT, False)):
         inside = verdicts[name]["all_inside"]
         target = "inside" if expected else "outside"
-        lines.append(
-            Line(f"{name}: one minute", "inside" if inside else "outside", target, inside == expected)
-        )
+        lines.append(Line(f"{name}: one minute", "inside" if inside else "outside", target, inside == expected))
     return lines
 
 

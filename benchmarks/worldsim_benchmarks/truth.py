@@ -94,15 +94,11 @@ class Reference:
         **kwargs: Any,
     ) -> None:
         truth = ("depth",) if depth else ()
-        env = gym.make(
-            world, split=split, frame_size=frame_size, truth=truth, disable_env_checker=True, **kwargs
-        )
+        env = gym.make(world, split=split, frame_size=frame_size, truth=truth, disable_env_checker=True, **kwargs)
         self.world, self.frame_size, self.mutant = world, frame_size, mutant
         names = getattr(env.unwrapped, "action_meanings", None)
         if names is None:
-            raise ValueError(
-                f"{world} has no env.unwrapped.action_meanings, which scripts need to name their actions"
-            )
+            raise ValueError(f"{world} has no env.unwrapped.action_meanings, which scripts need to name their actions")
         self.ids = {name: i for i, name in enumerate(names)}
         self.env: gym.Env[Any, Any] = MUTANTS[mutant](env) if mutant else env
 
@@ -154,9 +150,7 @@ class Reference:
         truth = info.get("truth", {})
         if "depth" not in truth:
             return None
-        return View(
-            np.asarray(truth["camera"]["K"]), np.asarray(truth["camera"]["c2w"]), np.asarray(truth["depth"])
-        )
+        return View(np.asarray(truth["camera"]["K"]), np.asarray(truth["camera"]["c2w"]), np.asarray(truth["depth"]))
 
     @staticmethod
     def _yaw(info: dict[str, Any]) -> float:

@@ -206,9 +206,7 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         _one_of("style", style, CAPTION_STYLES)
         return self._caption(style, *self.facts())
 
-    def _caption(
-        self, style: str, scene: SceneFacts, view: ViewFacts, events: tuple[EventFact, ...]
-    ) -> dict[str, str]:
+    def _caption(self, style: str, scene: SceneFacts, view: ViewFacts, events: tuple[EventFact, ...]) -> dict[str, str]:
         # The wording is drawn from the map seed alone: equal facts read alike all through an episode.
         def worded(part: str, facts: object) -> str:
             key = (part, style, None if part == "scene" else facts)  # the scene holds for the whole episode
@@ -278,9 +276,7 @@ def _one_of(name: str, value: str, accepted: Sequence[str]) -> str:
 def _frame_size(value: Sequence[int]) -> tuple[int, int]:
     sizes = tuple(value)
     if len(sizes) != 2 or any(not isinstance(s, int | np.integer) or s < 16 for s in sizes):
-        raise ValueError(
-            f"frame_size={value!r}; expected (height, width) in pixels, each an integer of at least 16"
-        )
+        raise ValueError(f"frame_size={value!r}; expected (height, width) in pixels, each an integer of at least 16")
     return int(sizes[0]), int(sizes[1])
 
 

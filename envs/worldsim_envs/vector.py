@@ -16,8 +16,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from worldsim.worlds import WORLDS, WorldSpec
 
+from worldsim.worlds import WORLDS, WorldSpec
 from worldsim_envs.base import BLOCK_FRAMES
 
 
@@ -29,9 +29,7 @@ class TrueVectorEnv(SyncVectorEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         return super().reset(seed=seed, options=None if options is None else dict(options))
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         obs, reward, terminated, truncated, infos = super().step(actions)
         if "final_obs" in infos:
             dense = obs.copy()
@@ -40,9 +38,7 @@ class TrueVectorEnv(SyncVectorEnv):
             infos["final_obs"] = dense
         return obs, reward, terminated, truncated, infos
 
-    def _add_info(
-        self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
-    ) -> dict[str, Any]:
+    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
         frames = env_info.get("frames")
         if isinstance(frames, np.ndarray) and len(frames) < BLOCK_FRAMES:
             padding = np.repeat(frames[-1:], BLOCK_FRAMES - len(frames), axis=0)

@@ -58,9 +58,7 @@ def run(session: Session) -> list[Row]:
     return rows
 
 
-def _row(
-    name: str, script: Script, rollout: Rollout, blocks: np.ndarray, bottom: int, features: bool = False
-) -> Row:
+def _row(name: str, script: Script, rollout: Rollout, blocks: np.ndarray, bottom: int, features: bool = False) -> Row:
     """``blocks`` uint8 ``(T, k, H, W, 3)`` follow the last frame of the rollout's context."""
     action = script.actions[0]
     K = rollout.views[0].K

@@ -62,9 +62,7 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
     return rows, clips
 
 
-def _row(
-    name: str, script: Script, rollout: Rollout, mask: np.ndarray, scores: Scores, sample: int = 0
-) -> Row:
+def _row(name: str, script: Script, rollout: Rollout, mask: np.ndarray, scores: Scores, sample: int = 0) -> Row:
     return {
         "candidate": name, "script": script.name, "family": script.family, "known": script.known,
         "map_seed": rollout.map_seed, "sample": sample, "ssim": scores.ssim, "psnr": scores.psnr,
@@ -125,9 +123,7 @@ def _second_run(
     ]
 
 
-def _floor_rows(
-    session: Session, script: Script, truth: Sequence[Rollout], masks: Sequence[np.ndarray]
-) -> list[Row]:
+def _floor_rows(session: Session, script: Script, truth: Sequence[Rollout], masks: Sequence[np.ndarray]) -> list[Row]:
     rows = []
     for i, (rollout, mask) in enumerate(zip(truth, masks)):
         for name, frames in (("frozen", floors.frozen(rollout)), ("grey", floors.grey(rollout))):
@@ -179,8 +175,7 @@ def _group(rows: Sequence[Row], candidate: str) -> dict[str, Any]:
         seeds = [k[1] for k in keys]
         out["curves"][name] = {
             measure: {
-                h: cluster_mean([octave(by_key[name][k], h) for k in keys], seeds).as_dict()
-                for h in horizons(steps)
+                h: cluster_mean([octave(by_key[name][k], h) for k in keys], seeds).as_dict() for h in horizons(steps)
             }
             for measure, by_key in (("ssim", ssim), ("psnr", psnr))
         }
@@ -193,9 +188,7 @@ def _group(rows: Sequence[Row], candidate: str) -> dict[str, Any]:
     return out
 
 
-def _above(
-    ssim: dict[str, dict[tuple[str, int], np.ndarray]], candidate: str, horizon: int
-) -> dict[str, Any]:
+def _above(ssim: dict[str, dict[tuple[str, int], np.ndarray]], candidate: str, horizon: int) -> dict[str, Any]:
     """Unclipped paired differences to each floor, and the skill over the best floor, at one horizon."""
     if candidate not in ssim:
         return {}

@@ -36,9 +36,7 @@ def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
             # actions differ from map to map: a wall must not stop all of them alike
             names = (*STROLL, *explore(steps - len(STROLL), seed=100 + i))
             rollouts.append(reference.play(names, seed, len(STROLL)))
-            rows.append(
-                {"candidate": "truth", "map_seed": seed, "segments": _segments(rollouts[-1].blocks[:, -1])}
-            )
+            rows.append({"candidate": "truth", "map_seed": seed, "segments": _segments(rollouts[-1].blocks[:, -1])})
     clips: list[Clip] = []
     chosen = rollouts[: preset.minutes]
     for position, name in enumerate(session.candidates):

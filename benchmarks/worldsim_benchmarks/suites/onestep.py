@@ -149,9 +149,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     out: dict[str, Any] = {"steps": len({(r["script"], r["map_seed"], r["t"]) for r in moving})}
     codec = [r for r in rows if r["candidate"] == "codec"]
     if codec:
-        out["codec_all"] = cluster_mean(
-            [r["psnr_whole"] for r in codec], [r["map_seed"] for r in codec]
-        ).as_dict()
+        out["codec_all"] = cluster_mean([r["psnr_whole"] for r in codec], [r["map_seed"] for r in codec]).as_dict()
     numbers = next((r["numbers"] for r in rows if r["candidate"] == "latent"), None)
     if numbers:
         out["latent_numbers"] = numbers
@@ -160,9 +158,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         for measure in ("ssim", "psnr", "psnr_whole"):
             if part:
                 values = floats([r[measure] for r in part])
-                median = cluster_statistic(
-                    lambda v: float(np.median(v)), values, [r["map_seed"] for r in part]
-                )
+                median = cluster_statistic(lambda v: float(np.median(v)), values, [r["map_seed"] for r in part])
                 out.setdefault(name, {})[measure] = median.as_dict()
     for name, label in (("actions", "sampled_action_ratio"), ("surprise", "loss_action_ratio")):
         part = [r for r in moving if r["candidate"] == name]

@@ -118,7 +118,5 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         sum(r["seen"] == r["floor"] for r in [*named, *swapped]), len(named) + len(swapped)
     ).as_dict()
     shifted = named[1:] + named[:1]
-    out["other_prompt"] = proportion(
-        sum(a["seen"] == b["wall"] for a, b in zip(named, shifted)), len(named)
-    ).as_dict()
+    out["other_prompt"] = proportion(sum(a["seen"] == b["wall"] for a, b in zip(named, shifted)), len(named)).as_dict()
     return out

@@ -72,12 +72,7 @@ class Session:
 
     def episode_seeds(self, count: int, *key: int) -> list[int]:
         """One seed per episode of a batch, reproducible and different for each key."""
-        return (
-            np.random.SeedSequence((self.seed, *key))
-            .generate_state(count, np.uint32)
-            .astype(np.int64)
-            .tolist()
-        )
+        return np.random.SeedSequence((self.seed, *key)).generate_state(count, np.uint32).astype(np.int64).tolist()
 
     @contextmanager
     def reference(self, world: str | None = None, depth: bool = True, **kwargs: Any) -> Iterator[Reference]:

@@ -117,9 +117,7 @@ def _after_end(
     return after
 
 
-def _compare_modes(
-    env: VectorEnv, ends: Mapping[AutoresetMode, tuple[Step, Step]], tolerance: Tolerance
-) -> None:
+def _compare_modes(env: VectorEnv, ends: Mapping[AutoresetMode, tuple[Step, Step]], tolerance: Tolerance) -> None:
     """The final observation, reward and flags do not depend on the mode, nor does the episode that
     follows."""
     space = env.observation_space

@@ -119,9 +119,7 @@ def difference(a: Any, b: Any) -> float:
     return float(np.max(np.where(both_nan, 0.0, gap), initial=0.0))
 
 
-def compare_lane(
-    what: str, env: VectorEnv, a: Step, lane_a: int, b: Step, lane_b: int, tolerance: Tolerance
-) -> None:
+def compare_lane(what: str, env: VectorEnv, a: Step, lane_a: int, b: Step, lane_b: int, tolerance: Tolerance) -> None:
     space = env.observation_space
     gap = difference(lane_of(space, a.obs, lane_a), lane_of(space, b.obs, lane_b))
     require(gap <= tolerance.obs, f"{what}: observations differ by {gap:g}, accepted is {tolerance.obs:g}")

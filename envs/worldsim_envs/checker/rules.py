@@ -107,9 +107,7 @@ def check_returns(env: VectorEnv, plan: Plan, shapes: Mapping[str, tuple[int, ..
 def _arrays(value: Any, name: str) -> list[tuple[str, np.ndarray]]:
     if isinstance(value, np.ndarray):
         inside = (
-            [pair for i, x in enumerate(value) for pair in _arrays(x, f"{name}[{i}]")]
-            if value.dtype == object
-            else []
+            [pair for i, x in enumerate(value) for pair in _arrays(x, f"{name}[{i}]")] if value.dtype == object else []
         )
         return [(name, value), *inside]
     if isinstance(value, Mapping):
@@ -154,18 +152,14 @@ def check_repeatable(env: VectorEnv, plan: Plan) -> None:
 
 
 def check_neighbours(env: VectorEnv, plan: Plan, tolerance: Tolerance) -> None:
-    other = [
-        [actions[0], *others[1:]] for actions, others in zip(plan, plan_actions(env, len(plan), SEED + 1))
-    ]
+    other = [[actions[0], *others[1:]] for actions, others in zip(plan, plan_actions(env, len(plan), SEED + 1))]
     for t, (a, b) in enumerate(zip(run(env, plan), run(env, other))):
         if t and a.done[0]:
             return
         compare_lane(f"lane 0 while its neighbours act otherwise, step {t}", env, a, 0, b, 0, tolerance)
 
 
-def check_lane_alone(
-    env: VectorEnv, make: MakeVector, plan: Plan, mode: AutoresetMode, tolerance: Tolerance
-) -> None:
+def check_lane_alone(env: VectorEnv, make: MakeVector, plan: Plan, mode: AutoresetMode, tolerance: Tolerance) -> None:
     together = run(env, plan)
     for lane in range(env.num_envs):
         alone = make(1, mode)
@@ -244,9 +238,7 @@ def check_masked_reset(env: VectorEnv, plan: Plan, tolerance: Tolerance, like_sy
             require(np.array_equal(value, mask), f"masked reset: info[{key!r}] is {value}, reset were {mask}")
     what = "masked reset"
     exact_last = Step(fresh[0].obs, partial.reward, zero, zero, {})
-    compare_lane(
-        f"{what}: the reset lane against a full reset", env, partial, n - 1, exact_last, n - 1, tolerance
-    )
+    compare_lane(f"{what}: the reset lane against a full reset", env, partial, n - 1, exact_last, n - 1, tolerance)
     for lane in range(n - 1):
         gap = difference(
             lane_of(env.observation_space, partial.obs, lane), lane_of(env.observation_space, first.obs, lane)

@@ -173,9 +173,7 @@ class DoomEngine:
         game.set_sound_enabled(False)
         game.set_screen_format(vzd.ScreenFormat.RGB24)
         low = view.screen[0] == LOW_ROWS
-        game.set_screen_resolution(
-            vzd.ScreenResolution.RES_160X120 if low else vzd.ScreenResolution.RES_320X240
-        )
+        game.set_screen_resolution(vzd.ScreenResolution.RES_160X120 if low else vzd.ScreenResolution.RES_320X240)
         game.set_render_hud(False)
         game.set_render_crosshair(False)
         game.set_render_messages(False)

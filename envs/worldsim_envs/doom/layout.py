@@ -91,9 +91,7 @@ class MapLayout:
 
     def is_floor(self, x: float, y: float) -> bool:
         """Whether (x, y) lies in a room or passage and not in a pillar."""
-        return any(room.holds(x, y) for room in self.rooms) or any(
-            inside(p.rect, x, y) for p in self.passages
-        )
+        return any(room.holds(x, y) for room in self.rooms) or any(inside(p.rect, x, y) for p in self.passages)
 
     def common_walls(self, n: int = 2) -> tuple[Surface, ...]:
         """The wall surfaces of the most wall, longest first."""
@@ -177,9 +175,7 @@ def _edges(rect: Rect) -> list[tuple[float, float, float, float]]:
     return [(x0, y0, x0, y1), (x0, y1, x1, y1), (x1, y0, x1, y1), (x0, y0, x1, y0)]
 
 
-def _subtract(
-    edge: tuple[float, float, float, float], gaps: list[Rect]
-) -> list[tuple[float, float, float, float]]:
+def _subtract(edge: tuple[float, float, float, float], gaps: list[Rect]) -> list[tuple[float, float, float, float]]:
     """The pieces of an axis-parallel edge that no passage opens."""
     ax, ay, bx, by = edge
     along = 1 if ax == bx else 0
@@ -198,9 +194,7 @@ def _subtract(
     return [(ax, s, bx, e) if along else (s, ay, e, by) for s, e in pieces]
 
 
-def _first_hits(
-    origin: np.ndarray, angles: np.ndarray, segments: np.ndarray, owners: np.ndarray
-) -> np.ndarray:
+def _first_hits(origin: np.ndarray, angles: np.ndarray, segments: np.ndarray, owners: np.ndarray) -> np.ndarray:
     """Owner of the nearest segment along each angle, -2 where a ray meets none."""
     direction_R2 = np.stack([np.cos(angles), np.sin(angles)], 1)
     a_S2, along_S2 = segments[:, :2], segments[:, 2:] - segments[:, :2]

@@ -75,12 +75,7 @@ def _cells(rng: random.Random) -> list[tuple[int, int]]:
 
 def _links(rng: random.Random, cells: list[tuple[int, int]]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Pairs of neighbours (west before east, south before north): a spanning tree and some loops."""
-    pairs = [
-        ((x, y), (x + dx, y + dy))
-        for x, y in cells
-        for dx, dy in ((1, 0), (0, 1))
-        if (x + dx, y + dy) in cells
-    ]
+    pairs = [((x, y), (x + dx, y + dy)) for x, y in cells for dx, dy in ((1, 0), (0, 1)) if (x + dx, y + dy) in cells]
     rng.shuffle(pairs)
     group = {cell: i for i, cell in enumerate(cells)}
     links = []
@@ -131,9 +126,7 @@ def _room(rng: random.Random, rect: IntRect) -> Room:
     )
 
 
-def _passage(
-    rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect, first: Room, second: Room
-) -> Passage:
+def _passage(rng: random.Random, rooms: tuple[int, int], a: IntRect, b: IntRect, first: Room, second: Room) -> Passage:
     axis = "x" if a[2] < b[0] else "y"
     across = 1 if axis == "x" else 0
     width = rng.choice(PASSAGE_WIDTHS)

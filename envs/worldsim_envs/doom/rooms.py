@@ -83,9 +83,7 @@ class DoomRoomsEnv(DoomWorld):
         )
         engine.new_episode(start.map_seed, file.wad)
 
-    def _outcome(
-        self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
-    ) -> tuple[float, list[EventFact]]:
+    def _outcome(self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]) -> tuple[float, list[EventFact]]:
         reward = 0.0
         events = [*self._door_events(before, after), *_shots(before, after)]
         for number, thing in before.objects.items():
@@ -118,9 +116,7 @@ class DoomRoomsEnv(DoomWorld):
     def open_doors(self) -> frozenset[int]:
         """Passages whose door is raised enough to be seen through."""
         sectors = self._state.sectors
-        return frozenset(
-            p for p, s in self._door_sectors.items() if sectors[s].ceiling_height > DOOR_SEEN_OPEN
-        )
+        return frozenset(p for p, s in self._door_sectors.items() if sectors[s].ceiling_height > DOOR_SEEN_OPEN)
 
     def _describe(self) -> Facts:
         x, y, _, yaw = self.pose()

@@ -52,9 +52,7 @@ class StockScenarioEnv(DoomWorld):
     def _start_episode(self, engine: DoomEngine, start: Start) -> None:
         engine.new_episode(start.map_seed)
 
-    def _outcome(
-        self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
-    ) -> tuple[float, list[EventFact]]:
+    def _outcome(self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]) -> tuple[float, list[EventFact]]:
         events = []
         was, now = before.variables, after.variables
         if now[GameVariable.SELECTED_WEAPON_AMMO] < was[GameVariable.SELECTED_WEAPON_AMMO]:

@@ -196,13 +196,9 @@ class UdmfMap:
     def wall(self, a: Point, b: Point, sector: int, texture: str) -> None:
         """A solid wall from ``a`` to ``b``, seen from its right-hand side."""
         side = self._side(sector, middle=texture)
-        self.lines.append(
-            f"linedef{{v1={self._vertex(a)};v2={self._vertex(b)};sidefront={side};blocking=true;}}"
-        )
+        self.lines.append(f"linedef{{v1={self._vertex(a)};v2={self._vertex(b)};sidefront={side};blocking=true;}}")
 
-    def portal(
-        self, a: Point, b: Point, right: tuple[int, str], left: tuple[int, str], *, door: bool
-    ) -> None:
+    def portal(self, a: Point, b: Point, right: tuple[int, str], left: tuple[int, str], *, door: bool) -> None:
         """An opening between the (sector, texture of the wall above it) on its right and on its left."""
         front, back = self._side(right[0], top=right[1]), self._side(left[0], top=left[1])
         special = ""
@@ -216,18 +212,13 @@ class UdmfMap:
 
     def thing(self, x: float, y: float, number: int, angle: int = 0) -> None:
         """Places a thing; ``angle`` in degrees anticlockwise from +x."""
-        modes = (
-            "".join(f"skill{i}=true;" for i in range(1, 6))
-            + "single=true;class1=true;class2=true;class3=true;"
-        )
+        modes = "".join(f"skill{i}=true;" for i in range(1, 6)) + "single=true;class1=true;class2=true;class3=true;"
         self.things.append(f"thing{{x={x:.3f};y={y:.3f};type={number};angle={angle};{modes}}}")
 
     def wad(self) -> bytes:
         """The finished map as a WAD of its own."""
         points = [f"vertex{{x={x}.0;y={y}.0;}}" for x, y in self.vertices]
-        text = "\n".join(
-            ['namespace="zdoom";', *points, *self.sectors, *self.sides, *self.lines, *self.things]
-        )
+        text = "\n".join(['namespace="zdoom";', *points, *self.sectors, *self.sides, *self.lines, *self.things])
         return write_wad([("MAP01", b""), ("TEXTMAP", text.encode()), ("ENDMAP", b"")])
 
     def _vertex(self, point: Point) -> int:

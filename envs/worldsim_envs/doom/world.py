@@ -89,9 +89,7 @@ class DoomWorld(TrueWorld):
         """Starts the engine's episode."""
         raise NotImplementedError
 
-    def _outcome(
-        self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]
-    ) -> tuple[float, list[EventFact]]:
+    def _outcome(self, before: Snapshot, after: Snapshot, tics: Sequence[Tic]) -> tuple[float, list[EventFact]]:
         """Reward and events of a block, from the engine's states before and after it."""
         raise NotImplementedError
 
@@ -115,9 +113,7 @@ class DoomWorld(TrueWorld):
             self._warp(start.pose)
         tic = self._play(STILL, last_before_step=0)
         if tic.screen is None:
-            raise RuntimeError(
-                f"the Doom engine ended the episode of map seed {start.map_seed} before it began"
-            )
+            raise RuntimeError(f"the Doom engine ended the episode of map seed {start.map_seed} before it began")
         return self._observe(tic, self._frame)
 
     def _advance(self, action: int) -> Advance:
@@ -290,9 +286,7 @@ def public_id(engine_id: int, renumbered: dict[int, int]) -> int:
 class Snapshot:
     """Objects by id, sectors and variables of the engine at one moment."""
 
-    def __init__(
-        self, state: vzd.GameState, variables: dict[GameVariable, float], ids: dict[int, int]
-    ) -> None:
+    def __init__(self, state: vzd.GameState, variables: dict[GameVariable, float], ids: dict[int, int]) -> None:
         self.objects: dict[int, vzd.Object] = {public_id(thing.id, ids): thing for thing in state.objects}
         self.sectors: Sequence[vzd.Sector] = state.sectors
         self.variables = variables

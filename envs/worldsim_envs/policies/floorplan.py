@@ -49,9 +49,7 @@ class Floorplan:
         origin, fine = ends.min(0) - 1, 8  # pixels a metre of the drawing
         width, height = (np.ceil((ends.max(0) + 1 - origin) / CELL) * CELL * fine).astype(int)
         drawing = np.full((height, width), 255, np.uint8)
-        for x0, y0, x1, y1 in (
-            np.round((walls.reshape(-1, 4) - np.tile(origin, 2)) * fine).astype(int).tolist()
-        ):
+        for x0, y0, x1, y1 in np.round((walls.reshape(-1, 4) - np.tile(origin, 2)) * fine).astype(int).tolist():
             cv2.line(drawing, (x0, y0), (x1, y1), 0, 1)
         cv2.floodFill(drawing, None, (0, 0), 0)  # the outside
         room = cv2.distanceTransform(drawing, cv2.DIST_L2, 5) / fine

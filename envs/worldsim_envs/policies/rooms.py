@@ -88,9 +88,7 @@ class RoomsExplorer(Scripted):
 
     def shoot(self) -> Script:
         """Faces something visible (or, now and then, nothing) and attacks one to three times."""
-        seen = [
-            thing for thing in self.info["truth"]["objects"] if thing["visible"] and thing["class"] in TARGETS
-        ]
+        seen = [thing for thing in self.info["truth"]["objects"] if thing["visible"] and thing["class"] in TARGETS]
         if seen and self.chance(0.8):
             yield from self.face(spot(seen[int(self.rng.integers(len(seen)))]), within=4)
         for _ in range(int(self.rng.integers(1, 4))):
@@ -238,9 +236,7 @@ def spot(thing: Mapping[str, Any]) -> Point:
     return float(x), float(y)
 
 
-def clear(
-    a: Point, b: Point, pillars: tuple[tuple[float, float, float, float], ...], margin: float = 0.7
-) -> bool:
+def clear(a: Point, b: Point, pillars: tuple[tuple[float, float, float, float], ...], margin: float = 0.7) -> bool:
     """Whether the straight way from ``a`` to ``b`` keeps ``margin`` metres off all pillars."""
     way = np.linspace(a, b, 24)
     for x0, y0, x1, y1 in pillars:

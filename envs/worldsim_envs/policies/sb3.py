@@ -69,8 +69,7 @@ def load_archive(path: str) -> Any:
         from stable_baselines3 import A2C, DQN, PPO
     except ImportError as error:
         raise ImportError(
-            "saved agents need Stable-Baselines3, which is not installed; add it with: "
-            "pip install 'worldsim-gym[rl]'"
+            "saved agents need Stable-Baselines3, which is not installed; add it with: pip install 'worldsim-gym[rl]'"
         ) from error
     import torch
 

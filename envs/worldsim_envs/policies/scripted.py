@@ -104,9 +104,7 @@ class Scripted:
                 error,
             )
 
-    def walk_to(
-        self, point: Point, near: float = 0.6, blocked: Callable[[], Script] | None = None
-    ) -> Iterator[int]:
+    def walk_to(self, point: Point, near: float = 0.6, blocked: Callable[[], Script] | None = None) -> Iterator[int]:
         """Walks straight to ``point``; ``blocked`` says what to do against an obstacle. Gives up at the
         third."""
         obstacles, still = 0, 0

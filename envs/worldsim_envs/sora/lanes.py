@@ -85,9 +85,7 @@ class Lanes:
     ``rngs`` holds each lane's generator, from which an episode draws its noise seed and its bank start.
     """
 
-    def __init__(
-        self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str
-    ) -> None:
+    def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
         for name in ("prompt", "start", "goal"):
             per_lane(name, getattr(config, name), count)
         self.simulator = load_simulator(model)
@@ -111,11 +109,7 @@ class Lanes:
         self._n_frames = torch.ones(count, dtype=torch.int64)
         self._now: LaneSteps | None = None
         self._keys, self._camera = _control_tables()
-        ids = (
-            config.world.world_actions
-            if config.world and config.actions == "world"
-            else np.arange(NUM_ACTIONS)
-        )
+        ids = config.world.world_actions if config.world and config.actions == "world" else np.arange(NUM_ACTIONS)
         self.action_ids = torch.from_numpy(ids)
         self.action_meanings = tuple(ACTION_MEANINGS[i] for i in ids)
 
@@ -140,8 +134,7 @@ class Lanes:
             episode = resolve(self.config, lane, self.count, option, self.bank, int(draws[1] % 2**31))
             asked.append((lane, episode, int(draws[0])))
         starts = [
-            LaneStart(episode.world, seed, episode.text, episode.frames, episode.actions)
-            for _, episode, seed in asked
+            LaneStart(episode.world, seed, episode.text, episode.frames, episode.actions) for _, episode, seed in asked
         ]
         block = self.predictor.begin(lanes, starts)
         for lane, episode, _ in asked:
@@ -169,9 +162,7 @@ class Lanes:
 
     def advance_controls(self, keys: np.ndarray, camera: np.ndarray) -> LaneSteps:
         """One step from held keys (uint32 masks ``(N,)``) and camera motion (float ``(N, 2)``, degrees)."""
-        return self._advance(
-            self.now, torch.from_numpy(multi_hot(keys)), torch.as_tensor(camera, dtype=torch.float32)
-        )
+        return self._advance(self.now, torch.from_numpy(multi_hot(keys)), torch.as_tensor(camera, dtype=torch.float32))
 
     def _advance(self, before: LaneSteps, keys: torch.Tensor, camera: torch.Tensor) -> LaneSteps:
         block = self.predictor.step(keys, camera)
@@ -271,9 +262,7 @@ class Lanes:
         """Continues in ``lane`` where ``get_state`` was called, here or in an equal environment."""
         world = WORLDS[state["predictor"]["world"]]
         if self.config.world is not None and world is not self.config.world:
-            raise ValueError(
-                f"the state is of {world.env_id}; this environment is of {self.config.world.env_id}"
-            )
+            raise ValueError(f"the state is of {world.env_id}; this environment is of {self.config.world.env_id}")
         self.predictor.set_state(lane, state["predictor"])
         self.rngs[lane].bit_generator.state = state["rng"]
         text = LaneText(state["scene"], state["view"], check_goal(state["goal"], world))
@@ -292,9 +281,7 @@ class Lanes:
         engine = self.predictor
         if not isinstance(engine, RolloutEngine):
             raise ValueError(f"{type(engine).__name__} offers no surprise")
-        given = LaneOptions(
-            prompt=prompt or None, init_frames=np.asarray(frames), init_actions=np.asarray(actions)
-        )
+        given = LaneOptions(prompt=prompt or None, init_frames=np.asarray(frames), init_actions=np.asarray(actions))
         episode = resolve(self.config, 0, self.count, given, None, 0)
         start = LaneStart(episode.world, int(seed), episode.text, episode.frames, episode.actions)
         return engine.surprise(start, n_noise).cpu().numpy()

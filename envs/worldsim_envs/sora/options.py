@@ -68,9 +68,7 @@ class SoraConfig:
         if not _is_integer(self.denoising_steps) or self.denoising_steps < 1:
             raise ValueError(f"denoising_steps={self.denoising_steps!r}; expected an integer of at least 1")
         if self.time_limit is not None and (not _is_integer(self.time_limit) or self.time_limit < 1):
-            raise ValueError(
-                f"time_limit={self.time_limit!r}; expected None or a number of steps, at least 1"
-            )
+            raise ValueError(f"time_limit={self.time_limit!r}; expected None or a number of steps, at least 1")
         if self.context_noise is not None and not 0 <= self.context_noise < 1:
             raise ValueError(f"context_noise={self.context_noise!r}; expected None or a level in [0, 1)")
         if self.world is None and self.actions == "world":
@@ -170,9 +168,7 @@ def check_goal(goal: str, world: WorldSpec | None) -> str:
     return goal
 
 
-def resolve(
-    config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, bank: Bank | None, draw: int
-) -> Episode:
+def resolve(config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, bank: Bank | None, draw: int) -> Episode:
     """Settles how lane ``lane`` begins; ``draw`` is the random number that picks a bank start.
 
     Raises ``ValueError`` for two sources at once, for goals that the world does not have, and where a bank
@@ -231,9 +227,7 @@ def _world_named_by(prompt: str | None) -> str | None:
     return None if prompt is None else parse_prompt(prompt).world
 
 
-def _goal(
-    config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: WorldSpec, fallback: str
-) -> str:
+def _goal(config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: WorldSpec, fallback: str) -> str:
     default = per_lane("goal", config.goal, lanes)[lane]
     goal = asked.goal if asked.goal is not None else default
     return check_goal(fallback if goal is None else goal, world)
@@ -270,9 +264,7 @@ def _init_actions(actions: np.ndarray | None, world: WorldSpec, config: SoraConf
     if actions.ndim != 1 or not np.issubdtype(actions.dtype, np.integer):
         raise ValueError(f"init_actions is {actions.dtype} {actions.shape}; expected integers of shape (n,)")
     if actions.min() < 0 or actions.max() >= len(ids):
-        raise ValueError(
-            f"init_actions holds {actions.min()} to {actions.max()}; accepted are 0 to {len(ids) - 1}"
-        )
+        raise ValueError(f"init_actions holds {actions.min()} to {actions.max()}; accepted are 0 to {len(ids) - 1}")
     return ids[actions].astype(np.int64)
 
 

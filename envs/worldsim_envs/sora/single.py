@@ -162,9 +162,7 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
         """
         motion = np.asarray([camera], np.float32)
         if motion.shape != (1, 2) or not np.isfinite(motion).all() or not 0 <= int(keys) < 2**32:
-            raise ValueError(
-                f"keys={keys!r}, camera={camera!r}; expected a 32-bit mask and two finite angles"
-            )
+            raise ValueError(f"keys={keys!r}, camera={camera!r}; expected a 32-bit mask and two finite angles")
         return self._outcome(lambda: self._lanes.advance_controls(np.array([keys], np.uint32), motion))
 
     def _outcome(self, advance: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

@@ -140,9 +140,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         shown, begun = self._reset(seed, options)
         return _numpy(self._observation(shown)), self._info(shown, begun)
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every lane; ``actions`` are integers ``(N,)``."""
         checked = check_actions(actions, len(self._lanes.action_ids), (self.num_envs,))
         shown, final, done = self._step(checked)
@@ -175,9 +173,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         episode, ``final_obs`` with the mask ``_final_obs``.
         """
         if not isinstance(actions, torch.Tensor) or actions.is_floating_point() or actions.is_complex():
-            raise ValueError(
-                f"actions must be an integer tensor of shape ({self.num_envs},), got {actions!r}"
-            )
+            raise ValueError(f"actions must be an integer tensor of shape ({self.num_envs},), got {actions!r}")
         checked = check_actions(actions.cpu().numpy(), len(self._lanes.action_ids), (self.num_envs,))
         shown, final, done = self._step(checked)
         info = self._tensors(shown)
@@ -209,9 +205,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         else:
             seeds = list(seed)
             if len(seeds) != self.num_envs:
-                raise ValueError(
-                    f"{len(seeds)} seeds for {self.num_envs} lanes; give one each, or one integer"
-                )
+                raise ValueError(f"{len(seeds)} seeds for {self.num_envs} lanes; give one each, or one integer")
         if not self._lanes.rngs:
             self._lanes.rngs = [seeding.np_random(s)[0] for s in seeds]
             mask = np.zeros_like(mask)
@@ -224,9 +218,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if mask is None:
             return np.ones(n, bool)
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (n,) or not mask.any():
-            raise ValueError(
-                f"options['reset_mask'] is {mask!r}; expected a bool array of shape ({n},) with a True"
-            )
+            raise ValueError(f"options['reset_mask'] is {mask!r}; expected a bool array of shape ({n},) with a True")
         if self._lanes.episodes.count(None) and not mask.all():
             raise ValueError("the first reset begins all lanes; reset_mask must be left out or be all True")
         return mask.copy()
@@ -270,9 +262,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     # what is returned
 
     def _observation(self, shown: LaneSteps) -> torch.Tensor:
-        return (
-            shown.latent.clone() if self._lanes.config.obs_type == "latent" else shown.frames[:, -1].clone()
-        )
+        return shown.latent.clone() if self._lanes.config.obs_type == "latent" else shown.frames[:, -1].clone()
 
     def _tensors(self, shown: LaneSteps) -> dict[str, torch.Tensor]:
         names = ("frames", "n_frames", "hallucination", "invalid")
@@ -285,9 +275,7 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "prompt": np.array([episode.prompt for episode in episodes], object),
         }
 
-    def _info(
-        self, shown: LaneSteps, mask: np.ndarray, texts: dict[str, np.ndarray] | None = None
-    ) -> dict[str, Any]:
+    def _info(self, shown: LaneSteps, mask: np.ndarray, texts: dict[str, np.ndarray] | None = None) -> dict[str, Any]:
         values: dict[str, Any] = {name: _numpy(tensor) for name, tensor in self._tensors(shown).items()}
         values |= self._texts() if texts is None else texts
         values["model"] = np.full(self.num_envs, self._lanes.simulator.digest, object)
