@@ -13,8 +13,8 @@ import torch
 from worldsim.actions import ACTION_ID, multi_hot
 from worldsim.diffusion import flow, noise, sampler
 from worldsim.engine import RolloutEngine
+from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.debug import debug_simulator
-from worldsim.model.transformer import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart, LaneText
 from worldsim.worlds import WORLDS, WorldSpec

@@ -24,8 +24,9 @@ from einops import repeat
 
 from worldsim.diffusion import noise, sampler
 from worldsim.lane_text import LaneWords, TextMemory
+from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.transformer import ACTED, NO_VIEW, Controls, Prediction
+from worldsim.model.transformer import Prediction
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import Passes
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from worldsim.model.transformer import NO_VIEW, TextTokens, WorldModel
+from worldsim.model.conditioning import NO_VIEW, TextTokens
+from worldsim.model.transformer import WorldModel
 from worldsim.predictor import LaneText, TextKind
 
 # B lanes, M text tokens of a part, D width

@@ -13,7 +13,8 @@ import torch
 
 from worldsim.diffusion import flow, noise
 from worldsim.lane_text import TextMemory
-from worldsim.model.transformer import NO_VIEW, STEP_SIZES, Controls, Prediction, PreparedStep, TextTokens
+from worldsim.model.conditioning import NO_VIEW, Controls, TextTokens
+from worldsim.model.transformer import STEP_SIZES, Prediction, PreparedStep
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneStart
 from worldsim.ring import Ring

@@ -14,7 +14,7 @@ from einops import rearrange
 
 from worldsim.actions import NUM_ACTIONS, NUM_KEYS, multi_hot
 from worldsim.model.codec import Codec
-from worldsim.model.transformer import ACTED, FIRST, Controls
+from worldsim.model.conditioning import ACTED, FIRST, Controls
 from worldsim.predictor import LaneStart
 
 

@@ -7,17 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from worldsim.model.attention import attend, time_mask
+from worldsim.model.conditioning import ACTED, FIRST, Controls, TextTokens
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward, two_hot
 from worldsim.model.text import TextEncoder, tokenise
-from worldsim.model.transformer import (
-    ACTED,
-    FIRST,
-    Controls,
-    TextTokens,
-    WorldModel,
-    WorldModelConfig,
-    tiny_config,
-)
+from worldsim.model.transformer import WorldModel, WorldModelConfig, tiny_config
 
 STEP = 4 / 35
 

@@ -7,7 +7,7 @@ from shades import SPEC, make_episode
 
 from worldsim.actions import multi_hot
 from worldsim.model.codec import Codec, CodecConfig
-from worldsim.model.transformer import ACTED, FIRST, NO_VIEW, UNKNOWN
+from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
 from worldsim.training.clips import ClipConfig, ClipSampler, assemble
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.probes import _shuffle_within_worlds

@@ -44,13 +44,15 @@ class EncodeLatents:
 class TrainWorld:
     """Train the world model on latents of CODEC (an exported codec folder); exports OUT/model.
 
-    ``cache`` holds the latents; where it is empty it is filled from the source first.
+    ``cache`` holds the latents; where it is empty it is filled from the source first. ``begin`` is a model folder whose
+    weights are the start of the run, instead of fresh ones (its codec must be CODEC).
     """
 
     out: Path
     codec: Path
     cache: Path
     train: WorldTrainConfig
+    begin: Path | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -105,12 +107,14 @@ def _latents(chosen: Preset, argv: list[str]) -> None:
 
 
 def _world(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.model.weights import WorldSimulator
     from worldsim.training.codec import load_codec
     from worldsim.training.pipeline import train_world
 
     default = TrainWorld(tyro.MISSING, tyro.MISSING, tyro.MISSING, chosen.world)
     args = tyro.cli(TrainWorld, default=default, args=argv, prog="worldsim train world")
-    train_world(args.train, args.source, load_codec(args.codec), args.out, args.cache)
+    begin = None if args.begin is None else WorldSimulator.from_pretrained(args.begin).world
+    train_world(args.train, args.source, load_codec(args.codec), args.out, args.cache, begin)
 
 
 def _all(chosen: Preset, argv: list[str]) -> None:

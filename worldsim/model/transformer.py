@@ -5,7 +5,9 @@ A latent frame is cut into patches, one token each, joined by register tokens. E
 the sum of signal level, step size, action, attention mode, modulates all layers (DiT, Peebles and Xie 2023, with one
 shared AdaLN projection and a bias per layer). The previous latent enters each token through its 3x3 neighbourhood of
 patches, so that motion of a patch or so per step needs no search. The output is preconditioned as in EDM (Karras et
-al. 2022, table 1): the network supplies only what the noisy latent cannot.
+al. 2022, table 1): the network supplies only what the noisy latent cannot. What stays or moves is carried over from the
+previous latent by small kernels that each token predicts for its cells (dynamic filters, De Brabandere et al. 2016;
+Finn et al. 2016), since a network of this size cannot copy exactly through its own width.
 
 ``forward`` takes whole clips, ``step`` one new frame against a ring of keys and values; a test holds them equal.
 """
@@ -32,16 +34,15 @@ from worldsim.model.attention import (
     frequencies,
     time_mask,
 )
+from worldsim.model.conditioning import ACTED, Controls, TextTokens
 from worldsim.model.heads import Heads
 from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
 # B worlds, T latent frames, C latent channels, H W latent grid, N patch tokens of a frame, R registers, M text tokens,
 # D width, W window
 
-ACTED, FIRST, UNKNOWN = 0, 1, 2
-"""What is known of the action behind a frame: it is given; there was none (reset frame); it was dropped."""
-NO_VIEW = -1
-"""View age of a frame that has no view text."""
+MOTION = (3, 5)
+"""Rows and columns of previous latent cells that a cell can be moved from: a turn of 14 degrees is about two cells."""
 STEP_SIZES = 4
 """Step-size embeddings: index i is d = 2**i / 8; 0 serves the plain flow at any level."""
 
@@ -69,35 +70,6 @@ class WorldModelConfig:
 
 
 @dataclass(frozen=True)
-class Controls:
-    """What drives each frame of a clip.
-
-    ``keys`` float ``(B, T, 32)`` multi-hot, ``camera`` float ``(B, T, 2)`` degrees per step, ``known`` int64
-    ``(B, T)`` one of ``ACTED, FIRST, UNKNOWN``. Entry t belongs to the action that *produced* frame t.
-    """
-
-    keys: torch.Tensor
-    camera: torch.Tensor
-    known: torch.Tensor
-
-    def frame(self, t: int) -> Controls:
-        return Controls(self.keys[:, t : t + 1], self.camera[:, t : t + 1], self.known[:, t : t + 1])
-
-
-@dataclass(frozen=True)
-class TextTokens:
-    """Encoded text: ``scene (B, 4, D)``, ``view (B, 6, D)`` with ages int64 ``(B, T)`` in steps, ``event
-    (B, T, 1, D)``, ``goal (B, D)`` and world index int64 ``(B,)`` (the last two reach the heads only)."""
-
-    scene: torch.Tensor
-    view: torch.Tensor
-    view_age: torch.Tensor
-    event: torch.Tensor
-    goal: torch.Tensor
-    world: torch.Tensor
-
-
-@dataclass(frozen=True)
 class Prediction:
     """``x`` clean latents ``(B, T, C, H, W)``, ``reward`` logits ``(B, T, bins)``, ``done`` logits ``(B, T)``."""
 
@@ -108,12 +80,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What all passes over the same frames share: ``vector (B, T, D)`` the frame vector but for level and step size,
-    ``stem (B, T, N, D)`` what tokens hold besides the noisy patch, ``rotation`` of space, ``text`` keys and values per
-    layer, ``heads (B, T, D)`` what conditions reward and termination."""
+    """What all passes over the same frames share.
+
+    ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
+    the noisy patch; ``cells (B, T, N, p*q, K, C)`` the previous latent's cells round each cell; ``rotation`` of space;
+    ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
+    """
 
     vector: torch.Tensor
     stem: torch.Tensor
+    cells: torch.Tensor
     rotation: Rotation
     text: list[TextKV]
     heads: torch.Tensor
@@ -198,7 +174,8 @@ class WorldModel(nn.Module):
         self.final_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(d, 2 * d)
         self.patch_out = nn.Linear(d, patch_size)
-        for module in (self.final_modulation, self.patch_out):
+        self.motion_out = nn.Linear(d, config.patch**2 * MOTION[0] * MOTION[1])
+        for module in (self.final_modulation, self.patch_out, self.motion_out):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
         self.heads = Heads(d, config.registers)
@@ -213,8 +190,12 @@ class WorldModel(nn.Module):
         return self.config.pixel_stride * self.config.patch
 
     @property
-    def time_layers(self) -> int:
-        return sum(layer.time is not None for layer in self.layers)
+    def _stack(self) -> list[_Layer]:
+        return [layer for layer in self.layers if isinstance(layer, _Layer)]
+
+    @property
+    def _time_attentions(self) -> list[TimeAttention]:
+        return [layer.time for layer in self._stack if layer.time is not None]
 
     # text -----------------------------------------------------------------------------------------------------------
 
@@ -253,18 +234,24 @@ class WorldModel(nn.Module):
         ``previous_tau`` -1 where there is no previous latent."""
         b, _, _, h, w = previous.shape
         p, dtype = self.config.patch, self.registers.dtype
+        previous = linear_estimate(previous.float(), previous_tau.clamp(min=0))
         action = self._action(controls)
         vector = self.previous_level_in(features.level(previous_tau).to(dtype)) + action + self.mode(mode)[:, None]
         grid = rearrange(previous.to(dtype), "b t c (h p) (w q) -> (b t) (c p q) h w", p=p, q=p)
         around = rearrange(F.unfold(grid, 3, padding=1), "(b t) k n -> b t n k", b=b)
         stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, previous.device).to(dtype))
+        near = F.unfold(previous.to(dtype).flatten(0, 1), MOTION, padding=(MOTION[0] // 2, MOTION[1] // 2))
+        cells = rearrange(
+            near, "(b t) (c k) (h p w q) -> b t (h w) (p q) k c", b=b, k=MOTION[0] * MOTION[1], h=h // p, p=p, q=p
+        )
         angles = self._space_angles(h // p, w // p)
         words = self._text_tokens(text)
         return Prepared(
             vector=vector,
             stem=stem,
+            cells=cells,
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
-            text=[layer.space.read_text(words) for layer in self.layers],
+            text=[layer.space.read_text(words) for layer in self._stack],
             heads=action + (text.goal + self.world(text.world))[:, None],
         )
 
@@ -294,17 +281,21 @@ class WorldModel(nn.Module):
         if step_size is None:
             step_size = torch.zeros(b, t, dtype=torch.int64, device=z.device)
         c = F.silu(self.level_in(features.level(tau).to(dtype)) + self.step_size(step_size) + prepared.vector)
-        x = self.patch_in(rearrange(z.to(dtype), "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p)) + prepared.stem
+        estimate = linear_estimate(z.float(), tau)
+        x = self.patch_in(rearrange(estimate.to(dtype), "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p))
+        x = x + prepared.stem
         x = torch.cat([x, self.registers.expand(b, t, -1, -1)], dim=2)
         shared = rearrange(self.modulation(c), "b t (s d) -> s b t 1 d", s=6)
-        for layer, text in zip(self.layers, prepared.text):
+        for layer, text in zip(self._stack, prepared.text):
             x = layer(x, shared, prepared.rotation, text, along_time)
         shift, scale = self.final_modulation(c)[:, :, None].chunk(2, dim=-1)
-        out = self.patch_out(self.final_norm(x[:, :, :n]) * (1 + scale) + shift)
-        out = rearrange(out, "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p).float()
+        tokens = self.final_norm(x[:, :, :n]) * (1 + scale) + shift
+        out = rearrange(self.patch_out(tokens), "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p)
+        kernels = rearrange(self.motion_out(tokens), "b t n (s k) -> b t n s k 1", s=p * p)
+        moved = (kernels * prepared.cells).sum(-2)
+        out = (out + rearrange(moved, "b t (h w) (p q) c -> b t c (h p) (w q)", h=h // p, p=p)).float()
         level = tau[..., None, None, None].float()
-        power = level.square() + (1 - level).square()
-        x_hat = level / power * z.float() + (1 - level) * power.rsqrt() * out
+        x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
         reward, done = self.heads(x[:, :, n:], prepared.heads)
         return Prediction(x_hat, reward.float(), done.float())
 
@@ -353,7 +344,7 @@ class WorldModel(nn.Module):
         frame (0 at ``slot``), ``mask (B, W)`` is True for slots that may be seen, ``slot`` included.
         """
         mode = torch.zeros(len(previous), dtype=torch.int64, device=previous.device)
-        for cache, attention in zip(caches, (layer.time for layer in self.layers if layer.time is not None)):
+        for cache, attention in zip(caches, self._time_attentions):
             attention.age(cache, ages)
         prepared = self._prepare(previous[:, None], previous_tau[:, None], controls, text, mode)
         return PreparedStep(prepared, caches, slot, mask)
@@ -377,8 +368,18 @@ class WorldModel(nn.Module):
         c = self.config
         return [
             TimeCache.empty(lanes, c.heads, tokens + c.registers, c.window, c.width // c.heads, dtype, device)
-            for _ in range(self.time_layers)
+            for _ in self._time_attentions
         ]
+
+
+def linear_estimate(z: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+    """Best linear estimate of clean unit-variance latents from ``z (B, T, C, H, W)`` at levels ``tau (B, T)``.
+
+    ``tau / (tau^2 + (1 - tau)^2) z``: nothing of pure noise, all of a clean latent. The network sees this and corrects
+    it, so that noise which carries no information never enters its tokens.
+    """
+    level = tau[..., None, None, None].float()
+    return level / (level.square() + (1 - level).square()) * z
 
 
 def tiny_config(config: WorldModelConfig | None = None) -> WorldModelConfig:

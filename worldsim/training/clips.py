@@ -19,8 +19,9 @@ from worldsim.actions import multi_hot
 from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
 from worldsim.captions.grammar import event_caption, prompt_text, scene_caption, view_caption
 from worldsim.captions.styles import STYLES
+from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN, Controls, TextTokens
 from worldsim.model.text import tokenise
-from worldsim.model.transformer import ACTED, FIRST, NO_VIEW, UNKNOWN, Controls, TextTokens, WorldModel
+from worldsim.model.transformer import WorldModel
 from worldsim.recording.facts_json import facts_from_json
 from worldsim.training.latents import LatentEpisode, LatentStore
 from worldsim.worlds import WORLDS

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 
 from worldsim.diffusion import flow
 from worldsim.diffusion.conditions import draw_levels
+from worldsim.model.conditioning import TextTokens
 from worldsim.model.heads import two_hot
-from worldsim.model.transformer import STEP_SIZES, Prediction, TextTokens, WorldModel
+from worldsim.model.transformer import STEP_SIZES, Prediction, WorldModel
 from worldsim.training.clips import Clips
 from worldsim.training.presets import WorldTrainConfig
 

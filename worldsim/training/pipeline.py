@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldsim.model.codec import Codec
+from worldsim.model.transformer import WorldModel
 from worldsim.training.codec import CodecTraining
 from worldsim.training.latents import LatentStore
 from worldsim.training.pool import Feeder
@@ -29,16 +30,23 @@ def train_codec(config: CodecTrainConfig, source: SourceConfig, out: Path) -> Co
         training.feeder.close()
 
 
-def train_world(config: WorldTrainConfig, source: SourceConfig, codec: Codec, out: Path, cache: Path) -> None:
+def train_world(
+    config: WorldTrainConfig,
+    source: SourceConfig,
+    codec: Codec,
+    out: Path,
+    cache: Path,
+    begin: WorldModel | None = None,
+) -> None:
     """Trains (or goes on with) a world model in ``out`` on the latents in ``cache``.
 
     An empty cache is filled first; shards that another process adds meanwhile (``fill_cache``) are taken up as they
-    come. Exports ``out/model``.
+    come. ``begin`` is a trained model to go on from. Exports ``out/model``.
     """
     if not any(cache.glob("latents-*.safetensors")):
         fill_cache(source, codec, cache, config.image_every)
     store = LatentStore.open(cache)
-    training = WorldTraining(config, out, codec, store, held_out_episodes(source), lambda: store.refresh(cache))
+    training = WorldTraining(config, out, codec, store, held_out_episodes(source), lambda: store.refresh(cache), begin)
     training.loop.resume()
     training.run()
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 import torch
 
 from worldsim.diffusion import flow, sampler
-from worldsim.model.transformer import ACTED, Controls, WorldModel
+from worldsim.model.conditioning import ACTED, Controls
+from worldsim.model.transformer import WorldModel
 from worldsim.training.clips import Clips
 from worldsim.training.objective import Draw, masked_mean, predict
 

@@ -32,7 +32,8 @@ PROBE_CLIPS = 96
 class WorldTraining:
     """A run over ``store``; ``held_out`` episodes of validation maps serve probes and sheets.
 
-    ``refill`` is called before each step and may add episodes to the store (live worlds on a GPU machine).
+    ``refill`` is called before each step and may add episodes to the store (live worlds on a GPU machine). ``begin`` is
+    a trained model to go on from, instead of fresh weights.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class WorldTraining:
         store: LatentStore,
         held_out: list[Episode],
         refill: Callable[[], None] | None = None,
+        begin: WorldModel | None = None,
     ) -> None:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
@@ -51,6 +53,8 @@ class WorldTraining:
         self.held_out, self.refill = held_out, refill or (lambda: None)
         write_run_card(out, config)
         self.model = WorldModel(config.world)
+        if begin is not None:
+            self.model.load_state_dict(begin.state_dict())
         self.loop = Loop(out, self.model, config.optim, config.run)
         self.model.to(self.loop.device)
         self.codec.to(self.loop.device)
