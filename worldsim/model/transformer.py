@@ -240,7 +240,7 @@ class WorldModel(nn.Module):
         grid = rearrange(previous.to(dtype), "b t c (h p) (w q) -> (b t) (c p q) h w", p=p, q=p)
         around = rearrange(F.unfold(grid, 3, padding=1), "(b t) k n -> b t n k", b=b)
         stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, previous.device).to(dtype))
-        near = F.unfold(previous.to(dtype).flatten(0, 1), MOTION, padding=(MOTION[0] // 2, MOTION[1] // 2))
+        near = F.unfold(previous.flatten(0, 1), MOTION, padding=(MOTION[0] // 2, MOTION[1] // 2))
         cells = rearrange(
             near, "(b t) (c k) (h p w q) -> b t (h w) (p q) k c", b=b, k=MOTION[0] * MOTION[1], h=h // p, p=p, q=p
         )
@@ -292,7 +292,7 @@ class WorldModel(nn.Module):
         tokens = self.final_norm(x[:, :, :n]) * (1 + scale) + shift
         out = rearrange(self.patch_out(tokens), "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p)
         kernels = rearrange(self.motion_out(tokens), "b t n (s k) -> b t n s k 1", s=p * p)
-        moved = (kernels * prepared.cells).sum(-2)
+        moved = (kernels.float() * prepared.cells).sum(-2)
         out = (out + rearrange(moved, "b t (h w) (p q) c -> b t c (h p) (w q)", h=h // p, p=p)).float()
         level = tau[..., None, None, None].float()
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
