@@ -132,7 +132,11 @@ def cpu() -> Preset:
     """Two cores without a GPU: hours, resumable."""
     return Preset(
         CodecTrainConfig(optim=OptimConfig(steps=8000, batch=32, lr=1.5e-3, warmup=100)),
-        WorldTrainConfig(optim=OptimConfig(steps=6000, batch=8, lr=2e-3, warmup=100, muon=True)),
+        WorldTrainConfig(
+            optim=OptimConfig(steps=20_000, batch=6, lr=2.5e-3, warmup=100, muon=True),
+            levels=LevelMix(shared=0.1, independent=0.7),
+            weight_floor=0.6,
+        ),
     )
 
 
