@@ -118,6 +118,26 @@ def test_compact_state_is_small_sharded_and_close(tmp_path):
     assert biggest < max(SHARD_BYTES, 3000 * 3000 * 2) + 10_000
 
 
+def test_a_run_goes_on_from_its_compact_state_where_only_that_was_saved(tmp_path):
+    loop = make_loop(tmp_path / "a")
+    loop.train(regression(loop), lambda step: {}, until=9)
+    save_state(tmp_path / "b" / "compact", loop.state(), compact=True)
+    other = make_loop(tmp_path / "b")
+    assert other.resume()
+    assert other.step == 9
+    assert all(torch.equal(a, b) for a, b in zip(loop.model.parameters(), other.model.parameters()))
+    other.train(regression(other), lambda step: {})
+    assert other.step == 20
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(tmp_path):
+    loop = make_loop(tmp_path)
+    before = [p.clone() for p in loop.model.parameters()]
+    loop.train(lambda step: (loop.model(torch.full((1, 64), torch.nan)).sum(), {}), lambda step: {}, until=1)
+    assert loop.skipped == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, loop.model.parameters()))
+
+
 def test_an_interrupted_rename_leaves_the_previous_state(tmp_path):
     save_state(tmp_path / "s", {"step": 1})
     (tmp_path / "s").rename(tmp_path / "s.old")

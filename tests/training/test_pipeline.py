@@ -21,6 +21,11 @@ def test_one_command_trains_both_while_worlds_play_and_the_result_is_an_environm
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 10
     assert (run / "compact" / "state.json").is_file()
+    codec_index = (tmp_path / "run" / "codec" / "codec" / "state.json").stat().st_mtime_ns
+    assert main(["all", "--preset", "smoke", "--out", str(tmp_path / "run"), *options]) == 0  # nothing is left to do
+    assert (tmp_path / "run" / "codec" / "codec" / "state.json").stat().st_mtime_ns == codec_index
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps[-1] == 10
     simulator = release(run / "model", tmp_path / "run" / "codec", tmp_path / "shipped", "a test", "a test", starts=2)
     card = (tmp_path / "shipped" / "README.md").read_text()
     assert simulator.digest in card

@@ -86,17 +86,15 @@ class CodecTraining:
         self.compiled = torch.compile(codec_loss) if config.run.compile else codec_loss
 
     def run(self, until: int | None = None) -> Codec:
-        """Trains and returns the codec with averaged weights and its latent statistics; exports to ``out``."""
-        self.feeder.wait_for(self.config.start_blocks)
-        self.loop.train(self._loss, self._probe, self._export, until)
-        return self.averaged()
+        """Trains, exports to ``out/codec`` and returns what was exported: averaged weights with latent statistics.
 
-    def averaged(self) -> Codec:
-        """A copy with the averaged weights and measured latent statistics, in evaluation mode."""
-        codec = Codec(self.config.codec).to(self.loop.device)
-        self.loop.with_average(lambda: codec.load_state_dict(self.codec.state_dict()))
-        self._measure_latents(codec)
-        return codec.eval().requires_grad_(False)
+        A run that had already ended is not exported again: its statistics are what everything after it was made with.
+        """
+        exported = self.out / "codec"
+        if self.loop.progress < 1 or not exported.exists():
+            self.feeder.wait_for(self.config.start_blocks)
+            self.loop.train(self._loss, self._probe, self._export, until)
+        return load_codec(exported).to(self.loop.device)
 
     def _loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         self.feeder.check()

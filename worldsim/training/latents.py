@@ -20,7 +20,6 @@ from safetensors.numpy import load_file, save_file
 
 from worldsim.model.codec import Codec
 from worldsim.recording.episode import Episode
-from worldsim.worlds import WORLDS
 
 FORMAT_VERSION = 1
 
@@ -136,8 +135,3 @@ def _read_shard(path: Path) -> Iterator[LatentEpisode]:
     for i, text in enumerate(header["texts"]):
         arrays: dict[str, Any] = {name: tensors[f"{i}/{name}"] for name in _ARRAYS}
         yield LatentEpisode(**text, **arrays)
-
-
-def world_index(name: str) -> int:
-    """Row of the model's world embedding."""
-    return WORLDS[name].index

@@ -25,15 +25,9 @@ import torch
 from torch import nn
 
 import worldsim
+from worldsim.passes import pick_device
 from worldsim.training.presets import OptimConfig, RunConfig
 from worldsim.training.state import load_state, save_state
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 def write_run_card(out: Path, config: Any) -> None:
@@ -112,6 +106,8 @@ class Loop:
         self.out, self.model, self.optim, self.run = out, model, optim, run
         out.mkdir(parents=True, exist_ok=True)
         self.device = pick_device(run.device)
+        model.to(self.device)  # before the averages are cloned from it
+        self.skipped = 0
         self.average = Average(model, optim.ema)
         self.optimisers = build_optimisers(model, optim)
         self.generator = torch.Generator().manual_seed(optim.seed)
@@ -190,6 +186,9 @@ class Loop:
         if torch.isfinite(norm):
             for optimiser in self.optimisers:
                 optimiser.step()
+        else:
+            self.skipped += 1
+            print(f"step {self.step}: the gradient is not finite and is skipped ({self.skipped} so far)", flush=True)
         self.model.zero_grad(set_to_none=True)
         self.step += 1
         self.average.update(self.step)
@@ -243,9 +242,10 @@ class Loop:
         save_state(self.out / "state", self.state())
 
     def resume(self, folder: Path | None = None) -> bool:
-        """Goes on from ``folder`` (default: this run's exact state, if there is one). False where there is none."""
-        folder = folder or self.out / "state"
-        if not folder.exists() and not folder.with_name(folder.name + ".old").exists():
+        """Goes on from ``folder`` (default: this run's exact state, else its compact one). False without any."""
+        places = [folder] if folder else [self.out / "state", self.out / "compact"]
+        folder = next((p for p in places if p.exists() or p.with_name(p.name + ".old").exists()), None)
+        if folder is None:
             return False
         state = load_state(folder)
         self.model.load_state_dict(state["model"])

@@ -71,10 +71,13 @@ def train_all(codec_config: CodecTrainConfig, world_config: WorldTrainConfig, so
     stage.loop.resume()
     try:
         codec = stage.run()
+        stage.feeder.wait_for(codec_config.start_blocks)
         store = LatentStore()
         refill = _refiller(stage.feeder, store, codec, world_config.image_every)
         refill()
-        WorldTraining(world_config, out / "world", codec, store, held_out, refill).run()
+        training = WorldTraining(world_config, out / "world", codec, store, held_out, refill)
+        training.loop.resume()
+        training.run()
     finally:
         stage.feeder.close()
 
