@@ -70,7 +70,7 @@ def test_the_dream_beside_the_truth_begins_with_the_same_frame(model_folder: Pat
     for recording in recordings.values():
         assert len(recording.rewards) <= 75 and recording.frames.shape[1:] == (64, 64, 3)
     codec = WorldSimulator.from_pretrained(model_folder)
-    assert codec.codec.config.stride == 8
+    assert codec.codec.config.stride == 4
     np.testing.assert_array_equal(recordings["dream"].frames[0], recordings["truth"].frames[0])
 
 

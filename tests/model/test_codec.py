@@ -23,7 +23,7 @@ def frames(batch, k, height=64, width=64):
 def test_any_multiple_of_the_stride_survives_the_round_trip(codec, height, width, k):
     given = frames(2, k, height, width)
     z = codec.encode(given)
-    assert z.shape == (2, 16, height // 8, width // 8)
+    assert z.shape == (2, 4, height // 4, width // 4)
     assert z.dtype == torch.float32
     back = codec.decode(z, k)
     assert back.shape == given.shape
@@ -49,7 +49,8 @@ def test_statistics_normalise_and_are_undone(codec):
     other.latent_std.fill_(2.0)
     given = frames(1, 4)
     assert torch.allclose(other.encode(given), (codec.encode(given) - 0.3) / 2, atol=1e-5)
-    assert torch.equal(other.decode(other.encode(given), 4), codec.decode(codec.encode(given), 4))
+    difference = other.decode(other.encode(given), 4).int() - codec.decode(codec.encode(given), 4).int()
+    assert difference.abs().max() <= 1  # rounding
 
 
 def test_wrong_sizes_and_blocks_are_named(codec):

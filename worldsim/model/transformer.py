@@ -6,7 +6,7 @@ the sum of signal level, step size, action, attention mode, modulates all layers
 shared AdaLN projection and a bias per layer). The previous latent enters each token through its 3x3 neighbourhood of
 patches, so that motion of a patch or so per step needs no search. The output is preconditioned as in EDM (Karras et
 al. 2022, table 1): the network supplies only what the noisy latent cannot. What stays or moves is carried over from the
-previous latent by small kernels that each token predicts for its cells (dynamic filters, De Brabandere et al. 2016;
+previous latent by kernels that each token predicts for its cells (dynamic filters, De Brabandere et al. 2016;
 Finn et al. 2016), since a network of this size cannot copy exactly through its own width.
 
 ``forward`` takes whole clips, ``step`` one new frame against a ring of keys and values; a test holds them equal.
@@ -41,19 +41,22 @@ from worldsim.model.text import TextConfig, TextEncoder, tokenise
 # B worlds, T latent frames, C latent channels, H W latent grid, N patch tokens of a frame, R registers, M text tokens,
 # D width, W window
 
-MOTION = (3, 5)
-"""Rows and columns of previous latent cells that a cell can be moved from: a turn of 14 degrees is about two cells."""
 STEP_SIZES = 4
 """Step-size embeddings: index i is d = 2**i / 8; 0 serves the plain flow at any level."""
 
 
 @dataclass(frozen=True)
 class WorldModelConfig:
-    """Sizes of the transformer. ``window`` is in latents, ``patch`` in latent cells, ``pixel_stride`` in pixels."""
+    """Sizes of the transformer. ``window`` is in latents, ``patch`` in latent cells, ``pixel_stride`` in pixels.
 
-    latent_channels: int = 16
-    pixel_stride: int = 8
-    patch: int = 2
+    ``motion`` are the rows and columns, both odd, of the previous latent's cells that a cell can be moved from: a turn
+    of 14 degrees moves the picture by about four.
+    """
+
+    latent_channels: int = 4
+    pixel_stride: int = 4
+    patch: int = 4
+    motion: tuple[int, ...] = (5, 11)
     width: int = 256
     heads: int = 8
     depth: int = 4
@@ -67,6 +70,8 @@ class WorldModelConfig:
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(f"width {self.width} over {self.heads} heads: the head width must be a multiple of 4")
+        if len(self.motion) != 2 or any(n < 1 or n % 2 == 0 for n in self.motion):
+            raise ValueError(f"motion={self.motion}: two odd numbers are accepted, rows and columns of latent cells")
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ class WorldModel(nn.Module):
         self.final_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(d, 2 * d)
         self.patch_out = nn.Linear(d, patch_size)
-        self.motion_out = nn.Linear(d, config.patch**2 * MOTION[0] * MOTION[1])
+        self.motion_out = nn.Linear(d, config.patch**2 * config.motion[0] * config.motion[1])
         for module in (self.final_modulation, self.patch_out, self.motion_out):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
@@ -240,9 +245,10 @@ class WorldModel(nn.Module):
         grid = rearrange(previous.to(dtype), "b t c (h p) (w q) -> (b t) (c p q) h w", p=p, q=p)
         around = rearrange(F.unfold(grid, 3, padding=1), "(b t) k n -> b t n k", b=b)
         stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, previous.device).to(dtype))
-        near = F.unfold(previous.flatten(0, 1), MOTION, padding=(MOTION[0] // 2, MOTION[1] // 2))
+        rows, columns = self.config.motion
+        near = F.unfold(previous.flatten(0, 1), (rows, columns), padding=(rows // 2, columns // 2))
         cells = rearrange(
-            near, "(b t) (c k) (h p w q) -> b t (h w) (p q) k c", b=b, k=MOTION[0] * MOTION[1], h=h // p, p=p, q=p
+            near, "(b t) (c k) (h p w q) -> b t (h w) (p q) k c", b=b, k=rows * columns, h=h // p, p=p, q=p
         )
         angles = self._space_angles(h // p, w // p)
         words = self._text_tokens(text)

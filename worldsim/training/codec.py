@@ -1,6 +1,8 @@
 """Training of the codec: L1, MSE and feature losses on blocks and single images.
 
-The feature loss compares oriented edges and local contrast at three scales, with the fixed filters of a steerable
+In a share of the steps the latents are shifted by a few pixels, less than a cell or about one, and must decode to the
+shifted picture (equivariance as in EQ-VAE, Kouzelis et al. 2025): motion then is motion in the latents too, which is
+what the transformer has to predict. The feature loss compares oriented edges and local contrast at three scales, with the fixed filters of a steerable
 pyramid's first band (Simoncelli and Freeman 1995): a perceptual term that needs no downloaded network. Latents get a
 little noise and are held near unit scale while training; their statistics are measured at the end and stored with
 the weights, so that everything downstream sees zero mean and unit variance per channel.
@@ -45,13 +47,36 @@ def feature_loss(x_BKHWC: torch.Tensor, y_BKHWC: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def shift(z_BCHW: torch.Tensor, rows: int, columns: int, cell: int) -> torch.Tensor:
+    """Latents of the picture without its outermost cells, ``rows`` and ``columns`` pixels (at most ``cell`` each way)
+    further down and to the right: interpolated, ``(B, C, H - 2, W - 2)``."""
+    b, _, h, w = z_BCHW.shape
+    y = (torch.arange(h - 2, device=z_BCHW.device) + 1.5 + rows / cell) * 2 / h - 1
+    x = (torch.arange(w - 2, device=z_BCHW.device) + 1.5 + columns / cell) * 2 / w - 1
+    grid = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
+    return F.grid_sample(z_BCHW.float(), grid.expand(b, -1, -1, -1), mode="bicubic", align_corners=False)
+
+
 def codec_loss(
-    codec: Codec, pixels: torch.Tensor, config: CodecTrainConfig, noise: torch.Tensor
+    codec: Codec,
+    pixels: torch.Tensor,
+    config: CodecTrainConfig,
+    noise: torch.Tensor,
+    by: tuple[int, int] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and mean squared error (pixels in [-1, 1]) of a batch of equal blocks ``(B, K, H, W, 3)``."""
+    """Loss and mean squared error (pixels in [-1, 1]) of a batch of equal blocks ``(B, K, H, W, 3)``.
+
+    ``by`` are pixels, down and to the right, by which latents and picture are shifted.
+    """
     z = codec.encode_pixels(pixels)
     scale = z.float().square().mean((0, 2, 3)).sqrt()
-    y = codec.decode_pixels(z + config.latent_noise * noise.to(z.dtype), pixels.shape[1]).float()
+    z = z + config.latent_noise * noise.to(z.dtype)
+    if by is not None:
+        cell, (h, w) = codec.config.stride, pixels.shape[2:4]
+        z = shift(z, *by, cell)
+        top, left = cell + by[0], cell + by[1]
+        pixels = pixels[:, :, top : top + h - 2 * cell, left : left + w - 2 * cell]
+    y = codec.decode_pixels(z, pixels.shape[1]).float()
     mse = (y - pixels).square().mean()
     loss = config.l1 * (y - pixels).abs().mean() + config.mse * mse + config.features * feature_loss(y, pixels)
     return loss + config.latent_scale * (scale - 1).square().mean(), mse
@@ -83,7 +108,9 @@ class CodecTraining:
         self.codec.to(self.loop.device)
         self.pool = EpisodePool(config.pool_blocks)
         self.feeder = Feeder(source, self.pool, keep_fresh)
-        self.compiled = torch.compile(codec_loss) if config.run.compile else codec_loss
+        if config.run.compile:
+            self.codec.encoder.compile()
+            self.codec.decoder.compile()
 
     def run(self, until: int | None = None) -> Codec:
         """Trains, exports to ``out/codec`` and returns what was exported: averaged weights with latent statistics.
@@ -100,17 +127,27 @@ class CodecTraining:
         self.feeder.check()
         blocks, images = self.pool.sample(self.config.optim.batch, self.config.images, self.loop.rng)
         total: torch.Tensor = torch.zeros((), device=self.loop.device)
+        by = self._shift()
         metrics: dict[str, torch.Tensor] = {"pool_blocks": torch.tensor(float(self.pool.blocks))}
         share = len(blocks) / (len(blocks) + len(images))
         for name, frames, weight in (("block", blocks, share), ("image", images, 1 - share)):
             pixels = to_pixels(torch.from_numpy(frames).to(self.loop.device))
             n, _, h, w, _ = pixels.shape
-            noise = torch.randn(n, self.config.codec.latent_channels, h // 8, w // 8, generator=self.loop.generator)
+            cell = self.config.codec.stride
+            shape = (n, self.config.codec.latent_channels, h // cell, w // cell)
+            noise = torch.randn(shape, generator=self.loop.generator)
             with self.loop.autocast():
-                loss, mse = self.compiled(self.codec, pixels, self.config, noise.to(self.loop.device))
+                loss, mse = codec_loss(self.codec, pixels, self.config, noise.to(self.loop.device), by)
             total = total + weight * loss
             metrics[f"psnr_{name}"] = 10 * torch.log10(4 / mse.detach())
         return total, metrics
+
+    def _shift(self) -> tuple[int, int] | None:
+        rng, most = self.loop.rng, self.config.codec.stride
+        if rng.random() >= self.config.shifted:
+            return None
+        rows, columns = rng.integers(-most, most + 1, 2)
+        return int(rows), int(columns)
 
     def _measure_latents(self, codec: Codec) -> None:
         blocks, images = self.pool.sample(512, 128, np.random.default_rng(0))

@@ -72,6 +72,10 @@ class Average:
                 mean.copy_(kept)
 
 
+HIDDEN = ("layers.", "encoder.", "decoder.")
+"""Parts of a model's parameter names that mark its hidden layers."""
+
+
 def build_optimisers(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
     """AdamW, or Muon (Jordan et al. 2024) for the matrices of hidden layers with AdamW for the rest.
 
@@ -80,7 +84,7 @@ def build_optimisers(model: nn.Module, config: OptimConfig) -> list[torch.optim.
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, p in model.named_parameters():
-        is_hidden = p.ndim == 2 and "layers." in name and min(p.shape) >= 32
+        is_hidden = p.ndim == 2 and any(part in name for part in HIDDEN) and min(p.shape) >= 32
         (hidden if config.muon and is_hidden else rest).append(p)
     optimisers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(rest, lr=config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)

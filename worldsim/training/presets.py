@@ -56,7 +56,8 @@ class RunConfig:
 class CodecTrainConfig:
     """Training of the codec. ``images`` single frames stand beside ``optim.batch`` blocks; weights are of the losses.
 
-    ``latent_noise`` is the standard deviation of the noise added to the latents, which keeps their space smooth.
+    ``latent_noise`` is the standard deviation of the noise added to the latents, which keeps their space smooth;
+    ``shifted`` the share of steps whose latents are shifted by a few pixels and must decode to the shifted picture.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -68,6 +69,7 @@ class CodecTrainConfig:
     features: float = 0.5
     latent_scale: float = 0.01
     latent_noise: float = 0.03
+    shifted: float = 0.5
     pool_blocks: int = 60_000
     start_blocks: int = 2_000
 
@@ -131,7 +133,7 @@ def smoke() -> Preset:
 def cpu() -> Preset:
     """Two cores without a GPU: hours, resumable."""
     return Preset(
-        CodecTrainConfig(optim=OptimConfig(steps=8000, batch=32, lr=1.5e-3, warmup=100)),
+        CodecTrainConfig(optim=OptimConfig(steps=8000, batch=32, lr=2e-3, warmup=100, decay=0.4, muon=True)),
         WorldTrainConfig(
             optim=OptimConfig(steps=20_000, batch=6, lr=2.5e-3, warmup=100, muon=True),
             levels=LevelMix(shared=0.1, independent=0.7),
@@ -145,7 +147,7 @@ def gpu() -> Preset:
     run = RunConfig(compile=True, log_every=20, probe_every=500, save_every=1000, export_minutes=3.0)
     return Preset(
         CodecTrainConfig(
-            optim=OptimConfig(steps=12_000, minutes=6.0, batch=256, lr=2e-3, warmup=200),
+            optim=OptimConfig(steps=12_000, minutes=6.0, batch=256, lr=2e-3, warmup=200, decay=0.4, muon=True),
             run=run,
             images=48,
             pool_blocks=1_000_000,

@@ -59,7 +59,8 @@ class WorldTraining:
         self.model.to(self.loop.device)
         self.codec.to(self.loop.device)
         self.sampler = ClipSampler(store, config.clips)
-        self.flow_loss = torch.compile(flow_loss) if config.run.compile else flow_loss
+        if config.run.compile:
+            self.model.compile()  # without the text encoder, whose lengths vary with every batch
         self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
         self.hallucination_reference = 1.0
 
@@ -75,11 +76,11 @@ class WorldTraining:
         clips = self.sampler.clips(batch, loop.rng).to(device)
         draw = draw_flow(clips, config, patch, loop.generator)
         with loop.autocast():
-            loss, metrics = self.flow_loss(self.model, clips, draw, config)
+            loss, metrics = flow_loss(self.model, clips, draw, config)
         if config.singles:
             images = self.sampler.singles(max(1, round(config.singles * batch)), loop.rng).to(device)
             with loop.autocast():
-                image_loss, image_metrics = self.flow_loss(
+                image_loss, image_metrics = flow_loss(
                     self.model, images, draw_flow(images, config, patch, loop.generator), config
                 )
             loss = loss + 0.25 * image_loss
