@@ -49,7 +49,7 @@ def close(a: np.ndarray, b: np.ndarray) -> None:
 
 def test_single_environment(model: WorldSimulator) -> None:
     env = LatentObservation(make_single(), model)
-    assert env.observation_space.shape == (8, 8, 8) and env.observation_space.dtype == np.float32
+    assert env.observation_space.shape == (8, 16, 16) and env.observation_space.dtype == np.float32
     latent, info = env.reset(seed=1)
     assert env.observation_space.contains(latent)
     close(latent, encoded(model, info["frames"]))
@@ -75,7 +75,7 @@ def test_lanes_that_end_show_the_new_episode_and_keep_the_final_block(
     model: WorldSimulator, same_step: LatentVectorObservation
 ) -> None:
     latents, infos = same_step.reset(seed=3)
-    assert latents.shape == same_step.observation_space.shape == (LANES, 8, 8, 8)
+    assert latents.shape == same_step.observation_space.shape == (LANES, 8, 16, 16)
     for i in range(LANES):
         close(latents[i], encoded(model, infos["frames"][i, :1]))
     ended = 0

@@ -23,6 +23,12 @@ def test_independent_levels_differ_and_hold_clean_contexts():
     assert clean.min() < 0.3 and clean.max() > 0.95
 
 
+def test_a_share_of_the_frames_that_are_not_context_is_blind():
+    tau, _ = draw(LevelMix(shared=0.0, independent=1.0, blind=0.3))
+    noisy = tau[tau < 0.5]  # context is never that noisy; half of the other levels would be above
+    assert abs(float((noisy == 0).float().mean()) - 0.3 / (0.3 + 0.7 / 2)) < 0.02
+
+
 def test_share_of_full_attention():
     _, mode = draw(LevelMix(full_attention=0.3))
     assert abs(float((mode == FULL).float().mean()) - 0.3) < 0.04

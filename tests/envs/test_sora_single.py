@@ -267,7 +267,7 @@ def test_a_saved_state_goes_on_elsewhere(simulator: WorldSimulator) -> None:
 def test_latent_observations_are_the_latents_of_the_frames(simulator: WorldSimulator) -> None:
     env = make(simulator, obs_type="latent")
     observation, info = env.reset(seed=1)
-    assert observation.shape == (16, 8, 8) and observation.dtype == np.float32
+    assert observation.shape == (4, 16, 16) and observation.dtype == np.float32
     expected = simulator.codec.encode(torch.from_numpy(info["frames"][None]))[0].numpy()
     assert np.abs(observation - expected).max() < 0.1
 

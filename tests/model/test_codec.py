@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_uint8
+from worldsim.model.codec import CELL, Codec, CodecConfig, moved, to_pixels, to_uint8
 
 CONFIG = CodecConfig(fine_width=16, coarse_width=24, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
 
@@ -51,6 +51,22 @@ def test_statistics_normalise_and_are_undone(codec):
     assert torch.allclose(other.encode(given), (codec.encode(given) - 0.3) / 2, atol=1e-5)
     difference = other.decode(other.encode(given), 4).int() - codec.decode(codec.encode(given), 4).int()
     assert difference.abs().max() <= 1  # rounding
+
+
+def test_the_image_of_a_latent_is_the_last_frame_of_its_block(codec):
+    z = codec.encode(frames(2, 4))
+    assert torch.equal(codec.decode(z, 1)[:, 0], codec.decode(z, 4)[:, 3])
+
+
+def test_a_picture_moves_along_its_flow():
+    image = torch.rand(2, 3, 16, 24)
+    flow = torch.zeros(2, 4, 4, 6)
+    flow[:, 2], flow[:, 3] = 1, -0.5  # the second field fetches colours a cell to the right and half a cell above
+    first, second = moved(image, flow).unbind(1)
+    assert torch.allclose(first, image, atol=1e-5)
+    up = CELL // 2
+    assert torch.allclose(second[:, :, up:, :-CELL], image[:, :, :-up, CELL:], atol=1e-5)
+    assert torch.allclose(second[:, :, up:, -1], image[:, :, :-up, -1], atol=1e-5)  # nothing lies outside
 
 
 def test_wrong_sizes_and_blocks_are_named(codec):

@@ -25,9 +25,9 @@ def trained_like(config=None):
     return model.eval().requires_grad_(False)
 
 
-def inputs(model, batch=2, frames=15, height=8, width=8, seed=1):
+def inputs(model, batch=2, frames=15, height=16, width=16, seed=1):
     g = torch.Generator().manual_seed(seed)
-    z = torch.randn(batch, frames, 16, height, width, generator=g)
+    z = torch.randn(batch, frames, 4, height, width, generator=g)
     tau = torch.rand(batch, frames, generator=g)
     known = torch.full((batch, frames), ACTED)
     known[:, 0] = FIRST
@@ -62,13 +62,13 @@ def test_plain_attention_equals_the_fused_kernel():
     assert torch.allclose(attend(q, k, v, mask), fused, atol=1e-6)
 
 
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (4, 12)])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (8, 24)])
 def test_stepping_with_a_cache_equals_the_whole_clip_past_the_first_eviction(height, width):
     model = trained_like()
     window = model.config.window
     z, tau, controls, text, seconds = inputs(model, frames=2 * window + 3, height=height, width=width)
     whole = model(z, tau, controls, text, seconds, causal(2))
-    caches = model.empty_caches(2, height * width // 4, torch.float32, z.device)
+    caches = model.empty_caches(2, height * width // 16, torch.float32, z.device)
     held, when = torch.zeros(2, window, dtype=torch.bool), torch.zeros(2, window)
     for t in range(z.shape[1]):
         slot = t % window
@@ -197,3 +197,8 @@ def test_text_beyond_the_limit_is_refused():
 def test_a_bad_head_width_is_named():
     with pytest.raises(ValueError, match="multiple of 4"):
         WorldModelConfig(width=30, heads=5)
+
+
+def test_even_motion_kernels_are_refused():
+    with pytest.raises(ValueError, match="two odd numbers"):
+        WorldModelConfig(motion=(4, 11))

@@ -154,7 +154,8 @@ def test_missing_unexpected_and_misshapen_tensors_are_refused(folder: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format version 2.*Update worldsim"),
+        ({"format_version": 3}, "format version 3.*Update worldsim"),
+        ({"format_version": 1}, "format version 1, whose codec had cells of 8 pixels.*Train the model again"),
         ({"format_version": "1"}, "no model folder of this project"),
         ({"kind": "worldsim.unet"}, "kind is 'worldsim.unet'"),
         ({"turbo": True}, r"unknown keys \['turbo'\]"),

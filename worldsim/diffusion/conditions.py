@@ -22,13 +22,15 @@ class LevelMix:
     """Shares of the training patterns; what is left of 1 goes to masks of given frames.
 
     In the independent pattern a share of the frames, drawn per clip, is nearly clean (noise up to ``context_noise``),
-    since that is what the context of a rollout looks like. ``full_attention`` is the share of clips in that mode.
+    since that is what the context of a rollout looks like; of the other frames the share ``blind`` is pure noise, which
+    is where only context and action tell what comes. ``full_attention`` is the share of clips in that mode.
     """
 
     shared: float = 0.2
     independent: float = 0.45
     full_attention: float = 0.3
     context_noise: float = 0.2
+    blind: float = 0.0
 
     def __post_init__(self) -> None:
         if self.shared + self.independent > 1:
@@ -45,6 +47,7 @@ def draw_levels(
     kind = torch.rand(batch, generator=generator)
     mode = (torch.rand(batch, generator=generator) < mix.full_attention).long()
     independent = torch.rand(batch, frames, generator=generator)
+    independent = torch.where(torch.rand(batch, frames, generator=generator) < mix.blind, 0.0, independent)
     clean = torch.rand(batch, frames, generator=generator) < torch.rand(batch, 1, generator=generator)
     nearly = 1 - mix.context_noise * torch.rand(batch, frames, generator=generator)
     independent = torch.where(clean, nearly, independent)

@@ -35,7 +35,8 @@ from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1, before the first release, had another codec: its weights fit no network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 SHARD_BYTES = 15 * 2**20
@@ -253,6 +254,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
     version, kind = content.pop("format_version", None), content.pop("kind", None)
     if not isinstance(version, int) or version < 1:
         raise WeightsError(f"{path}: format_version is {version!r}; this is no model folder of this project")
+    if version == 1:
+        raise WeightsError(
+            f"{path} has format version 1, whose codec had cells of 8 pixels; this version of worldsim reads "
+            f"{FORMAT_VERSION}. Train the model again: `worldsim train`."
+        )
     if version > FORMAT_VERSION:
         raise WeightsError(
             f"{path} has format version {version}; this version of worldsim reads up to {FORMAT_VERSION}. "

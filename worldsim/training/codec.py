@@ -108,9 +108,7 @@ class CodecTraining:
         self.codec.to(self.loop.device)
         self.pool = EpisodePool(config.pool_blocks)
         self.feeder = Feeder(source, self.pool, keep_fresh)
-        if config.run.compile:
-            self.codec.encoder.compile()
-            self.codec.decoder.compile()
+        self.loop.compile(self.codec.encoder, self.codec.decoder)
 
     def run(self, until: int | None = None) -> Codec:
         """Trains, exports to ``out/codec`` and returns what was exported: averaged weights with latent statistics.

@@ -38,7 +38,8 @@ class OptimConfig:
 class RunConfig:
     """Where a run writes, and how often: ``log_every``, ``probe_every`` and ``save_every`` are in steps.
 
-    ``threads`` of PyTorch on the CPU (0 = PyTorch's choice); ``bf16`` autocast; ``compile`` for a GPU;
+    ``threads`` of PyTorch on the CPU (0 = PyTorch's choice); ``bf16`` autocast; ``compile`` the networks, which takes
+    a minute or two and, on a CPU, a C++ compiler;
     ``export_minutes`` between exports of the averaged weights (0 = at the end only).
     """
 
@@ -136,8 +137,13 @@ def cpu() -> Preset:
         CodecTrainConfig(optim=OptimConfig(steps=8000, batch=32, lr=2e-3, warmup=100, decay=0.4, muon=True)),
         WorldTrainConfig(
             optim=OptimConfig(steps=20_000, batch=6, lr=2.5e-3, warmup=100, muon=True),
-            levels=LevelMix(shared=0.1, independent=0.7),
+            run=RunConfig(compile=True),
+            levels=LevelMix(shared=0.1, independent=0.7, blind=0.3),
             weight_floor=0.6,
+            reward_weight=0.1,
+            done_weight=0.3,
+            singles=3.0,
+            shortcut_from=1.0,
         ),
     )
 

@@ -16,7 +16,7 @@ from worldsim.model.weights import WorldSimulator
 _CARD = """# {name}: a world model of the five Doom worlds
 
 {parameters:.1f} million parameters ({codec:.1f} codec, {world:.1f} transformer with text encoder and heads), digest
-`{digest}`, stored in {storage}. Latents are 16 x H/8 x W/8 for 4 frames; time window {window} latents
+`{digest}`, stored in {storage}. Latents are {channels} x H/{cell} x W/{cell} for 4 frames; time window {window} latents
 ({seconds:.1f} s); 64x64 pixels in training.
 
 ## Training
@@ -70,6 +70,8 @@ def release(
         **count,
         digest=simulator.digest,
         storage=simulator.config.storage,
+        channels=simulator.config.codec.latent_channels,
+        cell=simulator.config.codec.stride,
         window=simulator.config.world.window,
         seconds=simulator.config.world.window * 4 / 35,
         codec_steps=codec_last["step"],

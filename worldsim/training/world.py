@@ -59,8 +59,7 @@ class WorldTraining:
         self.model.to(self.loop.device)
         self.codec.to(self.loop.device)
         self.sampler = ClipSampler(store, config.clips)
-        if config.run.compile:
-            self.model.compile()  # without the text encoder, whose lengths vary with every batch
+        self.loop.compile(self.model)  # not the text encoder, which runs before it: its lengths vary
         self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
         self.hallucination_reference = 1.0
 

@@ -37,7 +37,7 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     ## Observation space
 
     ``Box(0, 255, (H, W, 3), uint8)``, the last video frame; with ``obs_type="latent"`` the normalised latent,
-    float32 ``(C, H/8, W/8)``.
+    float32 ``(C, H/4, W/4)``.
 
     ## Rewards
 

@@ -1,0 +1,23 @@
+"""The shift of latents that the codec is trained to be true to."""
+
+import pytest
+import torch
+
+from worldsim.training.codec import shift
+
+CELL = 4
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (CELL, -CELL), (-CELL, 0)])
+def test_a_shift_by_whole_cells_picks_other_cells(rows, columns):
+    z = torch.randn(2, 3, 8, 10)
+    down, right = 1 + rows // CELL, 1 + columns // CELL
+    assert torch.allclose(shift(z, rows, columns, CELL), z[:, :, down : down + 6, right : right + 8], atol=1e-5)
+
+
+def test_a_shift_between_cells_follows_a_smooth_picture():
+    y, x = torch.arange(8.0)[:, None], torch.arange(10.0)[None]
+    smooth = (0.3 * y - 0.2 * x)[None, None]
+    shifted = shift(smooth, 1, -3, CELL)[0, 0]
+    expected = 0.3 * (y[1:-1] + 1 / 4) - 0.2 * (x[:, 1:-1] - 3 / 4)
+    assert torch.allclose(shifted[1:-1, 1:-1], expected[1:-1, 1:-1], atol=0.05)
