@@ -215,11 +215,11 @@ class Loop:
         return metrics | {"loss": loss.detach(), "grad_norm": norm}
 
     def with_average(self, call: Callable[[], Any]) -> Any:
-        """``call`` under the averaged weights, without gradients."""
+        """``call`` under the averaged weights, without gradients and without compiling for its shapes."""
         self.average.swap()
         self.model.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"):
                 return call()
         finally:
             self.average.swap()

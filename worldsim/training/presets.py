@@ -134,9 +134,9 @@ def smoke() -> Preset:
 def cpu() -> Preset:
     """Two cores without a GPU: hours, resumable."""
     return Preset(
-        CodecTrainConfig(optim=OptimConfig(steps=8000, batch=32, lr=2e-3, warmup=100, decay=0.4, muon=True)),
+        CodecTrainConfig(optim=OptimConfig(steps=9500, batch=32, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
         WorldTrainConfig(
-            optim=OptimConfig(steps=20_000, batch=6, lr=2.5e-3, warmup=100, muon=True),
+            optim=OptimConfig(steps=20_000, batch=6, lr=2e-3, warmup=100, decay=0.6, muon=True),
             run=RunConfig(compile=True),
             levels=LevelMix(shared=0.1, independent=0.7, blind=0.3),
             weight_floor=0.6,
@@ -153,7 +153,7 @@ def gpu() -> Preset:
     run = RunConfig(compile=True, log_every=20, probe_every=500, save_every=1000, export_minutes=3.0)
     return Preset(
         CodecTrainConfig(
-            optim=OptimConfig(steps=12_000, minutes=6.0, batch=256, lr=2e-3, warmup=200, decay=0.4, muon=True),
+            optim=OptimConfig(steps=12_000, minutes=6.0, batch=256, lr=1.4e-3, warmup=200, decay=0.9, muon=True),
             run=run,
             images=48,
             pool_blocks=1_000_000,
