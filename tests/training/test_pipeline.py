@@ -30,6 +30,9 @@ def test_one_command_trains_both_while_worlds_play_and_the_result_is_an_environm
     card = (tmp_path / "shipped" / "README.md").read_text()
     assert simulator.digest in card
     assert "| steps | 20 | 10 |" in card
+    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines() if "shuffled" in line][-1]
+    row = next(line for line in card.splitlines() if line.startswith("| 10 | "))
+    assert row.split(" | ")[4] == f"{last['probe/shuffled_over_true']:.4g}"
     env = gym.make("SoraWorld-v0", model=str(tmp_path / "shipped"), disable_env_checker=True)
     first, _ = env.reset(seed=0)
     again, reward, *_ = env.step(1)

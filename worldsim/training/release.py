@@ -7,6 +7,7 @@ else than what happened; figures measured afterwards are appended by hand with t
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,16 @@ No pretrained network was used. Map seeds are of the training split; the bank's 
 `shuffled_over_true`: squared error of the next latent with actions shuffled, over that with the true ones, given a
 clean context and nothing else, on the tokens that change most. `over_copy_last`: the same error over that of copying
 the last latent; `sampled_*` with four denoising steps.
+
+## The same while training
+
+{codec_curve}
+
+{world_curve}
 """
+CODEC_CURVE = ("psnr", "psnr_mean_of_blocks", "psnr_image")
+WORLD_CURVE = ("next_mse", "over_copy_last", "shuffled_over_true", "sampled_over_copy_last")
+CURVE_ROWS = 10
 
 
 def release(
@@ -92,9 +102,23 @@ def release(
         hardware=hardware,
         data=data,
         probes="\n".join(f"| `{name.removeprefix('probe/')}` | {value:.4g} |" for name, value in probes.items()),
+        codec_curve=_curve("codec", codec_run, CODEC_CURVE),
+        world_curve=_curve("world model", world_run, WORLD_CURVE),
     )
     simulator.save_pretrained(out, card)
     return simulator
+
+
+def _curve(title: str, run: Path, names: Sequence[str]) -> str:
+    """Table of held-out figures at about ``CURVE_ROWS`` moments of a run, the last one among them."""
+    rows = [row for row in _rows(run) if f"probe/{names[0]}" in row]
+    every = -(-len(rows) // CURVE_ROWS) if rows else 1
+    head = f"| {title}, step | minutes | " + " | ".join(f"`{name}`" for name in names) + " |"
+    lines = [head, "|" + "---|" * (2 + len(names))]
+    for row in rows[::-1][::every][::-1]:
+        values = " | ".join(f"{row[f'probe/{name}']:.4g}" for name in names)
+        lines.append(f"| {row['step']} | {row['elapsed'] / 60:.1f} | {values} |")
+    return "\n".join(lines)
 
 
 def _run_card(run: Path) -> dict[str, Any]:
@@ -104,6 +128,10 @@ def _run_card(run: Path) -> dict[str, Any]:
 def _last_rows(run: Path) -> dict[str, Any]:
     """The last value of everything that a run logged."""
     last: dict[str, Any] = {}
-    for line in (run / "metrics.jsonl").read_text().splitlines():
-        last.update(json.loads(line))
+    for row in _rows(run):
+        last.update(row)
     return last
+
+
+def _rows(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
