@@ -7,7 +7,8 @@ shared AdaLN projection and a bias per layer). The previous latent enters each t
 patches, so that motion of a patch or so per step needs no search. The output is preconditioned as in EDM (Karras et
 al. 2022, table 1): the network supplies only what the noisy latent cannot. What stays or moves is carried over from the
 previous latent by kernels that each token predicts for its cells (dynamic filters, De Brabandere et al. 2016;
-Finn et al. 2016), since a network of this size cannot copy exactly through its own width.
+Finn et al. 2016), since a network of this size cannot copy exactly through its own width; smaller ones over the noisy
+latent weigh what it tells against what the past tells, and average out its noise where the picture is smooth.
 
 ``forward`` takes whole clips, ``step`` one new frame against a ring of keys and values; a test holds them equal.
 """
@@ -41,6 +42,8 @@ from worldsim.model.text import TextConfig, TextEncoder, tokenise
 # B worlds, T latent frames, C latent channels, H W latent grid, N patch tokens of a frame, R registers, M text tokens,
 # D width, W window
 
+OWN = 5
+"""Rows and columns of the noisy latent's own cells that a cell is made of."""
 STEP_SIZES = 4
 """Step-size embeddings: index i is d = 2**i / 8; 0 serves the plain flow at any level."""
 
@@ -179,7 +182,8 @@ class WorldModel(nn.Module):
         self.final_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(d, 2 * d)
         self.patch_out = nn.Linear(d, patch_size)
-        self.motion_out = nn.Linear(d, config.patch**2 * config.motion[0] * config.motion[1])
+        self.taps = (config.motion[0] * config.motion[1], OWN * OWN)
+        self.motion_out = nn.Linear(d, config.patch**2 * sum(self.taps))
         for module in (self.final_modulation, self.patch_out, self.motion_out):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
@@ -245,17 +249,12 @@ class WorldModel(nn.Module):
         grid = rearrange(previous.to(dtype), "b t c (h p) (w q) -> (b t) (c p q) h w", p=p, q=p)
         around = rearrange(F.unfold(grid, 3, padding=1), "(b t) k n -> b t n k", b=b)
         stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, previous.device).to(dtype))
-        rows, columns = self.config.motion
-        near = F.unfold(previous.flatten(0, 1), (rows, columns), padding=(rows // 2, columns // 2))
-        cells = rearrange(
-            near, "(b t) (c k) (h p w q) -> b t (h w) (p q) k c", b=b, k=rows * columns, h=h // p, p=p, q=p
-        )
         angles = self._space_angles(h // p, w // p)
         words = self._text_tokens(text)
         return Prepared(
             vector=vector,
             stem=stem,
-            cells=cells,
+            cells=_cells_around(previous, *self.config.motion, p),
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
             text=[layer.space.read_text(words) for layer in self._stack],
             heads=action + (text.goal + self.world(text.world))[:, None],
@@ -297,8 +296,9 @@ class WorldModel(nn.Module):
         shift, scale = self.final_modulation(c)[:, :, None].chunk(2, dim=-1)
         tokens = self.final_norm(x[:, :, :n]) * (1 + scale) + shift
         out = rearrange(self.patch_out(tokens), "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p)
-        kernels = rearrange(self.motion_out(tokens), "b t n (s k) -> b t n s k 1", s=p * p)
-        moved = (kernels.float() * prepared.cells).sum(-2)
+        kernels = rearrange(self.motion_out(tokens), "b t n (s k) -> b t n s k 1", s=p * p).float()
+        moving, own = kernels.split(self.taps, dim=-2)
+        moved = (moving * prepared.cells).sum(-2) + (own * _cells_around(estimate, OWN, OWN, p)).sum(-2)
         out = (out + rearrange(moved, "b t (h w) (p q) c -> b t c (h p) (w q)", h=h // p, p=p)).float()
         level = tau[..., None, None, None].float()
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
@@ -376,6 +376,16 @@ class WorldModel(nn.Module):
             TimeCache.empty(lanes, c.heads, tokens + c.registers, c.window, c.width // c.heads, dtype, device)
             for _ in self._time_attentions
         ]
+
+
+def _cells_around(z: torch.Tensor, rows: int, columns: int, patch: int) -> torch.Tensor:
+    """The ``rows`` x ``columns`` cells round each cell of ``z (B, T, C, H, W)``, zeros outside: ``(B, T, N, p*q, K,
+    C)``."""
+    near = F.unfold(z.flatten(0, 1), (rows, columns), padding=(rows // 2, columns // 2))
+    return rearrange(
+        near, "(b t) (c k) (h p w q) -> b t (h w) (p q) k c",
+        b=len(z), k=rows * columns, h=z.shape[3] // patch, p=patch, q=patch,
+    )  # fmt: skip
 
 
 def linear_estimate(z: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
