@@ -367,6 +367,7 @@ def test_frames_of_other_sizes_and_worlds_of_single_frames(simulator: WorldSimul
         ({"lanes": 0}, "at least one lane"),
         ({"denoising_steps": 0}, "denoising_steps=0"),
         ({"context_noise": 1.0}, "0 to below 1"),
+        ({"temperature": 1.5}, "temperature=1.5; accepted is 0 to 1"),
         ({"cache_mode": "none"}, "'renoise' and 'reuse'"),
         ({"reward": "best"}, "'expected' and 'sample'"),
         ({"frame_size": (60, 64)}, "multiples of 16"),
@@ -375,6 +376,19 @@ def test_frames_of_other_sizes_and_worlds_of_single_frames(simulator: WorldSimul
 def test_wrong_arguments_are_refused(simulator: WorldSimulator, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RolloutEngine(simulator, **wrong)
+
+
+def test_a_cold_engine_draws_nothing(simulator: WorldSimulator) -> None:
+    """At temperature 0 and without context noise a step is a function of the past: seeds no longer matter."""
+
+    def latents(**kwargs: Any) -> torch.Tensor:
+        rollout = engine(simulator, 2, context_noise=0.0, **kwargs)
+        rollout.begin([0, 1], [replace(start(1), seed=seed) for seed in (5, 6)])
+        return rollout.step(*controls(ROOMS, [1, 1])).latent
+
+    cold, warm = latents(temperature=0.0), latents()
+    assert torch.allclose(cold[0], cold[1], atol=1e-5)
+    assert not torch.allclose(warm[0], warm[1], atol=1e-2)
 
 
 def test_step_sizes_are_named_only_where_they_were_trained() -> None:

@@ -51,6 +51,7 @@ class RolloutEngine(Passes):
         device: a torch device, or ``"auto"``.
         denoising_steps: K, network evaluations per latent (and one more with ``cache_mode="renoise"``).
         context_noise: noise of context latents in [0, 1), None for the model's own.
+        temperature: scale in [0, 1] of the noise that a step begins with, None for the model's own.
         cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring.
         frame_size: ``(H, W)`` in pixels, multiples of the model's stride.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
@@ -70,6 +71,7 @@ class RolloutEngine(Passes):
         reward: RewardMode = "expected",
         dtype: torch.dtype | None = None,
         compile: bool = False,
+        temperature: float | None = None,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes={lanes}; an engine has at least one lane")
@@ -79,6 +81,9 @@ class RolloutEngine(Passes):
             raise ValueError(f"cache_mode={cache_mode!r}; accepted are 'renoise' and 'reuse'")
         if reward not in ("expected", "sample"):
             raise ValueError(f"reward={reward!r}; accepted are 'expected' and 'sample'")
+        self.temperature = model.config.temperature if temperature is None else float(temperature)
+        if not 0 <= self.temperature <= 1:
+            raise ValueError(f"temperature={temperature}; accepted is 0 to 1")
         super().__init__(model, device, frame_size, context_noise, dtype, compile)
         self.lanes = lanes
         self.denoising_steps, self.cache_mode, self.reward_mode = denoising_steps, cache_mode, reward
@@ -142,7 +147,7 @@ class RolloutEngine(Passes):
             last[:] = [self._network(z[:, 0], tau[:, 0], prepared, size)]
             return last[0].x
 
-        start = noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
+        start = self.temperature * noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
         drawn = sampler.sample(denoise, start[:, None], self.denoising_steps, tokens=self.tokens)
         latent, finite = self._bounded(drawn.x[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)

@@ -62,8 +62,9 @@ class SimulatorConfig:
     ``worlds`` are the names of the world embedding's rows that were trained. ``latent_low`` and
     ``latent_high`` are the range per channel that latents keep in training; the engine clamps to it (empty:
     no clamp). ``hallucination_reference`` is the RMS change of the prediction between the last two denoising
-    steps on true validation data. ``context_noise`` is the default noise of context frames. ``shortcut`` says
-    that step sizes were trained, so that few denoising steps may name theirs. ``storage`` is the type of the
+    steps on true validation data. ``context_noise`` is the default noise of context frames, ``temperature`` the
+    default scale of the noise that a step begins with (1: samples; 0: what is likeliest, blurred where the model is
+    unsure). ``shortcut`` says that step sizes were trained, so that few denoising steps may name theirs. ``storage`` is the type of the
     stored parameters.
     """
 
@@ -74,6 +75,7 @@ class SimulatorConfig:
     latent_high: tuple[float, ...] = ()
     hallucination_reference: float = 1.0
     context_noise: float = 0.1
+    temperature: float = 1.0
     shortcut: bool = False
     storage: str = "float16"
 
@@ -83,6 +85,8 @@ class SimulatorConfig:
         for name in ("latent_low", "latent_high"):
             if len(getattr(self, name)) not in (0, self.codec.latent_channels):
                 raise ValueError(f"{name} needs one value per latent channel ({self.codec.latent_channels}), or none")
+        if not 0 <= self.temperature <= 1:
+            raise ValueError(f"temperature={self.temperature}; accepted is 0 to 1")
         if self.codec.latent_channels != self.world.latent_channels:
             raise ValueError(
                 f"the codec makes {self.codec.latent_channels} latent channels, the world model takes "

@@ -2,7 +2,8 @@
 
 All on held-out clips, for the next latent given a clean context, at signal level 0 (nothing but the context to go by)
 and over the tokens whose true change exceeds the median: the mean squared error with true actions, with actions
-shuffled among clips of the same world, and of copying the last latent; the same sampled with K = 4; errors per level.
+shuffled among clips of the same world, and of copying the last latent; the same sampled with K = 4, at full noise and
+at the temperature whose error is least; errors per level.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from worldsim.training.clips import Clips
 from worldsim.training.objective import Draw, masked_mean, predict
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
+TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[str, float]:
     """Metrics of one held-out batch of equal-length clips whose last frame is valid and acted.
 
-    ``hallucination`` is the RMS change of the prediction between the last two of four denoising steps, the scale of
+    ``temperature`` is the one of ``TEMPERATURES`` that samples with the least error (``tempered_mse``), and
+    ``hallucination`` the RMS change of the prediction between the last two of four denoising steps at it, the scale of
     what the environment reports under this name.
     """
     z, device = clips.z, clips.z.device
@@ -52,11 +55,15 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[s
 
     ceiling = torch.zeros(z.shape[:2], device=device)
     ceiling[:, -1] = 1
-    drawn = sampler.sample(denoise, eps, 4, z, ceiling)
-    sampled = last_error(drawn.x)
+    drawn = {t: sampler.sample(denoise, t * eps, 4, z, ceiling) for t in TEMPERATURES}
+    errors = {t: last_error(sample.x) for t, sample in drawn.items()}
+    best = min(errors, key=lambda t: float(errors[t]))
+    sampled, tempered = errors[1.0], errors[best]
     metrics = {
         "next_mse": true, "shuffled_over_true": wrong / true, "over_copy_last": true / copied,
-        "sampled_mse": sampled, "sampled_over_copy_last": sampled / copied, "hallucination": drawn.change[:, -1].mean(),
+        "sampled_mse": sampled, "sampled_over_copy_last": sampled / copied, "temperature": best,
+        "tempered_mse": tempered, "tempered_over_copy_last": tempered / copied,
+        "hallucination": drawn[best].change[:, -1].mean(),
     }  # fmt: skip
     metrics |= {f"mse_at_{level}": at_level(level, clips.controls) for level in LEVELS[1:]}
     return {name: float(value) for name, value in metrics.items()}

@@ -45,7 +45,8 @@ No pretrained network was used. Map seeds are of the training split; the bank's 
 
 `shuffled_over_true`: squared error of the next latent with actions shuffled, over that with the true ones, given a
 clean context and nothing else, on the tokens that change most. `over_copy_last`: the same error over that of copying
-the last latent; `sampled_*` with four denoising steps.
+the last latent; `sampled_*` with four denoising steps, `tempered_*` with the noise scaled by `temperature`, which is
+what the environment does.
 
 ## The same while training
 
@@ -54,7 +55,7 @@ the last latent; `sampled_*` with four denoising steps.
 {world_curve}
 """
 CODEC_CURVE = ("psnr", "psnr_mean_of_blocks", "psnr_image")
-WORLD_CURVE = ("next_mse", "over_copy_last", "shuffled_over_true", "sampled_over_copy_last")
+WORLD_CURVE = ("next_mse", "over_copy_last", "shuffled_over_true", "sampled_over_copy_last", "tempered_over_copy_last")
 CURVE_ROWS = 10
 
 
@@ -116,9 +117,13 @@ def _curve(title: str, run: Path, names: Sequence[str]) -> str:
     head = f"| {title}, step | minutes | " + " | ".join(f"`{name}`" for name in names) + " |"
     lines = [head, "|" + "---|" * (2 + len(names))]
     for row in rows[::-1][::every][::-1]:
-        values = " | ".join(f"{row[f'probe/{name}']:.4g}" for name in names)
+        values = " | ".join(_number(row.get(f"probe/{name}")) for name in names)
         lines.append(f"| {row['step']} | {row['elapsed'] / 60:.1f} | {values} |")
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _run_card(run: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class WorldTraining:
         self.sampler = ClipSampler(store, config.clips)
         self.loop.compile(self.model)  # not the text encoder, which runs before it: its lengths vary
         self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
-        self.hallucination_reference = 1.0
+        self.hallucination_reference, self.temperature = 1.0, 1.0
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator with averaged weights (also exported to ``out/model``)."""
@@ -97,7 +97,7 @@ class WorldTraining:
         clips = self._probe_clips()
         with self.loop.autocast():
             metrics = probe(self.model, clips.to(self.loop.device), generator)
-        self.hallucination_reference = metrics["hallucination"]
+        self.hallucination_reference, self.temperature = metrics["hallucination"], metrics["temperature"]
         self._sheet(step)
         return metrics | {"cached_latents": float(self.store.latents)}
 
@@ -124,6 +124,7 @@ class WorldTraining:
             latent_low=tuple((low - margin).tolist()),
             latent_high=tuple((high + margin).tolist()),
             hallucination_reference=self.hallucination_reference,
+            temperature=self.temperature,
             shortcut=self.config.shortcut_from < self.loop.progress,
         )
         simulator = WorldSimulator.create(config)
