@@ -7,8 +7,9 @@ shared AdaLN projection and a bias per layer). The previous latent enters each t
 patches, so that motion of a patch or so per step needs no search. The output is preconditioned as in EDM (Karras et
 al. 2022, table 1): the network supplies only what the noisy latent cannot. What stays or moves is carried over from the
 previous latent by kernels that each token predicts for its cells (dynamic filters, De Brabandere et al. 2016;
-Finn et al. 2016), since a network of this size cannot copy exactly through its own width; smaller ones over the noisy
-latent weigh what it tells against what the past tells, and average out its noise where the picture is smooth.
+Finn et al. 2016), and by a mixture of learned convolutions: a turn is the same map everywhere, sub-cell shifts mix the
+channels, and a network of this size cannot copy exactly through its own width. Smaller kernels over the noisy latent
+weigh what it tells against what the past tells, and average out its noise where the picture is smooth.
 
 ``forward`` takes whole clips, ``step`` one new frame against a ring of keys and values; a test holds them equal.
 """
@@ -53,13 +54,14 @@ class WorldModelConfig:
     """Sizes of the transformer. ``window`` is in latents, ``patch`` in latent cells, ``pixel_stride`` in pixels.
 
     ``motion`` are the rows and columns, both odd, of the previous latent's cells that a cell can be moved from: a turn
-    of 14 degrees moves the picture by about four.
+    of 14 degrees moves the picture by about four. ``moves`` is the number of learned convolutions of that size.
     """
 
     latent_channels: int = 4
     pixel_stride: int = 4
     patch: int = 4
     motion: tuple[int, ...] = (5, 11)
+    moves: int = 32
     width: int = 256
     heads: int = 8
     depth: int = 4
@@ -91,7 +93,8 @@ class Prepared:
     """What all passes over the same frames share.
 
     ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
-    the noisy patch; ``cells (B, T, N, p*q, K, C)`` the previous latent's cells round each cell; ``rotation`` of space;
+    the noisy patch; ``cells (B, T, N, p*q, K, C)`` the previous latent's cells round each cell, and what the learned
+    moves make of it there; ``rotation`` of space;
     ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
     """
 
@@ -182,7 +185,9 @@ class WorldModel(nn.Module):
         self.final_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
         self.final_modulation = nn.Linear(d, 2 * d)
         self.patch_out = nn.Linear(d, patch_size)
-        self.taps = (config.motion[0] * config.motion[1], OWN * OWN)
+        c, (rows, columns) = config.latent_channels, config.motion
+        self.moves = nn.Conv2d(c, config.moves * c, (rows, columns), padding=(rows // 2, columns // 2), bias=False)
+        self.taps = (rows * columns + config.moves, OWN * OWN)
         self.motion_out = nn.Linear(d, config.patch**2 * sum(self.taps))
         for module in (self.final_modulation, self.patch_out, self.motion_out):
             nn.init.zeros_(module.weight)
@@ -254,11 +259,21 @@ class WorldModel(nn.Module):
         return Prepared(
             vector=vector,
             stem=stem,
-            cells=_cells_around(previous, *self.config.motion, p),
+            cells=self._moved(previous),
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
             text=[layer.space.read_text(words) for layer in self._stack],
             heads=action + (text.goal + self.world(text.world))[:, None],
         )
+
+    def _moved(self, previous: torch.Tensor) -> torch.Tensor:
+        """What each cell can be made of, of ``previous (B, T, C, H, W)``: ``(B, T, N, p*q, K, C)``."""
+        p = self.config.patch
+        moves = F.conv2d(previous.flatten(0, 1), self.moves.weight.float(), padding=self.moves.padding).float()
+        moves = rearrange(
+            moves, "(b t) (k c) (h p) (w q) -> b t (h w) (p q) k c",
+            b=len(previous), k=self.config.moves, p=p, q=p,
+        )  # fmt: skip
+        return torch.cat([_cells_around(previous, *self.config.motion, p), moves], dim=-2)
 
     def _space_angles(self, height: int, width: int) -> torch.Tensor:
         """Rotation angles ``(N + R, E/2)`` from patch midpoints in pixels; registers are not rotated."""
