@@ -6,10 +6,10 @@ the sum of signal level, step size, action, attention mode, modulates all layers
 shared AdaLN projection and a bias per layer). The previous latent enters each token through its 3x3 neighbourhood of
 patches, so that motion of a patch or so per step needs no search. The output is preconditioned as in EDM (Karras et
 al. 2022, table 1): the network supplies only what the noisy latent cannot. What stays or moves is carried over from the
-previous latent by kernels that each token predicts for its cells (dynamic filters, De Brabandere et al. 2016;
-Finn et al. 2016), and by a mixture of learned convolutions: a turn is the same map everywhere, sub-cell shifts mix the
-channels, and a network of this size cannot copy exactly through its own width. Smaller kernels over the noisy latent
-weigh what it tells against what the past tells, and average out its noise where the picture is smooth.
+previous latent by a mixture of learned convolutions, whose shares each token predicts for its cells (in the spirit of
+dynamic filters, De Brabandere et al. 2016; Finn et al. 2016): a turn is nearly one linear map everywhere, and a network
+of this size cannot copy exactly through its own width. Small kernels over the noisy latent, predicted likewise, weigh
+what it tells against what the past tells, and average out its noise where the picture is smooth.
 
 ``forward`` takes whole clips, ``step`` one new frame against a ring of keys and values; a test holds them equal.
 """
@@ -53,8 +53,8 @@ STEP_SIZES = 4
 class WorldModelConfig:
     """Sizes of the transformer. ``window`` is in latents, ``patch`` in latent cells, ``pixel_stride`` in pixels.
 
-    ``motion`` are the rows and columns, both odd, of the previous latent's cells that a cell can be moved from: a turn
-    of 14 degrees moves the picture by about four. ``moves`` is the number of learned convolutions of that size.
+    ``moves`` is the number of learned convolutions over the previous latent, ``motion`` their rows and columns, both
+    odd: a turn of 14 degrees moves the picture by about four cells.
     """
 
     latent_channels: int = 4
@@ -93,14 +93,14 @@ class Prepared:
     """What all passes over the same frames share.
 
     ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
-    the noisy patch; ``cells (B, T, N, p*q, K, C)`` the previous latent's cells round each cell, and what the learned
-    moves make of it there; ``rotation`` of space;
+    the noisy patch; ``moved (B, T, N, p*q, K, C)`` what each learned move makes of the previous latent; ``rotation`` of
+    space;
     ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
     """
 
     vector: torch.Tensor
     stem: torch.Tensor
-    cells: torch.Tensor
+    moved: torch.Tensor
     rotation: Rotation
     text: list[TextKV]
     heads: torch.Tensor
@@ -187,7 +187,7 @@ class WorldModel(nn.Module):
         self.patch_out = nn.Linear(d, patch_size)
         c, (rows, columns) = config.latent_channels, config.motion
         self.moves = nn.Conv2d(c, config.moves * c, (rows, columns), padding=(rows // 2, columns // 2), bias=False)
-        self.taps = (rows * columns + config.moves, OWN * OWN)
+        self.taps = (config.moves, OWN * OWN)
         self.motion_out = nn.Linear(d, config.patch**2 * sum(self.taps))
         for module in (self.final_modulation, self.patch_out, self.motion_out):
             nn.init.zeros_(module.weight)
@@ -259,21 +259,17 @@ class WorldModel(nn.Module):
         return Prepared(
             vector=vector,
             stem=stem,
-            cells=self._moved(previous),
+            moved=self._moved(previous),
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
             text=[layer.space.read_text(words) for layer in self._stack],
             heads=action + (text.goal + self.world(text.world))[:, None],
         )
 
     def _moved(self, previous: torch.Tensor) -> torch.Tensor:
-        """What each cell can be made of, of ``previous (B, T, C, H, W)``: ``(B, T, N, p*q, K, C)``."""
-        p = self.config.patch
-        moves = F.conv2d(previous.flatten(0, 1), self.moves.weight.float(), padding=self.moves.padding).float()
-        moves = rearrange(
-            moves, "(b t) (k c) (h p) (w q) -> b t (h w) (p q) k c",
-            b=len(previous), k=self.config.moves, p=p, q=p,
-        )  # fmt: skip
-        return torch.cat([_cells_around(previous, *self.config.motion, p), moves], dim=-2)
+        """What each learned move makes of ``previous (B, T, C, H, W)``, per cell: ``(B, T, N, p*q, K, C)``."""
+        padding = (self.config.motion[0] // 2, self.config.motion[1] // 2)
+        moves = F.conv2d(previous.flatten(0, 1), self.moves.weight.float(), padding=padding).float()
+        return _by_token(moves, len(previous), self.config.moves, self.config.patch)
 
     def _space_angles(self, height: int, width: int) -> torch.Tensor:
         """Rotation angles ``(N + R, E/2)`` from patch midpoints in pixels; registers are not rotated."""
@@ -313,7 +309,9 @@ class WorldModel(nn.Module):
         out = rearrange(self.patch_out(tokens), "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p)
         kernels = rearrange(self.motion_out(tokens), "b t n (s k) -> b t n s k 1", s=p * p).float()
         moving, own = kernels.split(self.taps, dim=-2)
-        moved = (moving * prepared.cells).sum(-2) + (own * _cells_around(estimate, OWN, OWN, p)).sum(-2)
+        near = F.unfold(estimate.flatten(0, 1), OWN, padding=OWN // 2)
+        near = rearrange(near, "n (c k) (h w) -> n (k c) h w", k=OWN * OWN, h=h)
+        moved = (moving * prepared.moved).sum(-2) + (own * _by_token(near, b, OWN * OWN, p)).sum(-2)
         out = (out + rearrange(moved, "b t (h w) (p q) c -> b t c (h p) (w q)", h=h // p, p=p)).float()
         level = tau[..., None, None, None].float()
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
@@ -393,13 +391,10 @@ class WorldModel(nn.Module):
         ]
 
 
-def _cells_around(z: torch.Tensor, rows: int, columns: int, patch: int) -> torch.Tensor:
-    """The ``rows`` x ``columns`` cells round each cell of ``z (B, T, C, H, W)``, zeros outside: ``(B, T, N, p*q, K,
-    C)``."""
-    near = F.unfold(z.flatten(0, 1), (rows, columns), padding=(rows // 2, columns // 2))
+def _by_token(x: torch.Tensor, batch: int, count: int, patch: int) -> torch.Tensor:
+    """``count`` values per cell and channel, ``(B*T, K*C, H, W)``, by the token of the cell: ``(B, T, N, p*q, K, C)``."""
     return rearrange(
-        near, "(b t) (c k) (h p w q) -> b t (h w) (p q) k c",
-        b=len(z), k=rows * columns, h=z.shape[3] // patch, p=patch, q=patch,
+        x, "(b t) (k c) (h p) (w q) -> b t (h w) (p q) k c", b=batch, k=count, p=patch, q=patch
     )  # fmt: skip
 
 

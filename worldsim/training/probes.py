@@ -19,7 +19,7 @@ from worldsim.training.clips import Clips
 from worldsim.training.objective import Draw, masked_mean, predict
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
-TEMPERATURES = (0.0, 0.25, 0.5, 0.75, 1.0)
+TEMPERATURES = (0.0, 0.5, 1.0)
 
 
 def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[str, float]:
