@@ -356,7 +356,7 @@ def test_frames_of_other_sizes_and_worlds_of_single_frames(simulator: WorldSimul
     frames = np.zeros((1, 32, 96, 3), np.uint8)
     rollout.begin([0, 1], [LaneStart(ROOMS, 1, TEXT, frames), LaneStart(turn_based, 1, TEXT, frames)])
     block = run(rollout, plan(1, 2))[0]
-    assert block.frames.shape == (2, 4, 32, 96, 3) and block.latent.shape == (2, 16, 4, 12)
+    assert block.frames.shape == (2, 4, 32, 96, 3) and block.latent.shape == (2, 4, 8, 24)
     assert not torch.equal(block.frames[0, 0], block.frames[0, 3])
     assert torch.equal(block.frames[1, 0], block.frames[1, 3])
 

@@ -392,10 +392,8 @@ class WorldModel(nn.Module):
 
 
 def _by_token(x: torch.Tensor, batch: int, count: int, patch: int) -> torch.Tensor:
-    """``count`` values per cell and channel, ``(B*T, K*C, H, W)``, by the token of the cell: ``(B, T, N, p*q, K, C)``."""
-    return rearrange(
-        x, "(b t) (k c) (h p) (w q) -> b t (h w) (p q) k c", b=batch, k=count, p=patch, q=patch
-    )  # fmt: skip
+    """K values per cell and channel, ``(B*T, K*C, H, W)``, by the token of the cell: ``(B, T, N, p*q, K, C)``."""
+    return rearrange(x, "(b t) (k c) (h p) (w q) -> b t (h w) (p q) k c", b=batch, k=count, p=patch, q=patch)
 
 
 def linear_estimate(z: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:

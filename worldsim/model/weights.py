@@ -62,10 +62,10 @@ class SimulatorConfig:
     ``worlds`` are the names of the world embedding's rows that were trained. ``latent_low`` and
     ``latent_high`` are the range per channel that latents keep in training; the engine clamps to it (empty:
     no clamp). ``hallucination_reference`` is the RMS change of the prediction between the last two denoising
-    steps on true validation data. ``context_noise`` is the default noise of context frames, ``temperature`` the
-    default scale of the noise that a step begins with (1: samples; 0: what is likeliest, blurred where the model is
-    unsure). ``shortcut`` says that step sizes were trained, so that few denoising steps may name theirs. ``storage`` is the type of the
-    stored parameters.
+    steps on true validation data. ``context_noise`` is the default noise of context frames, ``temperature``
+    the default scale of the noise that a step begins with (1: samples; 0: what is likeliest, blurred where the
+    model is unsure). ``shortcut`` says that step sizes were trained, so that few denoising steps may name
+    theirs. ``storage`` is the type of the stored parameters.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)

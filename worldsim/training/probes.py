@@ -57,9 +57,9 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[s
     ceiling[:, -1] = 1
     drawn = {t: sampler.sample(denoise, t * eps, 4, z, ceiling) for t in TEMPERATURES}
     errors = {t: last_error(sample.x) for t, sample in drawn.items()}
-    best = min(errors, key=lambda t: float(errors[t]))
+    best = min(TEMPERATURES, key=lambda t: errors[t].item())
     sampled, tempered = errors[1.0], errors[best]
-    metrics = {
+    metrics: dict[str, torch.Tensor | float] = {
         "next_mse": true, "shuffled_over_true": wrong / true, "over_copy_last": true / copied,
         "sampled_mse": sampled, "sampled_over_copy_last": sampled / copied, "temperature": best,
         "tempered_mse": tempered, "tempered_over_copy_last": tempered / copied,
