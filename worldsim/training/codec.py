@@ -2,10 +2,11 @@
 
 In a share of the steps the latents are shifted by a few pixels, less than a cell or about one, and must decode to the
 shifted picture (equivariance as in EQ-VAE, Kouzelis et al. 2025): motion then is motion in the latents too, which is
-what the transformer has to predict. The feature loss compares oriented edges and local contrast at three scales, with the fixed filters of a steerable
-pyramid's first band (Simoncelli and Freeman 1995): a perceptual term that needs no downloaded network. Latents get a
-little noise and are held near unit scale while training; their statistics are measured at the end and stored with
-the weights, so that everything downstream sees zero mean and unit variance per channel.
+what the transformer has to predict. The feature loss compares oriented edges and local contrast at three scales, with
+the fixed filters of a steerable pyramid's first band (Simoncelli and Freeman 1995): a perceptual term that needs no
+downloaded network. Latents get a little noise and are held near unit scale while training; their statistics are
+measured at the end and stored with the weights, so that everything downstream sees zero mean and unit variance per
+channel.
 """
 
 from __future__ import annotations
