@@ -37,8 +37,8 @@ from worldsim.worlds import WORLDS, WorldSpec
 
 CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
-START_STEPS, START_GUIDANCE = 16, 3.0
-"""Denoising steps and text guidance of the first latent of a start from text."""
+START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
+"""Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
 STATE_VERSION = 1
 
 
@@ -247,7 +247,7 @@ class RolloutEngine(Passes):
             return without + START_GUIDANCE * (given - without)
 
         seeds = self._seeds[rows]
-        start = noise.gaussian(seeds, torch.zeros_like(seeds), "start", self.latent_shape)
+        start = START_TEMPERATURE * noise.gaussian(seeds, torch.zeros_like(seeds), "start", self.latent_shape)
         drawn = sampler.sample(denoise, start[:, None], START_STEPS, tokens=self.tokens)
         latent, finite = self._bounded(drawn.x[:, 0])
         self._prefill(rows, [latent], controls)
