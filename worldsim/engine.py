@@ -53,7 +53,7 @@ class RolloutEngine(Passes):
         context_noise: noise of context latents in [0, 1), None for the model's own.
         temperature: scale in [0, 1] of the noise that a step begins with, None for the model's own.
         cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring.
-        frame_size: ``(H, W)`` in pixels, multiples of the model's stride.
+        frame_size: ``(H, W)`` in pixels, multiples of the model's token, 16 pixels.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
         dtype: type of the arithmetic, None for bfloat16 where the device has it.
         compile: compiles the network's step (GPU; the first steps are slow).

@@ -20,7 +20,7 @@ def frames(batch, k, height=64, width=64):
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 96), (128, 72), (8, 8)])
 @pytest.mark.parametrize("k", [1, 4])
-def test_any_multiple_of_the_stride_survives_the_round_trip(codec, height, width, k):
+def test_any_multiple_of_eight_survives_the_round_trip(codec, height, width, k):
     given = frames(2, k, height, width)
     z = codec.encode(given)
     assert z.shape == (2, 4, height // 4, width // 4)

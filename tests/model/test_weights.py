@@ -48,6 +48,16 @@ def test_saved_and_loaded_are_equal(simulator: WorldSimulator, folder: Path) -> 
     assert simulator.digest in (folder / "README.md").read_text()
 
 
+def test_parts_that_do_not_fit_are_refused() -> None:
+    config = debug_simulator().config
+    with pytest.raises(ValueError, match="cells of 4 pixels"):
+        replace(config, world=replace(config.world, pixel_stride=8))
+    with pytest.raises(ValueError, match="multiples of 8 pixels"):
+        replace(config, world=replace(config.world, patch=3))
+    with pytest.raises(ValueError, match="temperature=2"):
+        replace(config, temperature=2.0)
+
+
 @pytest.mark.parametrize("storage", ["float16", "bfloat16"])
 def test_half_precision_keeps_the_digest_and_the_statistics(storage: str, tmp_path: Path) -> None:
     made = debug_simulator()

@@ -9,11 +9,12 @@ import torch
 from shades import make_episode
 from torch import nn
 
+from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.transformer import tiny_config
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.codec import CodecTraining, load_codec
 from worldsim.training.latents import LatentStore
-from worldsim.training.loop import Loop
+from worldsim.training.loop import Loop, build_optimisers
 from worldsim.training.objective import draw_shortcut, shortcut_loss
 from worldsim.training.presets import OptimConfig, RunConfig, preset
 from worldsim.training.state import SHARD_BYTES, load_state, save_state
@@ -209,6 +210,36 @@ def test_world_training_resumes_exactly_and_exports_a_model(codec_run, tmp_path)
     assert {"probe/next_mse", "probe/over_copy_last", "probe/sampled_mse", "probe/mse_at_0.5"} <= set(probes[-1])
     assert any("shortcut" in row for row in rows)
     assert list((tmp_path / "whole" / "sheets").glob("world-*.png"))
+
+
+def test_a_run_without_the_shortcut_term_never_claims_step_sizes(codec_run, tmp_path):
+    _, codec = codec_run
+    training = world_training(codec, tmp_path / "run", shortcut_from=1.0)
+    training.loop.step = 17  # a run by the clock ends a little late
+    assert training.loop.progress > 1
+    assert not training.shortcut
+    assert not training._simulator().config.shortcut
+
+
+def test_muon_takes_the_hidden_matrices_and_nothing_else(codec_run):
+    _, codec = codec_run
+    if not hasattr(torch.optim, "Muon"):
+        pytest.skip("this torch has no Muon")
+    model = Codec(CodecConfig(fine_width=32, coarse_width=32))
+    adam, muon = build_optimisers(model, OptimConfig(muon=True))
+    taken = {id(p) for group in muon.param_groups for p in group["params"]}
+    names = {name for name, p in model.named_parameters() if id(p) in taken}
+    assert names == {n for n, p in model.named_parameters() if n.startswith(("encoder.", "decoder.")) and p.ndim == 2}
+    assert len(taken) + sum(len(group["params"]) for group in adam.param_groups) == len(list(model.parameters()))
+
+
+def test_compiling_without_a_compiler_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    loop = make_loop(tmp_path)
+    loop.compile(loop.model)  # not asked for
+    loop.run = replace(loop.run, compile=True)
+    with pytest.raises(ValueError, match="no no-such-compiler: apt-get install g"):
+        loop.compile(loop.model)
 
 
 @pytest.mark.slow

@@ -182,8 +182,8 @@ def moved(image_BCHW: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
     x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
     here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
-    unit = torch.tensor([2 * CELL / width, 2 * CELL / height], device=field.device)
-    grid = here + rearrange(field, "n d h w -> n h w d") * unit
+    right, down = field.unbind(1)
+    grid = here + torch.stack([right * (2 * CELL / width), down * (2 * CELL / height)], dim=-1)
     copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
     seen = F.grid_sample(copies, grid, padding_mode="border", align_corners=False)
     return rearrange(seen, "(b k) c h w -> b k c h w", k=count)

@@ -77,6 +77,8 @@ class WorldModelConfig:
             raise ValueError(f"width {self.width} over {self.heads} heads: the head width must be a multiple of 4")
         if len(self.motion) != 2 or any(n < 1 or n % 2 == 0 for n in self.motion):
             raise ValueError(f"motion={self.motion}: two odd numbers are accepted, rows and columns of latent cells")
+        if self.moves < 1:
+            raise ValueError(f"moves={self.moves}: at least one is needed")
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,8 @@ class Prepared:
     """What all passes over the same frames share.
 
     ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
-    the noisy patch; ``moved (B, T, N, p*q, K, C)`` what each learned move makes of the previous latent; ``rotation`` of
-    space;
-    ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
+    the noisy patch; ``moved (B, T, N, p*q, K, C)`` what each learned move makes of the previous latent; ``rotation`` is
+    of space; ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
     """
 
     vector: torch.Tensor

@@ -85,6 +85,13 @@ class SimulatorConfig:
         for name in ("latent_low", "latent_high"):
             if len(getattr(self, name)) not in (0, self.codec.latent_channels):
                 raise ValueError(f"{name} needs one value per latent channel ({self.codec.latent_channels}), or none")
+        if self.world.pixel_stride != self.codec.stride or self.world.pixel_stride * self.world.patch % (
+            self.codec.multiple
+        ):
+            raise ValueError(
+                f"pixel_stride {self.world.pixel_stride} and patch {self.world.patch} of the world model: the codec "
+                f"has cells of {self.codec.stride} pixels, and tokens must be multiples of {self.codec.multiple} pixels"
+            )
         if not 0 <= self.temperature <= 1:
             raise ValueError(f"temperature={self.temperature}; accepted is 0 to 1")
         if self.codec.latent_channels != self.world.latent_channels:

@@ -137,7 +137,6 @@ def cpu() -> Preset:
         CodecTrainConfig(optim=OptimConfig(steps=9500, batch=32, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
         WorldTrainConfig(
             optim=OptimConfig(steps=20_000, batch=6, lr=2e-3, warmup=100, decay=0.6, muon=True),
-            run=RunConfig(compile=True),
             levels=LevelMix(shared=0.1, independent=0.7, blind=0.3),
             weight_floor=0.6,
             reward_weight=0.1,

@@ -19,15 +19,17 @@ from worldsim.training.clips import Clips
 from worldsim.training.objective import Draw, masked_mean, predict
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
+QUARTER = 1
+"""Index of the step size of four denoising steps (``STEP_SIZES``: 2**i / 8)."""
 TEMPERATURES = (0.0, 0.5, 1.0)
 
 
-def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[str, float]:
+def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut: bool = False) -> dict[str, float]:
     """Metrics of one held-out batch of equal-length clips whose last frame is valid and acted.
 
     ``temperature`` is the one of ``TEMPERATURES`` that samples with the least error (``tempered_mse``), and
     ``hallucination`` the RMS change of the prediction between the last two of four denoising steps at it, the scale of
-    what the environment reports under this name.
+    what the environment reports under this name. ``shortcut``: samples name their step size, as the environment's do.
     """
     z, device = clips.z, clips.z.device
     eps = torch.randn(z.shape, generator=generator).to(device)
@@ -50,7 +52,8 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator) -> dict[s
     copied = masked_mean((z[:, -2] - z[:, -1]).square(), moving)
 
     def denoise(noisy: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-        draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, torch.zeros_like(tau).long())
+        size = torch.full_like(tau, QUARTER if shortcut else 0).long()
+        draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, size)
         return predict(model, clips, text, noisy, draw).x
 
     ceiling = torch.zeros(z.shape[:2], device=device)

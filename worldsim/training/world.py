@@ -63,6 +63,11 @@ class WorldTraining:
         self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
         self.hallucination_reference, self.temperature = 1.0, 1.0
 
+    @property
+    def shortcut(self) -> bool:
+        """Whether step sizes have been trained; a run by the clock may end a little past its full progress."""
+        return bool(self.config.shortcut_rows) and self.config.shortcut_from < min(self.loop.progress, 1.0)
+
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator with averaged weights (also exported to ``out/model``)."""
         self.loop.train(self._loss, self._probe, self._export, until)
@@ -96,7 +101,7 @@ class WorldTraining:
         generator = torch.Generator().manual_seed(0)
         clips = self._probe_clips()
         with self.loop.autocast():
-            metrics = probe(self.model, clips.to(self.loop.device), generator)
+            metrics = probe(self.model, clips.to(self.loop.device), generator, self.shortcut)
         self.hallucination_reference, self.temperature = metrics["hallucination"], metrics["temperature"]
         self._sheet(step)
         return metrics | {"cached_latents": float(self.store.latents)}
@@ -125,7 +130,7 @@ class WorldTraining:
             latent_high=tuple((high + margin).tolist()),
             hallucination_reference=self.hallucination_reference,
             temperature=self.temperature,
-            shortcut=self.config.shortcut_from < self.loop.progress,
+            shortcut=self.shortcut,
         )
         simulator = WorldSimulator.create(config)
         simulator.codec.load_state_dict(self.codec.state_dict())
