@@ -221,8 +221,7 @@ def test_a_run_without_the_shortcut_term_never_claims_step_sizes(codec_run, tmp_
     assert not training._simulator().config.shortcut
 
 
-def test_muon_takes_the_hidden_matrices_and_nothing_else(codec_run):
-    _, codec = codec_run
+def test_muon_takes_the_hidden_matrices_and_nothing_else():
     if not hasattr(torch.optim, "Muon"):
         pytest.skip("this torch has no Muon")
     model = Codec(CodecConfig(fine_width=32, coarse_width=32))
