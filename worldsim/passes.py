@@ -14,7 +14,7 @@ import torch
 from worldsim.diffusion import flow, noise
 from worldsim.lane_text import TextMemory
 from worldsim.model.conditioning import NO_VIEW, Controls, TextTokens
-from worldsim.model.transformer import STEP_SIZES, Prediction, PreparedStep
+from worldsim.model.transformer import Prediction, PreparedStep, step_size_index
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneStart
 from worldsim.ring import Ring
@@ -103,9 +103,9 @@ class Passes:
         )
 
     def _step_size(self, lanes: int, steps: int) -> torch.Tensor | None:
-        """Indices of the step size 1/K where the model was trained to take it (``STEP_SIZES``: 2**i / 8)."""
-        index = 3 - (steps - 1).bit_length()
-        if not self.model.config.shortcut or 2 ** (3 - index) != steps or not 0 <= index < STEP_SIZES:
+        """Indices of the step size 1/K where the model was trained to take it."""
+        index = step_size_index(steps)
+        if not self.model.config.shortcut or index is None:
             return None
         return torch.full((lanes, 1), index, dtype=torch.int64, device=self.device)
 

@@ -208,6 +208,9 @@ def test_world_training_resumes_exactly_and_exports_a_model(codec_run, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     probes = [row for row in rows if "probe/shuffled_over_true" in row]
     assert {"probe/next_mse", "probe/over_copy_last", "probe/sampled_mse", "probe/mse_at_0.5"} <= set(probes[-1])
+    assert probes[-1]["probe/tempered_mse"] <= probes[-1]["probe/sampled_mse"]
+    assert loaded.config.temperature == probes[-1]["probe/temperature"]
+    assert loaded.config.hallucination_reference == pytest.approx(probes[-1]["probe/hallucination"], rel=1e-4)
     assert any("shortcut" in row for row in rows)
     assert list((tmp_path / "whole" / "sheets").glob("world-*.png"))
 

@@ -53,7 +53,7 @@ class _Conv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         super().__init__()
-        self.inputs, self.size, self.stride = inputs, size, stride
+        self.size, self.stride = size, stride
         bound = (size * size * inputs) ** -0.5
         self.weight = nn.Parameter(torch.empty(outputs, size * size * inputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(outputs))

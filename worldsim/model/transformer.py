@@ -187,7 +187,7 @@ class WorldModel(nn.Module):
         self.final_modulation = nn.Linear(d, 2 * d)
         self.patch_out = nn.Linear(d, patch_size)
         c, (rows, columns) = config.latent_channels, config.motion
-        self.moves = nn.Conv2d(c, config.moves * c, (rows, columns), padding=(rows // 2, columns // 2), bias=False)
+        self.moves = nn.Conv2d(c, config.moves * c, (rows, columns), bias=False)
         self.taps = (config.moves, OWN * OWN)
         self.motion_out = nn.Linear(d, config.patch**2 * sum(self.taps))
         for module in (self.final_modulation, self.patch_out, self.motion_out):
@@ -390,6 +390,12 @@ class WorldModel(nn.Module):
             TimeCache.empty(lanes, c.heads, tokens + c.registers, c.window, c.width // c.heads, dtype, device)
             for _ in self._time_attentions
         ]
+
+
+def step_size_index(steps: int) -> int | None:
+    """Index of the step size ``1 / steps`` among ``STEP_SIZES``; None where there is none."""
+    index = STEP_SIZES - 1 - (steps - 1).bit_length()
+    return index if index >= 0 and 2 ** (STEP_SIZES - 1 - index) == steps else None
 
 
 def _by_token(x: torch.Tensor, batch: int, count: int, patch: int) -> torch.Tensor:

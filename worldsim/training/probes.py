@@ -14,13 +14,11 @@ import torch
 
 from worldsim.diffusion import flow, sampler
 from worldsim.model.conditioning import ACTED, Controls
-from worldsim.model.transformer import WorldModel
+from worldsim.model.transformer import WorldModel, step_size_index
 from worldsim.training.clips import Clips
 from worldsim.training.objective import Draw, masked_mean, predict
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
-QUARTER = 1
-"""Index of the step size of four denoising steps (``STEP_SIZES``: 2**i / 8)."""
 TEMPERATURES = (0.0, 0.5, 1.0)
 
 
@@ -52,7 +50,7 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     copied = masked_mean((z[:, -2] - z[:, -1]).square(), moving)
 
     def denoise(noisy: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-        size = torch.full_like(tau, QUARTER if shortcut else 0).long()
+        size = torch.full_like(tau, (step_size_index(steps) if shortcut else None) or 0).long()
         draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, size)
         return predict(model, clips, text, noisy, draw).x
 
