@@ -29,6 +29,15 @@ def test_a_share_of_the_frames_that_are_not_context_is_blind():
     assert abs(float((noisy == 0).float().mean()) - 0.3 / (0.3 + 0.7 / 2)) < 0.02
 
 
+def test_every_noisy_frame_follows_a_nearly_clean_one():
+    tau, mode = draw(LevelMix(shared=0.0, independent=0.0, following=1.0, context_noise=0.1, blind=0.5))
+    noisy = tau < 0.9
+    assert not (noisy[:, 1:] & noisy[:, :-1]).any()
+    assert 0.25 < noisy[:, 1:].float().mean() < 0.5
+    assert abs(float((tau[noisy] == 0).float().mean()) - 0.5 / (0.5 + 0.5 * 0.9)) < 0.02
+    assert (mode == CAUSAL).all()
+
+
 def test_share_of_full_attention():
     _, mode = draw(LevelMix(full_attention=0.3))
     assert abs(float((mode == FULL).float().mean()) - 0.3) < 0.04

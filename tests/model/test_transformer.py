@@ -202,18 +202,3 @@ def test_a_bad_head_width_is_named():
 def test_even_motion_kernels_are_refused():
     with pytest.raises(ValueError, match="two odd numbers"):
         WorldModelConfig(motion=(4, 11))
-
-
-def test_a_learned_move_brings_the_cell_that_it_points_to():
-    model = WorldModel(replace(tiny_config(), moves=2))
-    rows, columns = model.config.motion
-    torch.nn.init.zeros_(model.moves.weight)
-    with torch.no_grad():
-        # the second move: channel 3 from channel 1, a cell above and two to the right
-        model.moves.weight[4 + 3, 1, rows // 2 - 1, columns // 2 + 2] = 1
-        moved = model._moved(torch.randn(1, 3, 4, 8, 12, generator=torch.Generator().manual_seed(0)))
-        z = torch.randn(1, 3, 4, 8, 12, generator=torch.Generator().manual_seed(0))
-    patch = model.config.patch
-    token, cell = 1, patch + 1  # the second token of the first row, its cell (1, 1): cell (1, 5) of the latent
-    assert torch.allclose(moved[:, :, token, cell, 1, 3], z[:, :, 1, 0, 7])
-    assert not moved[:, :, :, :, 0].any()

@@ -1,13 +1,17 @@
 """Alignment of clips: the action that produced a latent, its reward and its end stand at that latent."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from shades import SPEC, make_episode
 
 from worldsim.actions import multi_hot
+from worldsim.captions.facts import SceneFacts, Surface, ViewFacts
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
+from worldsim.recording.facts_json import facts_to_json
 from worldsim.training.clips import ClipConfig, ClipSampler, assemble
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.probes import _shuffle_within_worlds
@@ -104,6 +108,23 @@ def test_singles_are_image_latents_without_history(store, codec):
     held = torch.from_numpy(np.concatenate([e.images for e in store.episodes])).float()
     for z in singles.z[:, 0]:
         assert (held - z).abs().amax((1, 2, 3)).min() == 0
+
+
+def test_singles_are_drawn_more_from_worlds_of_many_scenes(codec):
+    """Eight scenes of Rooms against one of Basic: weights 1 + log2(8) = 4 against 1."""
+    rooms = [encode_episode(make_episode(steps=20, seed=i), codec) for i in range(8)]
+    colours = ("red", "green", "blue", "yellow", "purple", "orange", "cyan", "white")
+    store = LatentStore(
+        [
+            replace(
+                e, facts=[facts_to_json(SceneFacts("DoomRooms", walls=(Surface(c, "brick"),)), ViewFacts(), ())] * 21
+            )
+            for e, c in zip(rooms, colours)
+        ]
+    )
+    store.episodes += [replace(e, world="DoomBasic") for e in rooms]
+    worlds = ClipSampler(store, KEEP).singles(1000, np.random.default_rng(0)).words.world
+    assert abs(float((worlds == SPEC.index).float().mean()) - 0.8) < 0.04
 
 
 def test_cache_on_disk_returns_what_was_stored_and_appends(tmp_path, store, codec):

@@ -23,7 +23,9 @@ class LevelMix:
 
     In the independent pattern a share of the frames, drawn per clip, is nearly clean (noise up to ``context_noise``),
     since that is what the context of a rollout looks like; of the other frames the share ``blind`` is pure noise, which
-    is where only context and action tell what comes. ``full_attention`` is the share of clips in that mode.
+    is where only context and action tell what comes. ``following`` is the same under causal attention, but every noisy
+    frame follows a nearly clean one, as a rollout's next frame does: independent frames do so one time in six.
+    ``full_attention`` is the share of the other clips in that mode.
     """
 
     shared: float = 0.2
@@ -31,10 +33,12 @@ class LevelMix:
     full_attention: float = 0.3
     context_noise: float = 0.2
     blind: float = 0.0
+    following: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.shared + self.independent > 1:
-            raise ValueError(f"shares of level patterns add up to {self.shared + self.independent}, more than 1")
+        shares = self.shared + self.independent + self.following
+        if shares > 1:
+            raise ValueError(f"shares of level patterns add up to {shares}, more than 1")
 
 
 def draw_levels(
@@ -46,15 +50,20 @@ def draw_levels(
     """
     kind = torch.rand(batch, generator=generator)
     mode = (torch.rand(batch, generator=generator) < mix.full_attention).long()
-    independent = torch.rand(batch, frames, generator=generator)
-    independent = torch.where(torch.rand(batch, frames, generator=generator) < mix.blind, 0.0, independent)
-    clean = torch.rand(batch, frames, generator=generator) < torch.rand(batch, 1, generator=generator)
+    mode = torch.where(kind >= 1 - mix.following, CAUSAL, mode)
+    noisy = torch.rand(batch, frames, generator=generator)
+    noisy = torch.where(torch.rand(batch, frames, generator=generator) < mix.blind, 0.0, noisy)
     nearly = 1 - mix.context_noise * torch.rand(batch, frames, generator=generator)
-    independent = torch.where(clean, nearly, independent)
+    clean = torch.rand(batch, frames, generator=generator) < torch.rand(batch, 1, generator=generator)
+    spaced = clean.clone()
+    for t in range(1, frames):
+        spaced[:, t] |= ~spaced[:, t - 1]
     shared = torch.rand(batch, 1, generator=generator).expand(batch, frames)
+    tau = torch.where(clean, nearly, noisy)
+    tau = torch.where((kind < mix.shared)[:, None], shared, tau)
     masked = _mask_patterns(batch, frames, mode, mix, generator)
-    tau = torch.where((kind < mix.shared)[:, None], shared, independent)
     tau = torch.where((kind >= mix.shared + mix.independent)[:, None], masked, tau)
+    tau = torch.where((kind >= 1 - mix.following)[:, None], torch.where(spaced, nearly, noisy), tau)
     return flow.shift(tau, tokens), mode
 
 

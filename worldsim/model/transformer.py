@@ -36,6 +36,7 @@ from worldsim.model.attention import (
     frequencies,
     time_mask,
 )
+from worldsim.model.carry import all_moves, linear_estimate, mixed, neighbours
 from worldsim.model.conditioning import ACTED, Controls, TextTokens
 from worldsim.model.heads import Heads
 from worldsim.model.text import TextConfig, TextEncoder, tokenise
@@ -95,8 +96,8 @@ class Prepared:
     """What all passes over the same frames share.
 
     ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
-    the noisy patch; ``moved (B, T, N, p*q, K, C)`` what each learned move makes of the previous latent; ``rotation`` is
-    of space; ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
+    the noisy patch; ``moved (B*T, K, C, H, W)`` what each learned move makes of the previous latent; ``rotation`` is of
+    space; ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
     """
 
     vector: torch.Tensor
@@ -260,17 +261,11 @@ class WorldModel(nn.Module):
         return Prepared(
             vector=vector,
             stem=stem,
-            moved=self._moved(previous),
+            moved=all_moves(previous, self.moves.weight),
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
             text=[layer.space.read_text(words) for layer in self._stack],
             heads=action + (text.goal + self.world(text.world))[:, None],
         )
-
-    def _moved(self, previous: torch.Tensor) -> torch.Tensor:
-        """What each learned move makes of ``previous (B, T, C, H, W)``, per cell: ``(B, T, N, p*q, K, C)``."""
-        padding = (self.config.motion[0] // 2, self.config.motion[1] // 2)
-        moves = F.conv2d(previous.flatten(0, 1), self.moves.weight.float(), padding=padding).float()
-        return _by_token(moves, len(previous), self.config.moves, self.config.patch)
 
     def _space_angles(self, height: int, width: int) -> torch.Tensor:
         """Rotation angles ``(N + R, E/2)`` from patch midpoints in pixels; registers are not rotated."""
@@ -308,12 +303,9 @@ class WorldModel(nn.Module):
         shift, scale = self.final_modulation(c)[:, :, None].chunk(2, dim=-1)
         tokens = self.final_norm(x[:, :, :n]) * (1 + scale) + shift
         out = rearrange(self.patch_out(tokens), "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p)
-        kernels = rearrange(self.motion_out(tokens), "b t n (s k) -> b t n s k 1", s=p * p).float()
-        moving, own = kernels.split(self.taps, dim=-2)
-        near = F.unfold(estimate.flatten(0, 1), OWN, padding=OWN // 2)
-        near = rearrange(near, "n (c k) (h w) -> n (k c) h w", k=OWN * OWN, h=h)
-        moved = (moving * prepared.moved).sum(-2) + (own * _by_token(near, b, OWN * OWN, p)).sum(-2)
-        out = (out + rearrange(moved, "b t (h w) (p q) c -> b t c (h p) (w q)", h=h // p, p=p)).float()
+        shares = rearrange(self.motion_out(tokens), "b t (h w) (p q k) -> (b t) k (h p) (w q)", h=h // p, p=p, q=p)
+        moving, own = shares.float().split(self.taps, dim=1)
+        out = out + (mixed(prepared.moved, moving) + mixed(neighbours(estimate, OWN), own)).view_as(z)
         level = tau[..., None, None, None].float()
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
         reward, done = self.heads(x[:, :, n:], prepared.heads)
@@ -396,21 +388,6 @@ def step_size_index(steps: int) -> int | None:
     """Index of the step size ``1 / steps`` among ``STEP_SIZES``; None where there is none."""
     index = STEP_SIZES - 1 - (steps - 1).bit_length()
     return index if index >= 0 and 2 ** (STEP_SIZES - 1 - index) == steps else None
-
-
-def _by_token(x: torch.Tensor, batch: int, count: int, patch: int) -> torch.Tensor:
-    """K values per cell and channel, ``(B*T, K*C, H, W)``, by the token of the cell: ``(B, T, N, p*q, K, C)``."""
-    return rearrange(x, "(b t) (k c) (h p) (w q) -> b t (h w) (p q) k c", b=batch, k=count, p=patch, q=patch)
-
-
-def linear_estimate(z: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-    """Best linear estimate of clean unit-variance latents from ``z (B, T, C, H, W)`` at levels ``tau (B, T)``.
-
-    ``tau / (tau^2 + (1 - tau)^2) z``: nothing of pure noise, all of a clean latent. The network sees this and corrects
-    it, so that noise which carries no information never enters its tokens.
-    """
-    level = tau[..., None, None, None].float()
-    return level / (level.square() + (1 - level).square()) * z
 
 
 def tiny_config(config: WorldModelConfig | None = None) -> WorldModelConfig:

@@ -107,18 +107,25 @@ class ClipConfig:
 
 
 class ClipSampler:
-    """Draws batches with equal shares of the worlds, whatever their shares of the data."""
+    """Draws batches with equal shares of the worlds, whatever their shares of the data.
+
+    Single images, which text alone tells, are drawn more from worlds of many scenes: a world's share grows with the
+    logarithm of the number of its different scene captions.
+    """
 
     def __init__(self, store: LatentStore, config: ClipConfig) -> None:
         self.store, self.config = store, config
         self._indexed = 0
         self._by_world: dict[str, list[int]] = {}
         self._rare: dict[str, list[tuple[int, int]]] = {}
+        self._scenes: dict[str, set[str]] = {}
 
     def _index(self) -> None:
         for number in range(self._indexed, len(self.store.episodes)):
             episode = self.store.episodes[number]
             self._by_world.setdefault(episode.world, []).append(number)
+            scene = read_facts(episode.facts[0])[0]
+            self._scenes.setdefault(episode.world, set()).add(scene_caption(scene, "medium"))
             living = WORLDS[episode.world].living_reward
             unusual = np.flatnonzero(episode.done | (np.abs(episode.reward - living) > 0.5))
             self._rare.setdefault(episode.world, []).extend((number, int(t)) for t in unusual)
@@ -138,15 +145,16 @@ class ClipSampler:
     def singles(self, batch: int, rng: np.random.Generator) -> Clips:
         """One-frame samples: image latents of single frames with the text of that moment."""
         self._index()
+        worlds = sorted(self._scenes)
+        weight = np.array([1 + np.log2(len(self._scenes[w])) for w in worlds])
         picks = []
         for _ in range(batch):
-            episode = self.store.episodes[self._episode(rng)]
+            episode = self.store.episodes[self._episode(rng, worlds[rng.choice(len(worlds), p=weight / weight.sum())])]
             picks.append((episode, int(rng.integers(len(episode.images)))))
         return assemble_images(picks, self.config, rng)
 
-    def _episode(self, rng: np.random.Generator) -> int:
-        world = sorted(self._by_world)[rng.integers(len(self._by_world))]
-        numbers = self._by_world[world]
+    def _episode(self, rng: np.random.Generator, world: str | None = None) -> int:
+        numbers = self._by_world[world or sorted(self._by_world)[rng.integers(len(self._by_world))]]
         for _ in range(4):  # longer episodes hold more clips: rejection by length, bounded
             number = numbers[rng.integers(len(numbers))]
             if rng.random() < len(self.store.episodes[number]) / 150:

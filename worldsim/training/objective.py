@@ -3,7 +3,9 @@
 Flow: each latent frame is noised to a level of its own and the clean latent is predicted, weighted by the level ramp
 and by how much a token changes. Shortcut (Frans et al. 2024; Dreamer 4, eq. 8): a step of size d is taught to land
 where two steps of d/2 land, which makes sampling in few steps sharp. Heads: two-hot cross-entropy and binary
-cross-entropy at every signal level, weighted by its square, since they are read from nearly clean frames.
+cross-entropy at every signal level, weighted by its square, since they are read from nearly clean frames. In a share
+of the steps the context is made by the model itself, so that it learns to go on from what it draws (scheduled sampling,
+Bengio et al. 2015).
 """
 
 from __future__ import annotations
@@ -25,12 +27,15 @@ from worldsim.training.presets import WorldTrainConfig
 @dataclass(frozen=True)
 class Draw:
     """The random part of one loss: signal levels ``tau (B, T)``, attention ``mode (B,)``, noise like the latents,
-    and ``step_size (B, T)`` indices (0 = plain flow)."""
+    and ``step_size (B, T)`` indices (0 = plain flow). Where the model's own frames stand for true ones, ``seen`` are
+    the latents before noise is added, and the latents of frames that are not ``wanted (B, T)`` are no targets."""
 
     tau: torch.Tensor
     mode: torch.Tensor
     eps: torch.Tensor
     step_size: torch.Tensor
+    seen: torch.Tensor | None = None
+    wanted: torch.Tensor | None = None
 
 
 def draw_flow(clips: Clips, config: WorldTrainConfig, patch: int, generator: torch.Generator) -> Draw:
@@ -53,6 +58,34 @@ def draw_shortcut(clips: Clips, generator: torch.Generator) -> Draw:
     return Draw(tau.to(device), torch.zeros(b, dtype=torch.int64, device=device), eps.to(device), size.to(device))
 
 
+@torch.no_grad()
+def draw_own_context(
+    model: WorldModel, clips: Clips, config: WorldTrainConfig, patch: int, generator: torch.Generator
+) -> Draw:
+    """Every other frame is wanted, and follows one that the model predicted itself.
+
+    Even and odd frames are predicted from each other in turns, one to ``config.own_depth`` times, which makes all clips
+    into rollouts of as many steps at once. Predictions are made from pure noise; frame 0 stays true.
+    """
+    plain = draw_flow(clips, config, patch, generator)
+    b, t, device = *clips.z.shape[:2], clips.z.device
+    index = torch.arange(t)
+    odd = torch.rand(b, 1, generator=generator) < 0.5
+    depth = int(torch.randint(1, config.own_depth + 1, (), generator=generator))
+    nearly = (1 - config.levels.context_noise * torch.rand(b, t, generator=generator)).to(device)
+    blind = torch.rand(b, t, generator=generator).to(device) < config.levels.blind
+    level = torch.rand(b, t, generator=generator).to(device)
+    causal, text, seen = torch.zeros_like(plain.mode), clips.words.encode(model), clips.z
+    for turn in range(depth + 1):
+        wanted = (((index % 2 == 1) ^ odd ^ bool(turn % 2)) & (index > 0)).to(device)
+        tau = torch.where(wanted, 0.0 if turn < depth else torch.where(blind, 0.0, level), nearly)
+        draw = Draw(tau, causal, plain.eps, plain.step_size, seen, wanted)
+        if turn < depth:
+            x = predict(model, clips, text, flow.add_noise(seen, plain.eps, tau), draw).x
+            seen = torch.where(wanted[..., None, None, None], x, seen)
+    return draw
+
+
 def predict(model: WorldModel, clips: Clips, text: TextTokens, z: torch.Tensor, draw: Draw) -> Prediction:
     return model(z, draw.tau, clips.controls, text, clips.seconds, draw.mode, draw.step_size, clips.valid)
 
@@ -66,11 +99,13 @@ def flow_loss(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Weighted x-space loss and head losses of a batch."""
     text = clips.words.encode(model)
-    prediction = predict(model, clips, text, flow.add_noise(clips.z, draw.eps, draw.tau), draw)
+    seen = clips.z if draw.seen is None else draw.seen
+    prediction = predict(model, clips, text, flow.add_noise(seen, draw.eps, draw.tau), draw)
     weight = flow.change_weight(clips.z, model.config.patch, config.change_most)
     error = (prediction.x - clips.z).square()
     per_frame = (weight * error).mean((2, 3, 4))
-    latent = masked_mean(flow.loss_weight(draw.tau, config.weight_floor) * per_frame, clips.valid)
+    targets = clips.valid if draw.wanted is None else clips.valid & draw.wanted
+    latent = masked_mean(flow.loss_weight(draw.tau, config.weight_floor) * per_frame, targets)
     confidence = draw.tau.square() * clips.paid
     reward = masked_mean(-(two_hot(clips.reward) * prediction.reward.log_softmax(-1)).sum(-1), confidence)
     done = masked_mean(
@@ -79,7 +114,7 @@ def flow_loss(
     loss = latent + config.reward_weight * reward + config.done_weight * done
     metrics = {
         "latent": latent,
-        "mse": masked_mean(error.mean((2, 3, 4)), clips.valid),
+        "mse": masked_mean(error.mean((2, 3, 4)), targets),
         "reward": reward,
         "done": done,
     }

@@ -79,10 +79,11 @@ class CodecTrainConfig:
 class WorldTrainConfig:
     """Training of the transformer on latents.
 
-    ``clips.length`` is 2 to 4 windows; ``singles`` are one-frame samples per clip of the batch. ``change_most`` bounds
-    the weight of tokens that change; ``weight_floor`` is the weight of pure noise in the ramp over signal levels;
-    ``reward_weight`` and ``done_weight`` are of the heads. ``shortcut_from`` is the progress at which the shortcut term
-    starts (1 = never), ``shortcut_rows`` the share of clips it takes.
+    ``clips.length`` is 2 to 4 windows; ``singles`` are one-frame samples per clip of the batch, ``singles_weight`` that
+    of their loss. ``change_most`` bounds the weight of tokens that change; ``weight_floor`` is the weight of pure noise
+    in the ramp over signal levels; ``reward_weight`` and ``done_weight`` are of the heads. ``own_context`` is the share
+    of steps whose context the model predicts itself, up to ``own_depth`` steps ahead. ``shortcut_from`` is the progress
+    at which the shortcut term starts (1 = never), ``shortcut_rows`` the share of clips it takes.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -91,6 +92,9 @@ class WorldTrainConfig:
     levels: LevelMix = field(default_factory=LevelMix)
     clips: ClipConfig = field(default_factory=ClipConfig)
     singles: float = 2.0
+    singles_weight: float = 0.25
+    own_context: float = 0.0
+    own_depth: int = 3
     change_most: float = 8.0
     weight_floor: float = 0.1
     reward_weight: float = 0.05
@@ -136,12 +140,14 @@ def cpu() -> Preset:
     return Preset(
         CodecTrainConfig(optim=OptimConfig(steps=9500, batch=32, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
         WorldTrainConfig(
-            optim=OptimConfig(steps=20_000, batch=6, lr=2e-3, warmup=100, decay=0.6, muon=True),
-            levels=LevelMix(shared=0.1, independent=0.7, blind=0.3),
+            optim=OptimConfig(steps=20_000, batch=6, lr=2e-3, warmup=100, decay=0.9, muon=True),
+            levels=LevelMix(shared=0.05, independent=0.2, following=0.6, blind=0.4),
             weight_floor=0.6,
             reward_weight=0.1,
             done_weight=0.3,
-            singles=3.0,
+            singles=12.0,
+            singles_weight=0.5,
+            own_context=0.25,
             shortcut_from=1.0,
         ),
     )

@@ -20,7 +20,7 @@ from worldsim.recording.episode import Episode
 from worldsim.training.clips import Clips, ClipSampler, assemble, read_facts
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.loop import Loop, write_run_card
-from worldsim.training.objective import draw_flow, draw_shortcut, flow_loss, shortcut_loss
+from worldsim.training.objective import draw_flow, draw_own_context, draw_shortcut, flow_loss, shortcut_loss
 from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import probe
 from worldsim.training.sheets import save_rows
@@ -78,8 +78,11 @@ class WorldTraining:
         config, loop, device = self.config, self.loop, self.loop.device
         batch, patch = config.optim.batch, config.world.patch
         clips = self.sampler.clips(batch, loop.rng).to(device)
-        draw = draw_flow(clips, config, patch, loop.generator)
         with loop.autocast():
+            if loop.rng.random() < config.own_context:
+                draw = draw_own_context(self.model, clips, config, patch, loop.generator)
+            else:
+                draw = draw_flow(clips, config, patch, loop.generator)
             loss, metrics = flow_loss(self.model, clips, draw, config)
         if config.singles:
             images = self.sampler.singles(max(1, round(config.singles * batch)), loop.rng).to(device)
@@ -87,7 +90,7 @@ class WorldTraining:
                 image_loss, image_metrics = flow_loss(
                     self.model, images, draw_flow(images, config, patch, loop.generator), config
                 )
-            loss = loss + 0.25 * image_loss
+            loss = loss + config.singles_weight * image_loss
             metrics["image_mse"] = image_metrics["mse"]
         if loop.progress >= config.shortcut_from and config.shortcut_rows:
             some = clips.rows(max(1, round(config.shortcut_rows * batch)))
