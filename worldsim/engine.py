@@ -109,7 +109,7 @@ class RolloutEngine(Passes):
         if len(lanes) != len(starts) or len(set(lanes)) != len(lanes):
             raise ValueError(f"{len(starts)} starts were given for lanes {list(lanes)}; give one for each")
         for start in starts:
-            check_start(start, self.frame_size, self.model.config.world.worlds)
+            check_start(start, self.frame_size, self.model.config.worlds)
         self._text.begin(lanes, [s.text for s in starts], [s.world.index for s in starts])
         rows = torch.tensor(lanes, device=self.device)
         self._seeds[rows] = torch.tensor([s.seed for s in starts], device=self.device)

@@ -135,7 +135,7 @@ class Passes:
         The mean squared error, in normalised latents, of what is predicted from pure noise with the true past
         as context, averaged over ``n_noise`` draws (seeds from ``start.seed`` on). No lane is touched.
         """
-        check_start(start, self.frame_size, self.model.config.world.worlds)
+        check_start(start, self.frame_size, self.model.config.worlds)
         if start.frames is None or n_noise < 1:
             raise ValueError("surprise needs given frames and at least one draw of noise")
         k, n, device = start.world.frames_per_step, len(start.actions), self.device

@@ -25,6 +25,6 @@ def register_environments() -> None:
         if spec.env_id not in gym.registry:
             gym.register(
                 id=spec.env_id,
-                entry_point=f"worldsim_envs.doom:{spec.name}Env",
+                entry_point=f"worldsim_envs.{spec.package}:{spec.name}Env",
                 vector_entry_point=f"worldsim_envs.vector:{spec.name}Vector",
             )

@@ -18,12 +18,12 @@ from worldsim.model.conditioning import ACTED, FIRST, Controls
 from worldsim.predictor import LaneStart
 
 
-def check_start(start: LaneStart, frame_size: tuple[int, int], worlds: int) -> None:
-    """Raises ``ValueError`` unless ``start`` has frames of ``frame_size`` that fit its actions, or no
-    frames."""
+def check_start(start: LaneStart, frame_size: tuple[int, int], worlds: Sequence[str]) -> None:
+    """Raises ``ValueError`` unless ``start`` is in one of ``worlds`` and has frames of ``frame_size`` that fit its
+    actions, or no frames."""
     frames, n, k = start.frames, len(start.actions), start.world.frames_per_step
-    if start.world.index >= worlds:
-        raise ValueError(f"{start.world.env_id} is none of the worlds that this model has a place for")
+    if start.world.name not in worlds:
+        raise ValueError(f"{start.world.env_id} is none of the worlds that this model simulates: {', '.join(worlds)}")
     if n and not 0 <= int(np.min(start.actions)) <= int(np.max(start.actions)) < NUM_ACTIONS:
         raise ValueError(f"start actions are ids from 0 to {NUM_ACTIONS - 1}, got {start.actions}")
     if frames is None:

@@ -34,7 +34,8 @@ class WorldSpec:
     ``index`` is its row in the model's world embedding (frozen, since it is baked into weights). ``frames_per_step``
     is k, ``fps`` video frames per second. ``reads`` are the action ids that do something. ``time_limit`` is in steps.
     ``prompt`` is the default scene text. ``living_reward`` is what an uneventful step pays, and ``goals`` the goal
-    strings (``""`` is the world's own reward).
+    strings (``""`` is the world's own reward). ``package`` is the subpackage of ``worldsim_envs`` that holds the true
+    world, which is also the name of the extra that installs its ``engine``.
     """
 
     name: str
@@ -48,6 +49,8 @@ class WorldSpec:
     living_reward: float = 0.0
     goals: tuple[str, ...] = ("",)
     camera: Camera = field(default_factory=Camera)
+    package: str = "doom"
+    engine: str = "vizdoom"
 
     @property
     def env_id(self) -> str:
@@ -88,6 +91,10 @@ _ROOMS = (
     "turn_right_small",
 )
 
+_TABLE = (
+    "noop", "forward", "backward", "strafe_left", "strafe_right", "use", "attack", "place", "next_item",
+)  # fmt: skip
+
 WORLDS: dict[str, WorldSpec] = {
     spec.name: spec
     for spec in (
@@ -110,6 +117,14 @@ WORLDS: dict[str, WorldSpec] = {
         WorldSpec(
             "DoomBasic", 4, "Doom basic", 4, 35.0, _ids("noop", "strafe_left", "strafe_right", "attack"), 75,
             "a monster at the far wall of a room", living_reward=-4.0,
+        ),
+        WorldSpec(
+            "Table", 5, "Physics table", 4, 20.0, _ids(*_TABLE), 600, "coloured things on a table",
+            goals=(
+                "", *(f"push the {colour} disc to the target" for colour in COLOURS), "paint the target",
+                "eat an apple", *(f"break the {colour} pane" for colour in COLOURS),
+            ),
+            package="table", engine="pymunk",
         ),
     )
 }  # fmt: skip

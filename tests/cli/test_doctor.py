@@ -6,6 +6,7 @@ import pytest
 
 from worldsim.cli import doctor
 from worldsim.cli.main import main
+from worldsim.worlds import WORLDS
 
 
 def test_installed_packages_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +57,7 @@ def test_codec_and_arithmetic_work_here() -> None:
 
 
 @pytest.mark.slow
-def test_doom_works_here() -> None:
-    pytest.importorskip("vizdoom")
-    assert doctor.doom().mark == doctor.OK
+@pytest.mark.parametrize("world", ["DoomRooms", "Table"])
+def test_true_worlds_work_here(world: str) -> None:
+    pytest.importorskip(WORLDS[world].engine)
+    assert doctor.true_world(WORLDS[world]).mark == doctor.OK

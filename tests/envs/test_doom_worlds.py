@@ -1,29 +1,25 @@
-"""The contract that every Doom world keeps: spaces, seeds, blocks, info, options, health bar, end of an
-episode."""
+"""What the Doom worlds add to the contract of the true worlds: health bar, warping, reseeding, rendering; and refusals,
+which are the base class's and tried on one of them."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 import worldsim  # noqa: F401  (registers the worlds)
 from worldsim.actions import ACTION_ID
-from worldsim.captions.facts import EVENT_KINDS
-from worldsim.worlds import SPLITS, WORLDS
+from worldsim.worlds import SPLITS
 
 pytest.importorskip("vizdoom")
 
+from true_episodes import assert_equal, play
 from worldsim_envs.base import Start
 from worldsim_envs.doom.world import BAR_EMPTY, BAR_FULL, BAR_ROWS, DoomWorld, draw_health
 
-NAMES = tuple(name for name in WORLDS if name.startswith("Doom"))
 DEADLY = ("DoomTakeCover", "DoomHealthGathering")
-INFO_KEYS = {"frames", "n_frames", "goal", "truth", "caption", "events"}
 
 
 def make(name: str, **kwargs: object) -> DoomWorld:
@@ -32,91 +28,11 @@ def make(name: str, **kwargs: object) -> DoomWorld:
     return env
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def world(request: pytest.FixtureRequest) -> Iterator[DoomWorld]:
-    env = make(request.param)
-    yield env
-    env.close()
-
-
 @pytest.fixture(scope="module")
 def cover() -> Iterator[DoomWorld]:
     env = make("DoomTakeCover")
     yield env
     env.close()
-
-
-def play(env: DoomWorld, seed: int, options: dict | None = None, steps: int = 25, rng_seed: int = 0) -> list:
-    """Every frame, reward and flag of an episode under random actions of the world."""
-    rng = np.random.default_rng(rng_seed)
-    _, info = env.reset(seed=seed, options=options)
-    record = [(info["frames"], 0.0, False, info["caption"])]
-    for _ in range(steps):
-        action = np.int64(rng.choice(env.spec_world.world_actions))
-        _, reward, terminated, truncated, info = env.step(action)
-        record.append((info["frames"], reward, terminated, info["caption"]))
-        if terminated or truncated:
-            break
-    return record
-
-
-def assert_equal(a: list, b: list) -> None:
-    assert len(a) == len(b)
-    for (frames_a, *rest_a), (frames_b, *rest_b) in zip(a, b):
-        np.testing.assert_array_equal(frames_a, frames_b)
-        assert rest_a == rest_b
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_gymnasiums_checker_finds_nothing(name: str) -> None:
-    env = gym.make(f"worldsim/{name}-v0", disable_env_checker=True, render_mode="rgb_array")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_env(env.unwrapped)
-    env.close()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_stable_baselines_checker_finds_nothing(name: str) -> None:
-    sb3 = pytest.importorskip("stable_baselines3.common.env_checker")
-    env = make(name, actions="world")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        sb3.check_env(env, warn=True)
-    env.close()
-
-
-def test_blocks_and_info_after_reset_and_step(world: DoomWorld) -> None:
-    obs, info = world.reset(seed=1)
-    assert set(info) == INFO_KEYS
-    assert info["frames"].shape == (1, 64, 64, 3) and info["n_frames"] == 1
-    np.testing.assert_array_equal(info["frames"][0], obs)
-    obs, reward, *_, info = world.step(np.int64(0))
-    assert set(info) == INFO_KEYS
-    assert info["frames"].shape == (4, 64, 64, 3) and info["frames"].dtype == np.uint8
-    assert info["n_frames"] == 4 and isinstance(reward, float)
-    np.testing.assert_array_equal(info["frames"][-1], obs)
-    assert set(info["caption"]) == {"scene", "view", "event"} and info["caption"]["scene"]
-    assert all(event["kind"] in EVENT_KINDS for event in info["events"])
-    assert set(info["truth"]["camera"]) == {"K", "c2w", "yaw", "pitch"}
-
-
-def test_arrays_are_fresh(world: DoomWorld) -> None:
-    obs, info = world.reset(seed=1)
-    kept = obs.copy()
-    obs[:] = 0
-    info["frames"][:] = 0
-    world.step(np.int64(0))
-    again, _ = world.reset(seed=1)
-    np.testing.assert_array_equal(again, kept)
-
-
-def test_equal_seeds_give_equal_episodes_whatever_ran_before(world: DoomWorld) -> None:
-    other = make(world.spec_world.name)
-    play(other, 77, {"dynamics_seed": 5}, steps=7)
-    play(other, 78, steps=3)
-    assert_equal(play(world, 4), play(other, 4))
-    other.close()
 
 
 def test_seeds_draw_maps_of_the_split() -> None:
@@ -128,13 +44,6 @@ def test_seeds_draw_maps_of_the_split() -> None:
             seeds.append(env.map_seed)
         assert all(low <= s < high for s in seeds) and len(set(seeds)) == 5
         env.close()
-
-
-def test_an_explicit_map_seed_of_another_split_is_taken(world: DoomWorld) -> None:
-    first, _ = world.reset(seed=3, options={"map_seed": 2_000_005})
-    assert world.map_seed == 2_000_005
-    second, _ = world.reset(seed=8, options={"map_seed": 2_000_005})
-    np.testing.assert_array_equal(first, second)
 
 
 def test_dynamics_seed_changes_only_what_moves_by_itself(cover: DoomWorld) -> None:
@@ -166,16 +75,6 @@ def test_reseeding_a_world_without_chance_changes_nothing(name: str) -> None:
         assert objects == outcomes[0][1]
         assert all((a == b).all() for a, b in zip(frames, outcomes[0][0]))
     env.close()
-
-
-def test_actions_that_are_not_read_are_noop(world: DoomWorld) -> None:
-    unread = [i for i in range(32) if i not in world.spec_world.reads]
-    world.reset(seed=2)
-    *_, expected = world.step(np.int64(0))
-    for action in unread[:3] + unread[-2:]:
-        world.reset(seed=2)
-        *_, info = world.step(np.int64(action))
-        np.testing.assert_array_equal(info["frames"], expected["frames"])
 
 
 def test_world_actions_are_the_keyboards() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,16 @@ def test_a_prompt_may_choose_another_world_at_reset(simulator: WorldSimulator) -
     _, info = env.reset(seed=1, options={"prompt": "doom basic"})
     assert info["prompt"].startswith("Doom basic") and env.spec_world.name == "DoomBasic"
     assert env.goals == ("",)
+
+
+def test_worlds_that_the_model_was_not_trained_on_are_refused(simulator: WorldSimulator) -> None:
+    knows_one = WorldSimulator.create(replace(simulator.config, worlds=("DoomRooms", "DoomBasic")), bank=simulator.bank)
+    with pytest.raises(ValueError, match=r"Table-v0'.*this model simulates DoomRooms, DoomBasic"):
+        SoraWorldEnv(world="worldsim/Table-v0", model=knows_one)
+    env = SoraWorldEnv(model=knows_one)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="none of the worlds that this model simulates"):
+        env.reset(seed=0, options={"prompt": "physics table: a red disc"})
 
 
 def test_a_saved_state_goes_on_elsewhere(simulator: WorldSimulator) -> None:

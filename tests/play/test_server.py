@@ -22,6 +22,7 @@ with warnings.catch_warnings():
 from starlette.websockets import WebSocketDisconnect
 
 from worldsim.actions import ACTION_ID
+from worldsim.play import server
 from worldsim.play.player import Player
 from worldsim.play.protocol import MAX_MESSAGE, unpack_frames
 from worldsim.play.server import create_app, refusal
@@ -131,8 +132,16 @@ def test_the_page_and_its_headers(opener: Any) -> None:
 def test_hello_names_what_can_be_chosen(opener: Any) -> None:
     with client(opener).websocket_connect("/play", headers=HERE) as session:
         hello = session.receive_json()
-    assert ["DoomRooms", "Doom rooms"] in hello["worlds"]
-    assert hello["keys"]["KeyW"] == "forward" and hello["sources"] == ["dream", "true"]
+    assert list(hello["worlds"]) == ["dream", "true"]
+    assert hello["worlds"]["true"]["Table"] == "Physics table" and hello["keys"]["KeyW"] == "forward"
+
+
+def test_only_what_runs_here_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "find_spec", lambda engine: engine == "pymunk")
+    offered = server.Choices.here("dream", None, "", ["DoomBasic"]).worlds
+    assert offered == {"dream": {"DoomBasic": "Doom basic"}, "true": {"Table": "Physics table"}}
+    monkeypatch.setattr(server, "find_spec", lambda engine: None)
+    assert list(server.Choices.here("dream", None, "", ["DoomBasic"]).worlds) == ["dream"]
 
 
 def test_held_keys_become_actions_and_frames(socket: WebSocketTestSession, opener: Any) -> None:

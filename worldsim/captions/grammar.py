@@ -168,6 +168,15 @@ EVENT_WORDS: dict[str, tuple[str, ...]] = {
     "heal": ("you are healed by {a}", "you regain health from {a}"),
     "death": ("you are killed by {a}", "you die from {a}"),
     "goal": ("you reach the goal with {a}", "the goal is reached with {a}"),
+    "paint": ("you paint {a}", "you draw {a}"),
+    "bite": ("you bite {a}", "you take a bite of {a}"),
+    "eat": ("you eat {a}", "you eat up {a}"),
+    "shatter": ("{a} shatters", "{a} breaks into pieces", "you shatter {a}"),
+    "switch_on": ("you turn on {a}", "{a} is switched on"),
+    "switch_off": ("you turn off {a}", "{a} is switched off"),
+    "plant": ("you plant {a}", "{a} is put into the ground"),
+    "sprout": ("{a} sprouts", "{a} is sprouting"),
+    "slide": ("you slide {a}", "{a} slides over"),
 }
 """Wordings with an object; ``{a}`` is a noun phrase."""
 
@@ -181,6 +190,15 @@ BARE_EVENT_WORDS: dict[str, tuple[str, ...]] = {
     "heal": ("you are healed", "you regain health"),
     "death": ("you die", "you are killed"),
     "goal": ("you reach the goal", "the goal is reached"),
+    "paint": ("you paint something", "you draw something"),
+    "bite": ("you bite something", "you take a bite of something"),
+    "eat": ("you eat something", "you eat something up"),
+    "shatter": ("something shatters", "something breaks into pieces"),
+    "switch_on": ("you turn something on", "something is switched on"),
+    "switch_off": ("you turn something off", "something is switched off"),
+    "plant": ("you plant something", "something is put into the ground"),
+    "sprout": ("something sprouts", "something is sprouting"),
+    "slide": ("you slide something", "something slides over"),
 }
 """Wordings of events without an object."""
 

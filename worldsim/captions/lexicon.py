@@ -144,6 +144,9 @@ _SINGULARS: dict[str, tuple[str, ...]] = {
     "seed": ("seed",),
     "occluder": ("occluder", "screen"),
     "arrow": ("arrow",),
+    "apple": ("apple",),
+    "stroke": ("stroke",),
+    "target": ("target",),
     "cow": ("cow",),
     "pig": ("pig",),
     "sheep": ("sheep",),
@@ -226,6 +229,14 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "a monster at the far wall of a room": (
         "a monster at the far wall of a room", "a room with a monster at the far wall",
         "a single room with one monster at the far wall", "one monster stands at the far wall of a room",
+    ),
+    "coloured things on a table": (
+        "coloured things on a table", "a table with coloured things", "things lie on a table",
+        "coloured objects on a table",
+    ),
+    "coloured things on a tilted table": (
+        "coloured things on a tilted table", "a tilted table with coloured things", "things slide down a tilted table",
+        "coloured objects on a tilted table",
     ),
 }  # fmt: skip
 """Settings: the default prompts of the worlds, each with its paraphrases."""

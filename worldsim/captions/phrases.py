@@ -63,11 +63,20 @@ _PEOPLE_SAY: dict[str, tuple[str, ...]] = {
     "push": ("pushes", "push the", "is shoved", "player pushes"),
     "shoot": ("you are shooting", "player shoots", "player fires", "shoots"),
     "hit": ("is shot", "hits", "gets hit"),
-    "destroy": ("dies", "is killed", "explodes", "blows up", "shatters", "you kill", "is broken", "breaks"),
+    "destroy": ("dies", "is killed", "explodes", "blows up", "you kill", "is broken", "breaks"),
     "damage": ("player is hurt", "player takes damage", "you are hit", "you are damaged", "you get hurt"),
     "heal": ("player is healed", "you heal", "you gain health", "you get health"),
     "death": ("player dies", "you are dead", "player is killed", "you get killed"),
     "goal": ("player reaches the goal", "you win", "goal reached"),
+    "paint": ("player paints", "paints", "is painted", "draws"),
+    "bite": ("player bites", "bites", "bite into", "take a bite"),
+    "eat": ("player eats", "eats", "eat"),
+    "shatter": ("shattered", "breaks to pieces", "smash", "falls to pieces"),
+    "switch_on": ("lights up", "is turned on"),
+    "switch_off": ("goes out", "is turned off"),
+    "plant": ("player plants", "is planted"),
+    "sprout": ("grows", "is growing"),
+    "slide": ("player slides", "is slid"),
 }
 
 

@@ -1,8 +1,8 @@
 """``worldsim doctor``: what is installed, what works here, and how to add what does not.
 
-Each check runs the real part for a moment (a matrix product, a video of a few frames, one step of Doom, the
-shipped weights), because "installed" and "works" are two things. Ends with code 1 if something that the base
-needs is broken; a missing extra is no fault.
+Each check runs the real part for a moment (a matrix product, a video of a few frames, one step of a true world for each
+engine, the shipped weights), because "installed" and "works" are two things. Ends with code 1 if something that the
+base needs is broken; a missing extra is no fault.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tyro
+
+from worldsim.worlds import WORLDS, WorldSpec
 
 BASE = (
     "numpy",
@@ -34,6 +37,7 @@ BASE = (
 )
 EXTRAS: dict[str, tuple[str, ...]] = {
     "doom": ("vizdoom",),
+    "table": ("pymunk",),
     "rl": ("stable-baselines3",),
     "play": ("starlette", "uvicorn", "websockets"),
     "bench": ("scikit-image", "scipy", "matplotlib"),
@@ -129,11 +133,10 @@ def video_codec() -> Finding:
     return Finding(OK if frames == 4 else BROKEN, "video", f"H.264 written and read, {frames} of 4 frames")
 
 
-def doom() -> Finding:
-    """One step of a true world, in a process of its own: an engine that crashes must not take the report
-    along."""
+def true_world(spec: WorldSpec) -> Finding:
+    """One step of a true world, in a process of its own: an engine that crashes must not take the report along."""
     code = (
-        "import gymnasium as gym, worldsim; env = gym.make('worldsim/DoomBasic-v0'); env.reset(seed=0); "
+        f"import gymnasium as gym, worldsim; env = gym.make({spec.env_id!r}); env.reset(seed=0); "
         "print(env.step(0)[0].shape); env.close()"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -141,9 +144,9 @@ def doom() -> Finding:
             [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
         )
     if done.returncode == 0:
-        return Finding(OK, "Doom", f"starts and steps: frames {done.stdout.strip()}")
+        return Finding(OK, spec.name, f"starts and steps: frames {done.stdout.strip()}")
     last = (done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"])[-1]
-    return Finding(BROKEN, "Doom", last[:200], 'pip install --force-reinstall "worldsim-gym[doom]"')
+    return Finding(BROKEN, spec.name, last[:200], f'pip install --force-reinstall "worldsim-gym[{spec.package}]"')
 
 
 def learned_world() -> Finding:
@@ -180,8 +183,10 @@ def checks() -> list[Finding]:
         findings.append(attempt("torch", torch_speed))
     if installed("av"):
         findings.append(attempt("video", video_codec))
-    if installed("vizdoom"):
-        findings.append(attempt("Doom", doom))
+    first_of = {spec.package: spec for spec in reversed(WORLDS.values())}  # one world for each engine
+    for spec in first_of.values():
+        if installed(spec.engine):
+            findings.append(attempt(spec.name, partial(true_world, spec)))
     if installed("torch"):
         findings.append(attempt("SoraWorld-v0", learned_world))
     return findings

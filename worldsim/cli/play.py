@@ -62,6 +62,7 @@ def main(argv: list[str]) -> int:
     options = tyro.cli(Play, args=argv, prog="worldsim play")
     import uvicorn
 
+    from worldsim.model.weights import simulated_worlds
     from worldsim.play.player import Player
     from worldsim.play.protocol import MAX_MESSAGE
     from worldsim.play.server import Choices, create_app
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> int:
         return open_world(source, wished, frame_size=options.size, **dream)
 
     app = create_app(
-        Choices.here(TRUE if options.true else DREAM, world, options.prompt),
+        Choices.here(TRUE if options.true else DREAM, world, options.prompt, simulated_worlds(options.model)),
         Limits(sessions=options.sessions),
         partial(Player, opener),
     )

@@ -9,7 +9,7 @@ limited.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,21 +43,25 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Choices:
-    """What the page offers and begins with."""
+    """What the page offers and begins with; ``worlds`` are names and titles for each source."""
 
     source: str = DREAM
     world: str | None = None
     prompt: str = ""
-    sources: tuple[str, ...] = (DREAM, TRUE)
-    worlds: tuple[tuple[str, str], ...] = tuple((spec.name, spec.title) for spec in WORLDS.values())
+    worlds: dict[str, dict[str, str]] = field(default_factory=lambda: {DREAM: _titles(WORLDS), TRUE: _titles(WORLDS)})
     keys: dict[str, str] = field(default_factory=lambda: dict(CODES))
     max_text: int = MAX_TEXT
 
     @classmethod
-    def here(cls, source: str, world: str | None, prompt: str) -> Choices:
-        """The choices of this machine: true worlds only where their engine is installed."""
-        sources = (DREAM, TRUE) if find_spec("vizdoom") else (DREAM,)
-        return cls(source=source, world=world, prompt=prompt, sources=sources)
+    def here(cls, source: str, world: str | None, prompt: str, dreamed: Iterable[str]) -> Choices:
+        """The choices of this machine: what the model dreams, and true worlds whose engine is installed."""
+        true = [name for name, spec in WORLDS.items() if find_spec(spec.engine)]
+        offered = {DREAM: _titles(dreamed), TRUE: _titles(true)}
+        return cls(source, world, prompt, {name: worlds for name, worlds in offered.items() if worlds})
+
+
+def _titles(worlds: Iterable[str]) -> dict[str, str]:
+    return {name: WORLDS[name].title for name in worlds}
 
 
 class LocalOnly:

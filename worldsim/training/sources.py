@@ -42,12 +42,16 @@ def training_episodes(config: SourceConfig) -> Iterator[Episode]:
 
 
 def held_out_episodes(config: SourceConfig) -> list[Episode]:
-    """A few episodes of validation maps: from the recordings where they hold some, else played live now."""
-    found = [e for folder in config.data for e in Recording.open(folder).episodes(split="val")]
+    """A few episodes of validation maps: from the recordings where they hold some, else of their worlds, or of the
+    configured ones, played live now."""
+    recordings = [Recording.open(folder) for folder in config.data]
+    recorded = {entry.world for recording in recordings for entry in recording.entries}
+    worlds = [world for world in WORLDS if world in recorded] or config.worlds
+    found = [e for recording in recordings for e in recording.episodes(split="val")]
     if found:
-        return found[: config.held_out * len(config.worlds)]
+        return found[: config.held_out * len(worlds)]
     live: list[Episode] = []
-    for number, world in enumerate(config.worlds):
+    for number, world in enumerate(worlds):
         plan = replace(
             _live(config),
             worlds=(world,),

@@ -125,10 +125,11 @@ class WorldTraining:
         z = torch.from_numpy(np.concatenate([e.z for e in self.store.episodes[:200]])).float()
         low, high = (torch.quantile(z.transpose(0, 1).flatten(1)[:, ::17], q, dim=1) for q in (0.0005, 0.9995))
         margin = 0.25 * (high - low)
+        trained = {episode.world for episode in self.store.episodes}
         config = SimulatorConfig(
             codec=self.codec.config,
             world=self.config.world,
-            worlds=tuple(WORLDS),
+            worlds=tuple(name for name in WORLDS if name in trained),
             latent_low=tuple((low - margin).tolist()),
             latent_high=tuple((high + margin).tolist()),
             hallucination_reference=self.hallucination_reference,

@@ -14,6 +14,7 @@ EXPLORERS: dict[str, tuple[str, str]] = {
     "DoomHealthGathering": ("scenarios", "HealthGatheringExplorer"),
     "DoomMyWayHome": ("scenarios", "MyWayHomeExplorer"),
     "DoomBasic": ("scenarios", "BasicExplorer"),
+    "Table": ("table", "TableExplorer"),
 }
 """World -> module and class of its scripted explorer."""
 

@@ -89,6 +89,9 @@ class Lanes:
         for name in ("prompt", "start", "goal"):
             per_lane(name, getattr(config, name), count)
         self.simulator = load_simulator(model)
+        simulated = self.simulator.config.worlds
+        if config.world and config.world.name not in simulated:
+            raise ValueError(f"world={config.world.env_id!r}: this model simulates {', '.join(simulated)}")
         self.config, self.count = config, count
         self.predictor: Predictor = RolloutEngine(
             self.simulator,

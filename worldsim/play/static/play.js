@@ -8,10 +8,11 @@ socket.binaryType = "arraybuffer";
 
 const LABELS = {
   forward: "W ↑", backward: "S ↓", strafe_left: "A", strafe_right: "D", turn_left: "←", turn_right: "→",
-  turn_left_small: ",", turn_right_small: ".", attack: "Space", use: "E",
+  turn_left_small: ",", turn_right_small: ".", attack: "Space", use: "E", place: "F", next_item: "Q",
 };
 const SHOWN = Object.keys(LABELS);
 let codes = {};
+let worlds = {};         // source -> {name: title}
 let held = new Set();
 let queue = [];          // {bitmap, y, height, header, last} still to be drawn, oldest first
 let nextDraw = 0;
@@ -44,7 +45,10 @@ function sourceChanged() {
   const dream = source() === "dream";
   for (const id of ["prompt", "text"]) $(id).disabled = !dream;
   for (const button of $("change").querySelectorAll("button")) button.disabled = !dream;
-  $("world").options[0].textContent = dream ? "the one that the prompt names" : "Doom rooms (default)";
+  const chosen = $("world").value;
+  $("world").replaceChildren(new Option(dream ? "the one that the prompt names" : "Doom rooms (default)", ""));
+  for (const [name, title] of Object.entries(worlds[source()])) $("world").add(new Option(title, name));
+  $("world").value = chosen in worlds[source()] ? chosen : "";
 }
 
 $("start").addEventListener("submit", (event) => { event.preventDefault(); start(); });
@@ -60,7 +64,7 @@ $("prompt").addEventListener("keydown", (event) => {
 
 function hello(message) {
   codes = message.keys;
-  for (const name of message.sources) {
+  for (const name of Object.keys(message.worlds)) {
     const label = document.createElement("label");
     const input = Object.assign(document.createElement("input"), { type: "radio", name: "source", value: name });
     input.checked = name === message.source;
@@ -68,9 +72,7 @@ function hello(message) {
     label.append(input, name === "dream" ? "Dream" : "True world");
     $("sources").append(label);
   }
-  $("world").add(new Option("", ""));
-  for (const [name, title] of message.worlds) $("world").add(new Option(title, name));
-  $("world").value = message.world || "";
+  worlds = message.worlds;
   $("prompt").value = message.prompt;
   for (const id of ["prompt", "text"]) $(id).maxLength = message.max_text;
   for (const control of SHOWN) {
@@ -82,6 +84,7 @@ function hello(message) {
     $("keys").append(key);
   }
   sourceChanged();
+  $("world").value = message.world || "";
   start();
 }
 

@@ -1,0 +1,319 @@
+"""The table as an environment: a hand with the shared keyboard, goals, facts and truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pymunk
+
+from worldsim.actions import ACTION_ID
+from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.worlds import WORLDS
+from worldsim_envs.base import Advance, Facts, Start, TrueWorld
+from worldsim_envs.table.drawing import Picture
+from worldsim_envs.table.layout import DEPTH, HAND_RADIUS, RIM, TARGET_RADIUS, TableLayout, generate
+from worldsim_envs.table.physics import STROKE_RADIUS, Control, Moving, TablePhysics
+
+CAMERA_HEIGHT = 1.0
+"""Metres over the table; with this focal length a pinhole sees the plane as it is drawn."""
+MOVES: dict[int, tuple[float, float]] = {
+    ACTION_ID["forward"]: (0.0, 1.0),
+    ACTION_ID["backward"]: (0.0, -1.0),
+    ACTION_ID["strafe_left"]: (-1.0, 0.0),
+    ACTION_ID["strafe_right"]: (1.0, 0.0),
+}
+FACINGS = {(1.0, 0.0): 0.0, (0.0, 1.0): 90.0, (-1.0, 0.0): 180.0, (0.0, -1.0): 270.0}
+USE, STRIKE, PLANT, TOOL = (ACTION_ID[name] for name in ("use", "attack", "place", "next_item"))
+PUSHED = 0.012
+"""Metres that a thing which the hand meets must move in a block to count as pushed."""
+PAINTED = 0.4
+"""Share of the target that paint must cover."""
+_SPOTS = np.stack(np.meshgrid(*[np.linspace(-1, 1, 17)] * 2), axis=-1).reshape(-1, 2)
+_SPOTS = _SPOTS[(_SPOTS**2).sum(1) <= 1] * TARGET_RADIUS
+
+
+class TableEnv(TrueWorld):
+    """A table of 2-D physics seen from above: push, paint, bite, break, switch, plant, hide.
+
+    ## Action space
+    ``Discrete(32)`` (``actions="keyboard"``) or ``Discrete(9)`` (``"world"``): noop, forward (up the picture),
+    backward, strafe_left, strafe_right move the hand; use bites an apple or switches the lamp in reach; attack strikes
+    along where the hand faces, fast enough to break glass; place plants a seed; next_item changes between hand and
+    brush. A hand pushes what it meets, a brush passes over things and paints. Other ids are noop.
+
+    ## Observation space
+    ``Box(0, 255, (H, W, 3), uint8)``: the last of the step's four frames (20 Hz). A wider frame shows a wider table.
+
+    ## Rewards
+    +1 for every bite. With a goal instead: +1 when it is reached ("push the <colour> disc to the target", "paint the
+    target", "eat an apple", "break the <colour> pane"), -1 for breaking another pane than the named one.
+
+    ## Start
+    A table drawn by ``map_seed``: discs, boxes, apples, panes of glass, sometimes a ball that rolls by itself, a switch
+    with its lamp, a seed, a panel that hides what is under it, a target. Three tables in ten are tilted. What a goal
+    needs is there. ``pose`` is the place of the hand and the direction that it faces.
+
+    ## End
+    Terminated when a goal is reached or a wrong pane breaks. Truncated after ``time_limit`` steps, 600 by default.
+
+    ## Arguments
+    ``gravity`` (m/s^2 down the picture), ``friction`` (m/s^2, the deceleration by the table top) and ``restitution``
+    (0 to 1), each None for the table's own; the others as in ``TrueWorld``. There is no health bar.
+
+    ## Version history
+    v0: first version.
+    """
+
+    spec_world = WORLDS["Table"]
+    dynamics_later = True
+
+    def __init__(
+        self,
+        *,
+        gravity: float | None = None,
+        friction: float | None = None,
+        restitution: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        highest = {"gravity": (gravity, 10.0), "friction": (friction, 10.0), "restitution": (restitution, 1.0)}
+        for name, (value, most) in highest.items():
+            if value is not None and not 0 <= value <= most:
+                raise ValueError(f"{name}={value!r}; expected None or a number from 0 to {most}")
+        given = {"gravity": gravity, "friction": friction, "restitution": restitution}
+        self._given: dict[str, Any] = {name: float(value) for name, value in given.items() if value is not None}
+        self.layout: TableLayout
+        """Plan of the running episode's table."""
+        self.table: TablePhysics
+        self._picture: Picture
+        self._scene = SceneFacts(self.spec_world.name)
+        self._events: tuple[EventFact, ...] = ()
+
+    # The hooks of TrueWorld
+
+    def _begin(self, start: Start) -> np.ndarray:
+        height, width = self.frame_size
+        layout = replace(generate(start.map_seed, start.goal, width / height), **self._given)
+        if start.pose is not None:
+            layout = replace(layout, hand=self._free(start.pose, layout), facing=start.pose[2] % 360)
+        self.layout, self._events = layout, ()
+        dynamics = start.dynamics if start.dynamics and start.dynamics[1] == 0 else (start.map_seed, 0)
+        self.table = TablePhysics(layout, start.map_seed, dynamics[0])
+        self._picture = Picture(self.frame_size, layout, start.map_seed)
+        setting = "coloured things on a tilted table" if layout.gravity else self.spec_world.prompt
+        walls = (Surface(layout.rim.colour, layout.rim.pattern),)
+        self._scene = SceneFacts(self.spec_world.name, setting, walls=walls, things=layout.inventory())
+        return self._picture.frame(self.table)
+
+    def _free(self, pose: tuple[float, float, float], layout: TableLayout) -> tuple[float, float]:
+        x, y, _ = pose
+        low = RIM + HAND_RADIUS
+        inside = low <= x <= layout.width - low and low <= y <= DEPTH - low
+        near = [(item.x, item.y, item.size * (1.42 if item.shape == "box" else 1)) for item in layout.items]
+        near += [(pane.x, pane.y, pane.length / 2) for pane in layout.panes]
+        near += [(*layout.switch, 0.035)] if layout.switch else []
+        if not inside or any(np.hypot(x - a, y - b) < size + HAND_RADIUS for a, b, size in near):
+            raise ValueError(
+                f"pose={pose!r} is not a free place of map seed {self.map_seed}; choose x and y in metres, from "
+                f"{low:.3f} to {layout.width - low:.3f} and {DEPTH - low:.3f}, away from what lies on the table"
+            )
+        return x, y
+
+    def _advance(self, action: int) -> Advance:
+        table, dynamics = self.table, self._running().dynamics
+        if dynamics is not None and dynamics[1] == self._steps > 0:
+            table.reseed(dynamics[0])
+        table.events.clear()
+        table.touched.clear()
+        before = {thing.number: thing.body.position for thing in table.things}
+        handle = table.handle.body.position.x if table.handle else 0.0
+        direction = MOVES.get(action, (0.0, 0.0))
+        if action in MOVES:
+            table.facing = FACINGS[direction]
+        elif action == USE:
+            table.use()
+        elif action == PLANT:
+            table.plant()
+        elif action == TOOL:
+            table.take_brush()
+        frames = []
+        for number in range(self.spec_world.frames_per_step):
+            strikes = action == STRIKE and number < 2 and not table.brush
+            table.frame(Control(*direction, strike=strikes))
+            frames.append(self._picture.frame(table))
+        self._note_pushes(before, handle)
+        self._events = tuple(table.events)
+        reward, reached = self._outcome()
+        return Advance(frames, reward, reached)
+
+    def _note_pushes(self, before: dict[int, pymunk.Vec2d], handle: float) -> None:
+        table = self.table
+        for thing in table.things:
+            was = before.get(thing.number)
+            if was is None or thing.number not in table.touched or thing.shape == "shard":
+                continue
+            if (thing.body.position - was).length > PUSHED:
+                table.events.append(EventFact("push", thing.colour, thing.shape))
+        if table.handle and abs(table.handle.body.position.x - handle) > PUSHED:
+            table.events.append(EventFact("slide", "", "occluder"))
+
+    def _outcome(self) -> tuple[float, bool]:
+        """Reward of the block, and whether the goal ends the episode."""
+        kinds = Counter(event.kind for event in self._events)
+        words = self.goal.split()
+        if not words:
+            return float(kinds["bite"]), False
+        if words[0] == "break":
+            broken = [event.colour for event in self._events if event.kind == "shatter"]
+            return (1.0 if words[2] in broken else -1.0, True) if broken else (0.0, False)
+        reached = {"push": self._on_target, "paint": self._target_painted, "eat": lambda: kinds["eat"] > 0}[words[0]]()
+        if reached:
+            self._events = (*self._events, EventFact("goal"))
+        return float(reached), bool(reached)
+
+    def _on_target(self) -> bool:
+        colour = self.goal.split()[2]
+        discs = [t for t in self.table.things if t.shape == "disc" and t.colour == colour]
+        return any((disc.body.position - self._target).length < TARGET_RADIUS - disc.size / 2 for disc in discs)
+
+    @property
+    def _target(self) -> tuple[float, float]:
+        assert self.layout.target is not None
+        return self.layout.target
+
+    def _target_painted(self) -> bool:
+        return self.painted >= PAINTED
+
+    @property
+    def painted(self) -> float:
+        """Share of the target that is painted, 0 where there is none."""
+        if self.layout.target is None:
+            return 0.0
+        spots = _SPOTS + self.layout.target
+        painted = np.zeros(len(spots), bool)
+        for (x0, y0, x1, y1), _ in self.table.strokes:
+            start, along = np.array([x0, y0]), np.array([x1 - x0, y1 - y0])
+            t = ((spots - start) @ along / max(float(along @ along), 1e-12)).clip(0, 1)
+            painted |= np.hypot(*(spots - start - t[:, None] * along).T) <= STROKE_RADIUS
+        return float(painted.mean())
+
+    # What is known of the moment
+
+    def _describe(self) -> Facts:
+        light = "bright" if self.table.lit else "dark"
+        seen: dict[tuple[str, str], list[str]] = {}
+        for shape, colour, (x, y), size in self._seen_things():
+            if not self.table.hides(x, y, size):
+                across = x / self.layout.width
+                place = "left" if across < 1 / 3 else "right" if across > 2 / 3 else "ahead"
+                seen.setdefault((shape, colour), []).append(place)
+        things = tuple(
+            Thing(shape, colour, len(places), places[0] if len(set(places)) == 1 else "")
+            for (shape, colour), places in seen.items()
+        )
+        return self._scene, ViewFacts(self.layout.rim, self.layout.top, light=light, things=things), self._events
+
+    def _seen_things(self) -> list[tuple[str, str, tuple[float, float], float]]:
+        """Shape, colour, place and size of what is named, biggest first."""
+        found = [(t.shape, t.colour, _place(t), _extent(t)) for t in self.table.things if t.shape != "shard"]
+        found += [("plant" if p.growth > 0 else "seed", "", (p.x, p.y), 0.02) for p in self.table.plants]
+        if self.layout.switch:
+            found.append(("switch", "", self.layout.switch, 0.035))
+        if self.table.handle:
+            found.append(("occluder", "", _place(self.table.handle), self.table.handle.size))
+        return sorted(found, key=lambda thing: -thing[3])
+
+    def pose(self) -> tuple[float, float, float, float]:
+        """Place of the hand, and the direction that it faces."""
+        x, y = self.table.hand.body.position
+        return x, y, 0.0, self.table.facing
+
+    def truth(self) -> dict[str, Any]:
+        """``camera``, ``objects``, ``hand``, ``light``; ``depth`` and ``labels`` where asked for."""
+        height, width = self.frame_size
+        focal = height * CAMERA_HEIGHT / DEPTH
+        c2w = np.diag([1.0, -1.0, -1.0, 1.0])
+        c2w[:3, 3] = self.layout.width / 2, DEPTH / 2, CAMERA_HEIGHT
+        truth: dict[str, Any] = {
+            "camera": {
+                "K": np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]),
+                "c2w": c2w,
+                "yaw": 90.0,
+                "pitch": -90.0,
+            },
+            "objects": [self._object(thing) for thing in self.table.things] + self._places(),
+            "hand": {
+                "position": np.array(self.table.hand.body.position),
+                "velocity": np.array(self.table.hand.body.velocity),
+                "facing": self.table.facing,
+                "brush": self.table.brush,
+            },
+            "light": self.table.lit,
+        }
+        if "depth" in self.truth_buffers:
+            truth["depth"] = np.full(self.frame_size, CAMERA_HEIGHT, np.float32)
+        if "labels" in self.truth_buffers:
+            truth["labels"] = self._picture.labels(self.table)
+        return truth
+
+    def _object(self, thing: Moving) -> dict[str, Any]:
+        x, y = thing.body.position
+        return {
+            "id": thing.number,
+            "class": thing.shape,
+            "colour": thing.colour,
+            "position": np.array([x, y, 0.0]),
+            "velocity": np.array([*thing.body.velocity, 0.0]),
+            "visible": not self.table.hides(x, y, _extent(thing)),
+            "angle": float(np.degrees(thing.body.angle) % 360),
+            "mass": thing.mass,
+            "left": thing.left,
+        }
+
+    def _places(self) -> list[dict[str, Any]]:
+        """Plants, switch and panel as objects: they have no mass."""
+        table = self.table
+        found = [
+            (plant.number, "plant" if plant.growth > 0 else "seed", plant.x, plant.y, plant.growth)
+            for plant in table.plants
+        ]
+        if self.layout.switch:
+            found.append((table.switch_number, "switch", *self.layout.switch, float(table.lit)))
+        places = [
+            {
+                "id": number,
+                "class": shape,
+                "colour": "",
+                "position": np.array([x, y, 0.0]),
+                "velocity": np.zeros(3),
+                "visible": not table.hides(x, y, 0.02),
+                "state": state,
+            }
+            for number, shape, x, y, state in found
+        ]
+        if table.handle and table.panel:
+            left, low, right, high = table.panel
+            places.append(
+                {
+                    "id": table.panel_number,
+                    "class": "occluder",
+                    "colour": "",
+                    "position": np.array([(left + right) / 2, (low + high) / 2, 0.0]),
+                    "velocity": np.array([table.handle.body.velocity.x, 0.0, 0.0]),
+                    "visible": True,
+                    "state": 0.0,
+                }
+            )
+        return places
+
+
+def _place(thing: Moving) -> tuple[float, float]:
+    x, y = thing.body.position
+    return x, y
+
+
+def _extent(thing: Moving) -> float:
+    return thing.size if thing.outline is None else float(np.hypot(*thing.outline.T).max())
