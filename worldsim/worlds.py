@@ -95,6 +95,12 @@ _TABLE = (
     "noop", "forward", "backward", "strafe_left", "strafe_right", "use", "attack", "place", "next_item",
 )  # fmt: skip
 
+_CRAFTER = (
+    "noop", "forward", "backward", "strafe_left", "strafe_right", "use", "sleep", "place_stone", "place_table",
+    "place_furnace", "place_plant", "make_wood_pickaxe", "make_stone_pickaxe", "make_iron_pickaxe", "make_wood_sword",
+    "make_stone_sword", "make_iron_sword",
+)  # fmt: skip
+
 WORLDS: dict[str, WorldSpec] = {
     spec.name: spec
     for spec in (
@@ -125,6 +131,16 @@ WORLDS: dict[str, WorldSpec] = {
                 "eat an apple", *(f"break the {colour} pane" for colour in COLOURS),
             ),
             package="table", engine="pymunk",
+        ),
+        WorldSpec(
+            "Crafter", 6, "Crafter", 1, 5.0, _ids(*_CRAFTER), 10_000, "grassland with trees, water and caves",
+            goals=(
+                "", *(f"collect {name}" for name in ("coal", "diamond", "drink", "iron", "sapling", "stone", "wood")),
+                "kill skeleton", "kill zombie", "eat cow", "eat plant",
+                *(f"make {m} {tool}" for tool in ("pickaxe", "sword") for m in ("wood", "stone", "iron")),
+                "place furnace", "place plant", "place stone", "place table", "wake up",
+            ),
+            package="crafter", engine="crafter",
         ),
     )
 }  # fmt: skip

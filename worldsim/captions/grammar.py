@@ -177,6 +177,8 @@ EVENT_WORDS: dict[str, tuple[str, ...]] = {
     "plant": ("you plant {a}", "{a} is put into the ground"),
     "sprout": ("{a} sprouts", "{a} is sprouting"),
     "slide": ("you slide {a}", "{a} slides over"),
+    "place": ("you place {a}", "you put down {a}"),
+    "craft": ("you craft {a}", "you make {a}"),
 }
 """Wordings with an object; ``{a}`` is a noun phrase."""
 
@@ -199,6 +201,8 @@ BARE_EVENT_WORDS: dict[str, tuple[str, ...]] = {
     "plant": ("you plant something", "something is put into the ground"),
     "sprout": ("something sprouts", "something is sprouting"),
     "slide": ("you slide something", "something slides over"),
+    "place": ("you place something", "you put something down"),
+    "craft": ("you craft something", "you make something"),
 }
 """Wordings of events without an object."""
 

@@ -147,6 +147,17 @@ _SINGULARS: dict[str, tuple[str, ...]] = {
     "apple": ("apple",),
     "stroke": ("stroke",),
     "target": ("target",),
+    "log": ("log",),
+    "cobblestone": ("cobblestone",),
+    "coal": ("coal",),
+    "iron ore": ("iron ore",),
+    "drink": ("drink",),
+    "wooden pickaxe": ("wooden pickaxe", "wood pickaxe"),
+    "stone pickaxe": ("stone pickaxe",),
+    "iron pickaxe": ("iron pickaxe",),
+    "wooden sword": ("wooden sword", "wood sword"),
+    "stone sword": ("stone sword",),
+    "iron sword": ("iron sword",),
     "cow": ("cow",),
     "pig": ("pig",),
     "sheep": ("sheep",),
@@ -237,6 +248,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "coloured things on a tilted table": (
         "coloured things on a tilted table", "a tilted table with coloured things", "things slide down a tilted table",
         "coloured objects on a tilted table",
+    ),
+    "grassland with trees, water and caves": (
+        "grassland with trees, water and caves", "an island of grass, trees and caves",
+        "grass, trees, water and caves", "a grassland with trees and caves",
     ),
 }  # fmt: skip
 """Settings: the default prompts of the worlds, each with its paraphrases."""

@@ -77,6 +77,8 @@ _PEOPLE_SAY: dict[str, tuple[str, ...]] = {
     "plant": ("player plants", "is planted"),
     "sprout": ("grows", "is growing"),
     "slide": ("player slides", "is slid"),
+    "place": ("player places", "is placed"),
+    "craft": ("player makes", "player crafts", "crafts"),
 }
 
 

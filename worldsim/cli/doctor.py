@@ -38,6 +38,7 @@ BASE = (
 EXTRAS: dict[str, tuple[str, ...]] = {
     "doom": ("vizdoom",),
     "table": ("pymunk",),
+    "crafter": ("crafter",),
     "rl": ("stable-baselines3",),
     "play": ("starlette", "uvicorn", "websockets"),
     "bench": ("scikit-image", "scipy", "matplotlib"),

@@ -15,6 +15,7 @@ EXPLORERS: dict[str, tuple[str, str]] = {
     "DoomMyWayHome": ("scenarios", "MyWayHomeExplorer"),
     "DoomBasic": ("scenarios", "BasicExplorer"),
     "Table": ("table", "TableExplorer"),
+    "Crafter": ("crafter", "CrafterExplorer"),
 }
 """World -> module and class of its scripted explorer."""
 

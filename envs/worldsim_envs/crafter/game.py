@@ -1,0 +1,114 @@
+"""Crafter's engine, made repeatable.
+
+The engine keeps the creatures of a region in a Python set and draws from it by position. A set of objects is ordered by
+their addresses in memory, so that equal seeds part ways after some hundred steps. Here regions keep the order of entry.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import crafter
+import numpy as np
+from crafter import engine, objects
+
+AREA = (64, 64)
+"""Tiles of the map, across and down."""
+CREATURES: dict[type, str] = {
+    objects.Cow: "cow", objects.Zombie: "zombie", objects.Skeleton: "skeleton", objects.Arrow: "arrow",
+    objects.Plant: "plant",
+}  # fmt: skip
+"""Classes of things that are not part of the ground, with their names in the lexicon."""
+
+
+class _InOrder:
+    """The part of a set's interface that the engine uses, in the order of entry."""
+
+    def __init__(self) -> None:
+        self._members: dict[Any, None] = {}
+
+    def add(self, member: Any) -> None:
+        self._members[member] = None
+
+    def remove(self, member: Any) -> None:
+        del self._members[member]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._members))
+
+
+class _OrderedWorld(engine.World):
+    def reset(self, seed: int | None = None) -> None:
+        super().reset(seed)
+        self._chunks: dict[Any, _InOrder] = defaultdict(_InOrder)
+
+
+class CrafterGame(crafter.Env):
+    """One map: ``begin`` it, then ``step`` it with the engine's own action numbers.
+
+    ``frame_size`` is (H, W): a tile is a ninth of the shorter side, and longer sides show more tiles.
+    """
+
+    def __init__(self, frame_size: tuple[int, int]) -> None:
+        height, width = frame_size
+        self.unit = min(height, width) // 9
+        self.view = (width // self.unit, height // self.unit)
+        super().__init__(area=AREA, view=self.view, size=(width, height), length=None, seed=0)
+        self._world.__class__ = _OrderedWorld
+
+    def begin(self, map_seed: int) -> np.ndarray:
+        """The first frame, uint8 ``(H, W, 3)``."""
+        self._seed, self._episode = map_seed, 0
+        self._numbered = 0
+        return self.reset().astype(np.uint8)
+
+    def reseed(self, seed: int) -> None:
+        """Draws anew what happens by chance, from now on."""
+        self._world.random.seed(seed)
+
+    @property
+    def player(self) -> objects.Player:
+        return self._player
+
+    @property
+    def daylight(self) -> float:
+        """0 (night) to 1."""
+        return float(self._world.daylight)
+
+    def creatures(self) -> list[tuple[int, str, Any]]:
+        """Number (from 1, in order of appearance), name and object of everything that stands on the ground."""
+        found = []
+        for thing in self._world.objects:
+            if type(thing) in CREATURES:
+                if not hasattr(thing, "number"):
+                    self._numbered += 1
+                    thing.number = self._numbered
+                found.append((thing.number, CREATURES[type(thing)], thing))
+        return found
+
+    @property
+    def ground_shown(self) -> tuple[int, int]:
+        """Tiles of ground that a frame shows, across and down; the inventory takes the rows below."""
+        return int(self._local_view._grid[0]), int(self._local_view._grid[1])
+
+    def tile(self, x: int, y: int) -> tuple[str | None, Any]:
+        """Material and object of a tile; None outside of the map."""
+        return self._world[x, y]
+
+    def seen_tiles(self) -> Iterator[tuple[int, int]]:
+        """Tiles of the map that the frame shows, row by row."""
+        across, down = self.ground_shown
+        left, top = self.player.pos - np.array([across, down]) // 2
+        for y in range(top, top + down):
+            for x in range(left, left + across):
+                if 0 <= x < AREA[0] and 0 <= y < AREA[1]:
+                    yield int(x), int(y)
+
+    @property
+    def border(self) -> tuple[int, int]:
+        """Pixels left of and above the ground's first tile."""
+        return int((self._size[0] - self.view[0] * self.unit) // 2), int(
+            (self._size[1] - self.view[1] * self.unit) // 2
+        )
