@@ -73,6 +73,7 @@ class WorldSpec:
 COLOURS: tuple[str, ...] = ("red", "green", "blue", "yellow", "purple", "white", "orange", "cyan")
 COLLECTIBLES: tuple[str, ...] = ("ball", "diamond")
 SHAPES: tuple[str, ...] = (*COLLECTIBLES, "box", "cone")
+SCENE_SHAPES: tuple[str, ...] = ("cube", "ball", "cylinder")
 
 
 def _ids(*names: str) -> tuple[int, ...]:
@@ -99,6 +100,11 @@ _CRAFTER = (
     "noop", "forward", "backward", "strafe_left", "strafe_right", "use", "sleep", "place_stone", "place_table",
     "place_furnace", "place_plant", "make_wood_pickaxe", "make_stone_pickaxe", "make_iron_pickaxe", "make_wood_sword",
     "make_stone_sword", "make_iron_sword",
+)  # fmt: skip
+
+_SCENE = (
+    "noop", "forward", "backward", "strafe_left", "strafe_right", "turn_left", "turn_right", "look_up", "look_down",
+    "attack", "turn_left_small", "turn_right_small",
 )  # fmt: skip
 
 WORLDS: dict[str, WorldSpec] = {
@@ -141,6 +147,11 @@ WORLDS: dict[str, WorldSpec] = {
                 "place furnace", "place plant", "place stone", "place table", "wake up",
             ),
             package="crafter", engine="crafter",
+        ),
+        WorldSpec(
+            "Scene", 7, "Toy scene", 4, 20.0, _ids(*_SCENE), 600, "coloured bodies on a floor",
+            goals=("", *(f"push the {colour} {shape} to the target" for colour in COLOURS for shape in SCENE_SHAPES)),
+            camera=Camera(look=7.0), package="scene", engine="mujoco",
         ),
     )
 }  # fmt: skip

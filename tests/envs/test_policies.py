@@ -3,6 +3,7 @@ from dataclasses import fields
 import gymnasium as gym
 import numpy as np
 import pytest
+from true_episodes import needs
 from worldsim_envs.policies import RandomPolicy, WithNoise, make_policy
 from worldsim_envs.policies.floorplan import Floorplan, read_walls
 from worldsim_envs.policies.scripted import CURVES, FORWARD, TURNS, steer, wrapped
@@ -30,9 +31,10 @@ def same(a, b) -> bool:
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_explorers_move_and_use_what_the_world_reads(world):
+    needs(world)
     (episode,) = played(world, "explorer", 1, 75)
     assert set(episode.actions.tolist()) <= set(WORLDS[world].reads)
-    assert np.ptp(episode.pose[:, :2], axis=0).max() > (0.3 if world == "Table" else 1.0)  # metres
+    assert np.ptp(episode.pose[:, :2], axis=0).max() > (0.3 if world in ("Table", "Scene") else 1.0)  # metres
     assert len(set(episode.actions.tolist())) >= 3
 
 

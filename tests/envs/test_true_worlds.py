@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from true_episodes import assert_equal, play
+from true_episodes import assert_equal, needs, play
 from worldsim_envs.base import TrueWorld
 
 import worldsim  # noqa: F401  (registers the worlds)
@@ -20,7 +20,7 @@ INFO_KEYS = {"frames", "n_frames", "goal", "truth", "caption", "events"}
 
 
 def make(name: str, **kwargs: object) -> TrueWorld:
-    pytest.importorskip(WORLDS[name].engine)
+    needs(name)
     env = gym.make(f"worldsim/{name}-v0", disable_env_checker=True, **kwargs).unwrapped
     assert isinstance(env, TrueWorld)
     return env

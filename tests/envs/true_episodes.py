@@ -1,7 +1,22 @@
 """Plays and compares episodes of true worlds."""
 
 import numpy as np
+import pytest
 from worldsim_envs.base import TrueWorld
+
+from worldsim.worlds import WORLDS
+
+
+def needs(world: str) -> None:
+    """Skips the test where the world's engine is not installed, or cannot draw."""
+    pytest.importorskip(WORLDS[world].engine)
+    if world == "Scene":
+        from worldsim_envs.scene.rendering import SceneRenderer
+
+        try:
+            SceneRenderer(16, 16).close()
+        except RuntimeError as error:
+            pytest.skip(str(error))
 
 
 def play(env: TrueWorld, seed: int, options: dict | None = None, steps: int = 25, rng_seed: int = 0) -> list:

@@ -147,6 +147,7 @@ _SINGULARS: dict[str, tuple[str, ...]] = {
     "apple": ("apple",),
     "stroke": ("stroke",),
     "target": ("target",),
+    "pusher": ("stick",),
     "log": ("log",),
     "cobblestone": ("cobblestone",),
     "coal": ("coal",),
@@ -248,6 +249,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "coloured things on a tilted table": (
         "coloured things on a tilted table", "a tilted table with coloured things", "things slide down a tilted table",
         "coloured objects on a tilted table",
+    ),
+    "coloured bodies on a floor": (
+        "coloured bodies on a floor", "a floor with coloured bodies", "solid bodies stand on a floor",
+        "toys on a floor",
     ),
     "grassland with trees, water and caves": (
         "grassland with trees, water and caves", "an island of grass, trees and caves",

@@ -39,6 +39,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "doom": ("vizdoom",),
     "table": ("pymunk",),
     "crafter": ("crafter",),
+    "scene": ("mujoco",),
     "rl": ("stable-baselines3",),
     "play": ("starlette", "uvicorn", "websockets"),
     "bench": ("scikit-image", "scipy", "matplotlib"),
@@ -147,7 +148,8 @@ def true_world(spec: WorldSpec) -> Finding:
     if done.returncode == 0:
         return Finding(OK, spec.name, f"starts and steps: frames {done.stdout.strip()}")
     last = (done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"])[-1]
-    return Finding(BROKEN, spec.name, last[:200], f'pip install --force-reinstall "worldsim-gym[{spec.package}]"')
+    remedy = "" if "apt-get" in last else f'pip install --force-reinstall "worldsim-gym[{spec.package}]"'
+    return Finding(BROKEN, spec.name, last[:200], remedy)
 
 
 def learned_world() -> Finding:

@@ -12,6 +12,7 @@ from vizdoom import GameVariable
 
 from worldsim.captions.facts import EventFact, Thing
 from worldsim_envs.base import Advance, Start, TrueWorld
+from worldsim_envs.camera import camera_to_world
 from worldsim_envs.doom.game import (
     LOW_ROWS,
     STILL,
@@ -44,20 +45,6 @@ def draw_health(frame: np.ndarray, health: float) -> np.ndarray:
     frame[-BAR_ROWS:, :width] = BAR_FULL
     frame[-BAR_ROWS:, width:] = BAR_EMPTY
     return frame
-
-
-def camera_to_world(x: float, y: float, z: float, yaw: float, pitch: float) -> np.ndarray:
-    """c2w, float64 ``(4, 4)``, metres: OpenCV axes (x right, y down, z forward) to x east, y north, z up."""
-    a, p = np.radians(yaw), np.radians(pitch)
-    sin_a, cos_a, sin_p, cos_p = np.sin(a), np.cos(a), np.sin(p), np.cos(p)
-    return np.array(
-        [
-            [sin_a, cos_a * sin_p, cos_a * cos_p, x],
-            [-cos_a, sin_a * sin_p, sin_a * cos_p, y],
-            [0.0, -cos_p, sin_p, z],
-            [0.0, 0.0, 0.0, 1.0],
-        ]
-    )
 
 
 class DoomWorld(TrueWorld):

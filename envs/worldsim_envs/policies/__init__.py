@@ -16,6 +16,7 @@ EXPLORERS: dict[str, tuple[str, str]] = {
     "DoomBasic": ("scenarios", "BasicExplorer"),
     "Table": ("table", "TableExplorer"),
     "Crafter": ("crafter", "CrafterExplorer"),
+    "Scene": ("scene", "SceneExplorer"),
 }
 """World -> module and class of its scripted explorer."""
 

@@ -11,16 +11,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from worldsim_envs.palette import RGB
 from worldsim_envs.table.layout import DEPTH, RIM, TARGET_RADIUS, TableLayout
 from worldsim_envs.table.physics import STROKE_RADIUS, Moving, Plant, TablePhysics
 
 OVERSAMPLED = 4
-RGB: dict[str, tuple[int, int, int]] = {
-    "red": (214, 44, 40), "green": (46, 168, 66), "blue": (50, 84, 214), "yellow": (240, 204, 40),
-    "purple": (146, 60, 190), "white": (240, 240, 238), "orange": (242, 130, 26), "cyan": (56, 200, 212),
-    "grey": (132, 132, 132), "brown": (118, 78, 46), "black": (30, 30, 32), "pink": (238, 150, 180),
-}  # fmt: skip
-"""Named colours as they are drawn in full light."""
 DARK = 0.4
 """Brightness with the lamp off."""
 LAMP_ON, LAMP_OFF = (255, 244, 150), (70, 68, 60)
