@@ -34,8 +34,9 @@ class WorldSpec:
     ``index`` is its row in the model's world embedding (frozen, since it is baked into weights). ``frames_per_step``
     is k, ``fps`` video frames per second. ``reads`` are the action ids that do something. ``time_limit`` is in steps.
     ``prompt`` is the default scene text. ``living_reward`` is what an uneventful step pays, and ``goals`` the goal
-    strings (``""`` is the world's own reward). ``package`` is the subpackage of ``worldsim_envs`` that holds the true
-    world, which is also the name of the extra that installs its ``engine``.
+    strings (``""`` is the world's own reward). ``settings`` are scene texts that also mean this world. ``package`` is
+    the subpackage of ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs
+    its ``engine``.
     """
 
     name: str
@@ -49,6 +50,7 @@ class WorldSpec:
     living_reward: float = 0.0
     goals: tuple[str, ...] = ("",)
     camera: Camera = field(default_factory=Camera)
+    settings: tuple[str, ...] = ()
     package: str = "doom"
     engine: str = "vizdoom"
 
@@ -136,7 +138,7 @@ WORLDS: dict[str, WorldSpec] = {
                 "", *(f"push the {colour} disc to the target" for colour in COLOURS), "paint the target",
                 "eat an apple", *(f"break the {colour} pane" for colour in COLOURS),
             ),
-            package="table", engine="pymunk",
+            settings=("coloured things on a tilted table",), package="table", engine="pymunk",
         ),
         WorldSpec(
             "Crafter", 6, "Crafter", 1, 5.0, _ids(*_CRAFTER), 10_000, "grassland with trees, water and caves",
@@ -155,6 +157,10 @@ WORLDS: dict[str, WorldSpec] = {
         ),
     )
 }  # fmt: skip
+
+
+DOOM_WORLDS: tuple[str, ...] = tuple(name for name, spec in WORLDS.items() if spec.package == "doom")
+"""What is recorded and trained on where nothing else is said: the worlds of the shipped weights."""
 
 
 def world_named(name: str) -> WorldSpec:

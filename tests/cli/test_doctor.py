@@ -57,7 +57,7 @@ def test_codec_and_arithmetic_work_here() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", ["DoomRooms", "Table"])
+@pytest.mark.parametrize("world", ["DoomRooms", "Table", "Crafter"])
 def test_true_worlds_work_here(world: str) -> None:
     pytest.importorskip(WORLDS[world].engine)
     assert doctor.true_world(WORLDS[world]).mark == doctor.OK

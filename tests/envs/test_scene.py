@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+pytest.importorskip("mujoco")
+
 from true_episodes import assert_equal, needs, play
-
-needs("Scene")
-
 from worldsim_envs.policies import make_policy
 from worldsim_envs.scene import SceneEnv
 from worldsim_envs.scene.camera import HIGHEST, LOWEST
@@ -23,6 +23,11 @@ from worldsim.worlds import WORLDS
 
 SPEC = WORLDS["Scene"]
 EMPTY = SceneLayout(Surface("grey", "plain"), Surface("white", "plain"), "black", (-1.0, -1.0), yaw=90.0, pitch=-30.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def can_draw() -> None:
+    needs("Scene")
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,7 @@ def test_own_context_is_a_rollout_of_some_steps(clips):
         assert not draw.wanted[:, 0].any() and not (draw.wanted[:, 1:] & draw.wanted[:, :-1]).any()
         assert (draw.mode == CAUSAL).all()
         assert torch.equal(draw.tau, torch.where(draw.wanted, 0.0, 1.0))
+        assert torch.equal(draw.seen[draw.wanted], clips.z[draw.wanted])  # targets are noised from the truth
         made = {
             depth
             for depth in (1, 2, 3)

@@ -172,7 +172,8 @@ def parse_prompt(text: str, default_world: str | None = None) -> ParsedPrompt:
     setting, *more = [*of_map.settings, *here.settings] or [""]
     unknown += [other for other in more if other != setting]
     if world is None:
-        named = (spec.name for spec in WORLDS.values() if setting and known("setting", spec.prompt) == setting)
+        meant = {spec.name: (spec.prompt, *spec.settings) for spec in WORLDS.values()}
+        named = (name for name, texts in meant.items() if setting and setting in (known("setting", t) for t in texts))
         world = next(named, default_world)
     walls_here = [wall for wall in here.walls if wall != Surface()]
     walls_of_map = [wall for wall in of_map.walls if wall != Surface()]

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from worldsim.recording.generate import GenerateConfig, generate_episodes
 from worldsim.recording.store import write_durably
 from worldsim.recording.writer import RecordingWriter
-from worldsim.worlds import WORLDS
+from worldsim.worlds import DOOM_WORLDS
 
 LINE_SECONDS = 10.0
 
@@ -37,7 +37,7 @@ class Collect:
 
     out: Path
     """Folder of the recording; created where it does not exist."""
-    worlds: tuple[str, ...] = tuple(WORLDS)
+    worlds: tuple[str, ...] = DOOM_WORLDS
     """Worlds, each with an optional :weight (share of episodes), such as DoomRooms:3 DoomBasic:1."""
     episodes: int | None = None
     """Episodes that the folder shall hold. Default: as many as --steps needs, or 10."""

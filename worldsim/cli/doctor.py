@@ -36,10 +36,7 @@ BASE = (
     "tyro",
 )
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "doom": ("vizdoom",),
-    "table": ("pymunk",),
-    "crafter": ("crafter",),
-    "scene": ("mujoco",),
+    **{spec.package: (spec.engine,) for spec in WORLDS.values()},
     "rl": ("stable-baselines3",),
     "play": ("starlette", "uvicorn", "websockets"),
     "bench": ("scikit-image", "scipy", "matplotlib"),

@@ -78,8 +78,15 @@ def main(argv: list[str]) -> int:
         dream = {"model": options.model, "denoising_steps": options.denoising_steps}
         return open_world(source, wished, frame_size=options.size, **dream)
 
+    source = TRUE if options.true else DREAM
+    choices = Choices.here(source, world, options.prompt, simulated_worlds(options.model))
+    offered = choices.worlds.get(source, {})
+    if not offered or (world and world not in offered):
+        asked = f"--world {options.world}" if world and offered else "--true"
+        has = ", ".join(offered) or "no world: no engine is installed, `worldsim doctor` says how to add one"
+        raise ValueError(f"{asked}: this {'model' if source == DREAM else 'machine'} has {has}")
     app = create_app(
-        Choices.here(TRUE if options.true else DREAM, world, options.prompt, simulated_worlds(options.model)),
+        choices,
         Limits(sessions=options.sessions),
         partial(Player, opener),
     )

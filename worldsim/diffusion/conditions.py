@@ -24,8 +24,8 @@ class LevelMix:
     In the independent pattern a share of the frames, drawn per clip, is nearly clean (noise up to ``context_noise``),
     since that is what the context of a rollout looks like; of the other frames the share ``blind`` is pure noise, which
     is where only context and action tell what comes. ``following`` is the same under causal attention, but every noisy
-    frame follows a nearly clean one, as a rollout's next frame does: independent frames do so one time in six.
-    ``full_attention`` is the share of the other clips in that mode.
+    frame but the first follows a nearly clean one, as a rollout's next frame does; of the independent pattern's noisy
+    frames one in three does. ``full_attention`` is the share of the other clips in that mode.
     """
 
     shared: float = 0.2
@@ -51,9 +51,7 @@ def draw_levels(
     kind = torch.rand(batch, generator=generator)
     mode = (torch.rand(batch, generator=generator) < mix.full_attention).long()
     mode = torch.where(kind >= 1 - mix.following, CAUSAL, mode)
-    noisy = torch.rand(batch, frames, generator=generator)
-    noisy = torch.where(torch.rand(batch, frames, generator=generator) < mix.blind, 0.0, noisy)
-    nearly = 1 - mix.context_noise * torch.rand(batch, frames, generator=generator)
+    noisy, nearly = _frame_levels(batch, frames, mix, generator)
     clean = torch.rand(batch, frames, generator=generator) < torch.rand(batch, 1, generator=generator)
     spaced = clean.clone()
     for t in range(1, frames):
@@ -65,6 +63,25 @@ def draw_levels(
     tau = torch.where((kind >= mix.shared + mix.independent)[:, None], masked, tau)
     tau = torch.where((kind >= 1 - mix.following)[:, None], torch.where(spaced, nearly, noisy), tau)
     return flow.shift(tau, tokens), mode
+
+
+def draw_levels_of(
+    wanted: torch.Tensor, mix: LevelMix, generator: torch.Generator, tokens: int = flow.BASE_TOKENS
+) -> torch.Tensor:
+    """Signal levels ``tau`` like ``wanted`` bool ``(batch, frames)``: noisy where a frame is wanted, nearly clean
+    elsewhere."""
+    noisy, nearly = _frame_levels(wanted.shape[0], wanted.shape[1], mix, generator)
+    return flow.shift(torch.where(wanted, noisy, nearly), tokens)
+
+
+def _frame_levels(
+    batch: int, frames: int, mix: LevelMix, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Levels ``(batch, frames)`` of frames that are to be predicted, some of them pure noise, and of context frames."""
+    noisy = torch.rand(batch, frames, generator=generator)
+    noisy = torch.where(torch.rand(batch, frames, generator=generator) < mix.blind, 0.0, noisy)
+    nearly = 1 - mix.context_noise * torch.rand(batch, frames, generator=generator)
+    return noisy, nearly
 
 
 def _mask_patterns(

@@ -228,7 +228,7 @@ def model_folder(model: str | Path) -> Path:
 def simulated_worlds(model: str | Path | None = None) -> tuple[str, ...]:
     """Names of the worlds that a model (None: the shipped one) was trained on, from its configuration alone."""
     folder = model_folder(DEFAULT_MODEL if model is None else model)
-    return tuple(json.loads((folder / "config.json").read_text())["worlds"])
+    return tuple(name for name in _read_config(folder)["worlds"] if name in WORLDS)
 
 
 def _from_dict(cls: type[Config], content: Mapping[str, Any], where: str) -> Config:

@@ -51,7 +51,7 @@ class Episode:
     the first ``n_frames[t]`` frames are real and the rest repeat the last of them. ``n_frames`` int8,
     ``actions`` int16 (-2 where no id matches), ``keys`` uint32 (bit masks), ``reward`` float32,
     ``terminated`` and ``truncated`` bool, all ``(T,)``; ``camera`` float32 ``(T, 2)``, yaw and pitch in
-    degrees per step (left and up positive); ``pose`` float32 ``(T + 1, 4)``: x, y, z in metres and yaw in
+    degrees per step (left and up positive); ``pose`` float32 ``(T + 1, 4)``: the player's x, y, z in metres and yaw in
     degrees, NaN where unknown. ``views``, ``events`` and ``facts`` (JSON lines) have T + 1 entries, ``""``
     where there is nothing to say. ``frames_per_step`` and ``fps`` are the world's own where left at 0.
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from worldsim.recording.episode import Episode
 from worldsim.recording.mixture import EpisodePlan, parse_mixture, plan_episode
-from worldsim.worlds import WORLDS, world_named
+from worldsim.worlds import DOOM_WORLDS, world_named
 
 _LEAVE = signal.SIGUSR1
 """Tells a worker to close its worlds and end: a killed one would leave their engines behind."""
@@ -50,7 +50,7 @@ class GenerateConfig:
     goal, in worlds that have any. ``prefetch`` episodes wait finished at most.
     """
 
-    worlds: str | tuple[str, ...] = tuple(WORLDS)
+    worlds: str | tuple[str, ...] = DOOM_WORLDS
     policies: str | tuple[str, ...] = ("explorer:0.7", "random:0.3")
     split: str = "train"
     seed: int = 0

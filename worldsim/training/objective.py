@@ -10,13 +10,13 @@ Bengio et al. 2015).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 
 from worldsim.diffusion import flow
-from worldsim.diffusion.conditions import draw_levels
+from worldsim.diffusion.conditions import draw_levels, draw_levels_of
 from worldsim.model.conditioning import TextTokens
 from worldsim.model.heads import two_hot
 from worldsim.model.transformer import STEP_SIZES, Prediction, WorldModel
@@ -67,21 +67,27 @@ def draw_own_context(
     Even and odd frames are predicted from each other in turns, one to ``config.own_depth`` times, which makes all clips
     into rollouts of as many steps at once. Predictions are made from pure noise; frame 0 stays true.
     """
-    plain = draw_flow(clips, config, patch, generator)
-    b, t, device = *clips.z.shape[:2], clips.z.device
+    b, t, _, h, w = clips.z.shape
+    device, tokens = clips.z.device, (h // patch) * (w // patch)
     index = torch.arange(t)
     odd = torch.rand(b, 1, generator=generator) < 0.5
     depth = int(torch.randint(1, config.own_depth + 1, (), generator=generator))
-    nearly = (1 - config.levels.context_noise * torch.rand(b, t, generator=generator)).to(device)
-    blind = torch.rand(b, t, generator=generator).to(device) < config.levels.blind
-    level = torch.rand(b, t, generator=generator).to(device)
-    causal, text, seen = torch.zeros_like(plain.mode), clips.words.encode(model), clips.z
+    eps = torch.randn(clips.z.shape, generator=generator).to(device)
+    causal, plain = (
+        torch.zeros(b, dtype=torch.int64, device=device),
+        torch.zeros(b, t, dtype=torch.int64, device=device),
+    )
+    blind = replace(config.levels, blind=1.0)
+    text, seen = clips.words.encode(model), clips.z
     for turn in range(depth + 1):
-        wanted = (((index % 2 == 1) ^ odd ^ bool(turn % 2)) & (index > 0)).to(device)
-        tau = torch.where(wanted, 0.0 if turn < depth else torch.where(blind, 0.0, level), nearly)
-        draw = Draw(tau, causal, plain.eps, plain.step_size, seen, wanted)
-        if turn < depth:
-            x = predict(model, clips, text, flow.add_noise(seen, plain.eps, tau), draw).x
+        wanted = ((index % 2 == 1) ^ odd ^ bool(turn % 2)) & (index > 0)
+        last = turn == depth
+        tau = draw_levels_of(wanted, config.levels if last else blind, generator, tokens).to(device)
+        wanted = wanted.to(device)
+        seen = torch.where(wanted[..., None, None, None], clips.z, seen)  # a target is noised from the truth
+        draw = Draw(tau, causal, eps, plain, seen, wanted)
+        if not last:
+            x = predict(model, clips, text, flow.add_noise(seen, eps, tau), draw).x
             seen = torch.where(wanted[..., None, None, None], x, seen)
     return draw
 

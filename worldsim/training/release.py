@@ -13,8 +13,9 @@ from typing import Any
 
 from worldsim.bank import build_bank
 from worldsim.model.weights import WorldSimulator
+from worldsim.worlds import WORLDS
 
-_CARD = """# {name}: a world model of the five Doom worlds
+_CARD = """# {name}: a world model of {worlds}
 
 {parameters:.1f} million parameters ({codec:.1f} codec, {world:.1f} transformer with text encoder and heads), digest
 `{digest}`, stored in {storage}. Latents are {channels} x H/{cell} x W/{cell} for 4 frames; time window {window} latents
@@ -77,6 +78,7 @@ def release(
     batch = world_config["optim"]["batch"]
     card = _CARD.format(
         name=name,
+        worlds=", ".join(WORLDS[world].title for world in simulator.config.worlds),
         parameters=sum(count.values()),
         **count,
         digest=simulator.digest,

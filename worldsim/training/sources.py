@@ -11,7 +11,7 @@ import numpy as np
 from worldsim.recording.episode import Episode
 from worldsim.recording.generate import GenerateConfig, generate_episodes
 from worldsim.recording.reader import Recording
-from worldsim.worlds import WORLDS
+from worldsim.worlds import DOOM_WORLDS, WORLDS
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SourceConfig:
     """
 
     data: tuple[Path, ...] = ()
-    worlds: tuple[str, ...] = tuple(WORLDS)
+    worlds: tuple[str, ...] = DOOM_WORLDS
     policies: tuple[str, ...] = ("explorer:0.7", "random:0.3")
     workers: int = 1
     steps: int = 0
@@ -42,27 +42,26 @@ def training_episodes(config: SourceConfig) -> Iterator[Episode]:
 
 
 def held_out_episodes(config: SourceConfig) -> list[Episode]:
-    """A few episodes of validation maps: from the recordings where they hold some, else of their worlds, or of the
-    configured ones, played live now."""
+    """``held_out`` episodes of validation maps for each world of the recordings (without any, for each configured one):
+    recorded ones where there are some, else played live now."""
     recordings = [Recording.open(folder) for folder in config.data]
     recorded = {entry.world for recording in recordings for entry in recording.entries}
-    worlds = [world for world in WORLDS if world in recorded] or config.worlds
-    found = [e for recording in recordings for e in recording.episodes(split="val")]
-    if found:
-        return found[: config.held_out * len(worlds)]
-    live: list[Episode] = []
-    for number, world in enumerate(worlds):
-        plan = replace(
-            _live(config),
-            worlds=(world,),
-            split="val",
-            workers=0,
-            steps=None,
-            episodes=config.held_out,
-            seed=1000 + number,
-        )
-        live.extend(generate_episodes(plan))
-    return live
+    found: list[Episode] = []
+    for number, world in enumerate([world for world in WORLDS if world in recorded] or config.worlds):
+        stored = [(r, i) for r in recordings for i in r.find(split="val", world=world)][: config.held_out]
+        found += [recording.episode(i) for recording, i in stored]
+        if len(stored) < config.held_out:
+            plan = replace(
+                _live(config),
+                worlds=(world,),
+                split="val",
+                workers=0,
+                steps=None,
+                episodes=config.held_out - len(stored),
+                seed=1000 + number,
+            )
+            found.extend(generate_episodes(plan))
+    return found
 
 
 def _live(config: SourceConfig) -> GenerateConfig:

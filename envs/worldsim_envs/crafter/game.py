@@ -1,7 +1,8 @@
 """Crafter's engine, made repeatable.
 
 The engine keeps the creatures of a region in a Python set and draws from it by position. A set of objects is ordered by
-their addresses in memory, so that equal seeds part ways after some hundred steps. Here regions keep the order of entry.
+their addresses in memory, so that equal seeds part ways after a few hundred steps. Here regions keep the order of
+entry.
 """
 
 from __future__ import annotations
@@ -55,14 +56,26 @@ class CrafterGame(crafter.Env):
         height, width = frame_size
         self.unit = min(height, width) // 9
         self.view = (width // self.unit, height // self.unit)
-        super().__init__(area=AREA, view=self.view, size=(width, height), length=None, seed=0)
+        self.border = ((width - self.view[0] * self.unit) // 2, (height - self.view[1] * self.unit) // 2)
+        """Pixels left of and above the first tile."""
+        self._frame_size = frame_size
+        # the engine would stretch tiles to fill a size that they do not divide
+        size = (self.view[0] * self.unit, self.view[1] * self.unit)
+        super().__init__(area=AREA, view=self.view, size=size, length=None, seed=0)
         self._world.__class__ = _OrderedWorld
 
     def begin(self, map_seed: int) -> np.ndarray:
         """The first frame, uint8 ``(H, W, 3)``."""
         self._seed, self._episode = map_seed, 0
         self._numbered = 0
-        return self.reset().astype(np.uint8)
+        return self.framed(self.reset())
+
+    def framed(self, picture: np.ndarray) -> np.ndarray:
+        """The engine's picture in the middle of a black frame, uint8 ``(H, W, 3)``."""
+        frame = np.zeros((*self._frame_size, 3), np.uint8)
+        left, above = self.border
+        frame[above : above + picture.shape[0], left : left + picture.shape[1]] = picture
+        return frame
 
     def reseed(self, seed: int) -> None:
         """Draws anew what happens by chance, from now on."""
@@ -106,9 +119,7 @@ class CrafterGame(crafter.Env):
                 if 0 <= x < AREA[0] and 0 <= y < AREA[1]:
                     yield int(x), int(y)
 
-    @property
-    def border(self) -> tuple[int, int]:
-        """Pixels left of and above the ground's first tile."""
-        return int((self._size[0] - self.view[0] * self.unit) // 2), int(
-            (self._size[1] - self.view[1] * self.unit) // 2
-        )
+    def materials_near(self) -> set[str]:
+        """Materials of the eight tiles around the player and of its own."""
+        materials, _ = self._world.nearby(self.player.pos, 1)
+        return set(materials)

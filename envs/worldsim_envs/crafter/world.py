@@ -10,6 +10,7 @@ from crafter import constants
 
 from worldsim.actions import ACTION_ID
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.lexicon import MAX_COUNT
 from worldsim.worlds import WORLDS
 from worldsim_envs.base import Advance, Facts, Start, TrueWorld
 from worldsim_envs.crafter.game import AREA, CrafterGame
@@ -32,7 +33,7 @@ ITEM_SHAPES: dict[str, str] = {
 """The engine's names of things -> shapes of the lexicon."""
 GROUND: dict[str, tuple[str, str]] = {
     "grass": ("green", "grass"), "sand": ("yellow", "sand"), "path": ("brown", "dirt"), "stone": ("grey", "stone"),
-    "water": ("blue", "water"), "lava": ("orange", "lava"), "tree": ("green", "grass"),
+    "water": ("blue", "water"), "lava": ("orange", "lava"),
 }  # fmt: skip
 """Material under or around the player -> colour and pattern of a surface."""
 NAMED_TILES = {"tree": "tree", "coal": "coal", "iron": "iron ore", "diamond": "diamond", "table": "table",
@@ -59,7 +60,8 @@ class CrafterEnv(TrueWorld):
     With a goal (``"collect wood"``, ``"kill zombie"``, ..., one for each achievement): +1 whenever it is done.
 
     ## Start
-    A map of 64 x 64 tiles drawn by ``map_seed``, by day, with full health.
+    A map of 64 x 64 tiles drawn by ``map_seed``, by day, with full health. What happens later depends on the frame size
+    too: the engine moves creatures as far as the view reaches, and draws the noise of the night by chance.
 
     ## End
     Terminated when health is 0, which the inventory shows; truncated after ``time_limit`` steps, 10,000 by default.
@@ -82,6 +84,7 @@ class CrafterEnv(TrueWorld):
             raise ValueError(f"frame_size={self.frame_size}: a tile is a ninth of the shorter side, at least 2 pixels")
         self.game = CrafterGame(self.frame_size)
         self._done: dict[str, int] = {}
+        self._were: dict[int, np.ndarray] = {}  # where creatures stood before the last step
         self._events: tuple[EventFact, ...] = ()
 
     # The hooks of TrueWorld
@@ -89,7 +92,7 @@ class CrafterEnv(TrueWorld):
     def _begin(self, start: Start) -> np.ndarray:
         frame = self.game.begin(start.map_seed)
         self._reseed_at(0)
-        self._done, self._events = dict(self.game.player.achievements), ()
+        self._done, self._events, self._were = dict(self.game.player.achievements), (), {}
         return frame
 
     def _reseed_at(self, step: int) -> None:
@@ -100,6 +103,7 @@ class CrafterEnv(TrueWorld):
     def _advance(self, action: int) -> Advance:
         if self._steps:
             self._reseed_at(self._steps)
+        self._were = {number: np.array([*self._place(c.pos), 0.0]) for number, _, c in self.game.creatures()}
         player = self.game.player
         health = player.health
         frame, reward, dead, _ = self.game.step(ENGINE_ACTION[action])
@@ -114,7 +118,7 @@ class CrafterEnv(TrueWorld):
             reward = float(achievement(self.goal) in done)
             events += [EventFact("goal")] if reward else []
         self._events = tuple(event for event in events if event is not None)
-        return Advance([frame.astype(np.uint8)], float(reward), bool(dead))
+        return Advance([self.game.framed(frame)], float(reward), bool(dead))
 
     # What is known of the moment
 
@@ -133,7 +137,8 @@ class CrafterEnv(TrueWorld):
         tiles = list(game.seen_tiles())
         materials = Counter(game.tile(*tile)[0] for tile in tiles)
         under = game.tile(*game.player.pos)[0]
-        around = next((m for m in WALLS if materials[m] > AROUND * len(tiles)), "")
+        around = max(WALLS, key=lambda material: materials[material])
+        around = around if materials[around] > AROUND * len(tiles) else ""
         things = [
             *((NAMED_TILES[m], tile) for tile in tiles if (m := game.tile(*tile)[0]) in NAMED_TILES),
             *((name, tuple(thing.pos)) for _, name, thing in game.creatures() if tuple(thing.pos) in tiles),
@@ -144,7 +149,7 @@ class CrafterEnv(TrueWorld):
             side = "left" if x < centre - third else "right" if x > centre + third else "ahead"
             places.setdefault(shape, []).append(side)
         seen = tuple(
-            Thing(shape, "", min(len(sides), 12), sides[0] if len(set(sides)) == 1 else "")
+            Thing(shape, "", min(len(sides), MAX_COUNT), sides[0] if len(set(sides)) == 1 else "")
             for shape, sides in places.items()
         )
         light = "bright" if game.daylight > 0.6 else "dim" if game.daylight > 0.3 else "dark"
@@ -171,7 +176,7 @@ class CrafterEnv(TrueWorld):
                 "yaw": 90.0,
                 "pitch": -90.0,
             },
-            "objects": [self._object(*creature) for creature in game.creatures()],
+            "objects": self._objects(),
             "inventory": dict(player.inventory),
             "achievements": dict(player.achievements),
             "sleeping": bool(player.sleeping),
@@ -183,16 +188,20 @@ class CrafterEnv(TrueWorld):
             truth["labels"] = self._labels()
         return truth
 
-    def _object(self, number: int, name: str, thing: Any) -> dict[str, Any]:
-        return {
-            "id": number,
-            "class": name,
-            "colour": "",
-            "position": np.array([*self._place(thing.pos), 0.0]),
-            "velocity": np.zeros(3),
-            "visible": tuple(thing.pos) in set(self.game.seen_tiles()),
-            "health": float(thing.health),
-        }
+    def _objects(self) -> list[dict[str, Any]]:
+        seen = set(self.game.seen_tiles())
+        return [
+            {
+                "id": number,
+                "class": name,
+                "colour": "",
+                "position": (place := np.array([*self._place(thing.pos), 0.0])),
+                "velocity": (place - self._were.get(number, place)) * self.spec_world.fps,
+                "visible": tuple(thing.pos) in seen,
+                "health": float(thing.health),
+            }
+            for number, name, thing in self.game.creatures()
+        ]
 
     def _labels(self) -> np.ndarray:
         """int32 ``(H, W)``: creature per pixel, 0 for what blocks and for the inventory, -1 for ground to walk on."""

@@ -46,14 +46,22 @@ class CrafterExplorer(Scripted):
 
     def script(self) -> Script:
         while True:
-            have = self.game.player.inventory
-            if have["energy"] < 3 and self.chance(0.5):
-                yield from self.sleep()
-            yield from self.craft()
-            if self.chance(0.15):
-                yield from self.wander()
-            else:
-                yield from self.fetch(self.choose())
+            acted = False
+            for action in self.round():
+                acted = True
+                yield action
+            if not acted:
+                yield NOOP  # shut in with nothing to do: the world must move on
+
+    def round(self) -> Script:
+        """What comes next; nothing where nothing can be done."""
+        if self.game.player.inventory["energy"] < 3 and self.chance(0.5):
+            yield from self.sleep()
+        yield from self.craft()
+        if self.chance(0.15):
+            yield from self.wander()
+        else:
+            yield from self.fetch(self.choose())
 
     def choose(self) -> str:
         """What to go for: danger first, then what the body needs, else anything in sight that can be had."""
@@ -91,7 +99,7 @@ class CrafterExplorer(Scripted):
 
     def craft(self) -> Script:
         """Places and makes what the inventory allows, in the order of use."""
-        have, near = self.game.player.inventory, self.materials_near()
+        have, near = self.game.player.inventory, self.game.materials_near()
         deeds = []
         if have["wood"] >= 5 and "table" not in near:
             deeds.append("place_table")
@@ -132,10 +140,6 @@ class CrafterExplorer(Scripted):
     def faces(self, tile: Tile) -> bool:
         dx, dy = self.game.player.facing
         return (self.tile[0] + dx, self.tile[1] + dy) == tile
-
-    def materials_near(self) -> set[str]:
-        materials, _ = self.game._world.nearby(self.game.player.pos, 1)
-        return set(materials)
 
     def affords(self, deed: str) -> bool:
         kind, _, name = deed.partition("_")

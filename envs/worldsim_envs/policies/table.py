@@ -12,7 +12,7 @@ from worldsim_envs.table.layout import DEPTH, HAND_RADIUS, RIM
 
 UP, DOWN, LEFT, RIGHT = (ACTION_ID[n] for n in ("forward", "backward", "strafe_left", "strafe_right"))
 USE, STRIKE, PLANT, TOOL = (ACTION_ID[n] for n in ("use", "attack", "place", "next_item"))
-STEP = 0.11
+STEP = 0.12
 """Metres that the hand moves in a step once it is under way."""
 
 
@@ -70,7 +70,7 @@ class TableExplorer(Scripted):
         yield from self.hold(NOOP, 0, 3)
 
     def paint(self) -> Script:
-        """Strokes, over the target where there is one and chance will have it."""
+        """A few strokes, more than half of them over the target where there is one."""
         target = self.world.layout.target
         if not self.info["truth"]["hand"]["brush"]:
             yield TOOL
@@ -125,7 +125,7 @@ class TableExplorer(Scripted):
         yield from deeds
 
     def go(self, point: tuple[float, ...], near: float = STEP / 2, patience: int = 22) -> Iterator[int]:
-        """Towards ``point``, the longer way first or either, until within ``near`` or out of patience."""
+        """Towards ``point``, one axis after the other, until within ``near`` or out of patience."""
         first = int(self.rng.integers(2))
         for _ in range(patience):
             gap = np.array(point[:2]) - self.position

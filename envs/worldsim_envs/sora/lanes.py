@@ -91,7 +91,8 @@ class Lanes:
         self.simulator = load_simulator(model)
         simulated = self.simulator.config.worlds
         if config.world and config.world.name not in simulated:
-            raise ValueError(f"world={config.world.env_id!r}: this model simulates {', '.join(simulated)}")
+            known = ", ".join(WORLDS[name].env_id for name in simulated if name in WORLDS)
+            raise ValueError(f"world={config.world.env_id!r}: this model simulates {known}")
         self.config, self.count = config, count
         self.predictor: Predictor = RolloutEngine(
             self.simulator,

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from worldsim_envs.palette import RGB
-from worldsim_envs.table.layout import DEPTH, RIM, TARGET_RADIUS, TableLayout
-from worldsim_envs.table.physics import STROKE_RADIUS, Moving, Plant, TablePhysics
+from worldsim_envs.table.bodies import SEED_RADIUS, Moving, Plant
+from worldsim_envs.table.layout import DEPTH, RIM, SWITCH_SIZE, TARGET_RADIUS, TableLayout
+from worldsim_envs.table.physics import STROKE_RADIUS, TablePhysics
 
 OVERSAMPLED = 4
 DARK = 0.4
@@ -77,7 +78,8 @@ class Picture:
         top = np.array(RGB[self.layout.top.colour], np.float32)
         height, width = self.canvas
         ground = np.tile(top, (height, width, 1)) + _pattern(self.layout.top.pattern, height, width)[..., None]
-        ground += rng.normal(0, 2.0, (height // 4, width // 4, 1)).repeat(4, 0).repeat(4, 1)
+        grain = rng.normal(0, 2.0, (self.height, self.width, 1))  # one value for each pixel of the frame
+        ground += grain.repeat(OVERSAMPLED, 0).repeat(OVERSAMPLED, 1)
         ground = np.ascontiguousarray(ground.clip(0, 255).astype(np.uint8))
         rim = round(RIM * self.scale)
         cv2.rectangle(ground, (0, 0), (width - 1, height - 1), RGB[self.layout.rim.colour], 2 * rim)
@@ -155,9 +157,7 @@ class Picture:
             cv2.circle(canvas, self.at(*leaf), round(0.3 * thing.size * self.scale), LEAF, -1)
 
     def _corners(self, thing: Moving) -> np.ndarray:
-        assert thing.outline is not None
-        places = [self.at(*thing.body.local_to_world((float(x), float(y)))) for x, y in thing.outline]
-        return np.array(places, np.int32)
+        return np.array([self.at(x, y) for x, y in thing.corners], np.int32)
 
     def _bitten(self, canvas: np.ndarray, thing: Moving, ink: _Ink, colour: tuple[int, int, int]) -> None:
         mask = np.zeros(self.canvas, np.uint8)
@@ -170,10 +170,12 @@ class Picture:
             cv2.drawContours(canvas, contours, -1, INK, 3)
 
     def _plant(self, canvas: np.ndarray, plant: Plant, ink: _Ink) -> None:
-        cv2.circle(canvas, self.at(plant.x, plant.y), round(0.016 * self.scale), ink(plant.number, RGB["brown"]), -1)
+        cv2.circle(
+            canvas, self.at(plant.x, plant.y), round(SEED_RADIUS * self.scale), ink(plant.number, RGB["brown"]), -1
+        )
         if plant.growth <= 0:
             return
-        length = 0.03 + 0.06 * plant.growth
+        length = plant.leaf
         for leaf in range(5):
             angle = np.pi / 2 + leaf * 2 * np.pi / 5
             middle = self.at(plant.x + length / 2 * np.cos(angle), plant.y + length / 2 * np.sin(angle))
@@ -184,7 +186,9 @@ class Picture:
         assert table.layout.switch is not None
         x, y = table.layout.switch
         colour = ink(table.switch_number, RGB["grey"])
-        cv2.rectangle(canvas, self.at(x - 0.035, y + 0.035), self.at(x + 0.035, y - 0.035), colour, -1)
+        cv2.rectangle(
+            canvas, self.at(x - SWITCH_SIZE, y + SWITCH_SIZE), self.at(x + SWITCH_SIZE, y - SWITCH_SIZE), colour, -1
+        )
         lamp = ink(table.switch_number, LAMP_ON if table.lit else LAMP_OFF)
         cv2.circle(canvas, self.at(x, y), round(0.024 * self.scale), lamp, -1)
 

@@ -26,6 +26,8 @@ PANEL_LOW = 0.14
 """Lower edge of the panel; its handle runs on a rail below."""
 RAIL = 0.085
 TARGET_RADIUS = 0.12
+SWITCH_SIZE = HANDLE_SIZE = 0.035
+"""Half the side of the switch, and radius of the panel's handle."""
 TOPS: tuple[tuple[str, str], ...] = (
     ("grey", "plain"), ("grey", "check"), ("grey", "stone"), ("brown", "wood"), ("brown", "plain"), ("black", "plain"),
     ("black", "grid"), ("white", "plain"), ("white", "dots"), ("green", "plain"), ("blue", "plain"),
@@ -112,7 +114,9 @@ def generate(map_seed: int, goal: str = "", aspect: float = 1.0) -> TableLayout:
     rng = np.random.default_rng([map_seed, 0x7AB1E])
     table = _Table(rng, DEPTH * aspect)
     tilted = rng.random() < 0.3
-    top = Surface(*TOPS[rng.integers(len(TOPS))])
+    needed = _needed(goal)
+    tops = [surface for surface in TOPS if surface[0] not in needed.values()]
+    top = Surface(*tops[rng.integers(len(tops))])
     rim = Surface(str(rng.choice([c for c in RIMS if c != top.colour])), "plain")
     free = [c for c in COLOURS if c != top.colour]
     target = table.place(TARGET_RADIUS) if rng.random() < 0.3 else None
@@ -141,7 +145,6 @@ def generate(map_seed: int, goal: str = "", aspect: float = 1.0) -> TableLayout:
         "apple": (int(rng.integers(0, 3)), 0.075, 0.1),
         "ball": (int(rng.random() < 0.35), 0.04, 0.055),
     }
-    needed = _needed(goal)
     panes = [_pane(table, rng, colour) for colour in _colours(rng, free, int(rng.integers(0, 3)), needed.get("pane"))]
     items: list[Item] = []
     for shape, (count, low, high) in wanted.items():

@@ -1,4 +1,4 @@
-"""The physics of a table: pymunk bodies, and what it does not have: bites, shattering, paint, growth, a switch.
+"""The physics of a table: pymunk, and what it does not have: a hand, shattering, bites, paint, growth, a switch.
 
 One frame is ``SUBSTEPS`` steps of ``DT`` seconds. Everything is deterministic: equal layouts and controls give equal
 states bit for bit. Chance (cuts of glass, the balls' kicks) comes from generators of the map and of the dynamics seed.
@@ -6,14 +6,28 @@ states bit for bit. Chance (cuts of glass, the balls' kicks) comes from generato
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pymunk
 
 from worldsim.captions.facts import EventFact
-from worldsim_envs.table.layout import DEPTH, HAND_RADIUS, PANEL, PANEL_LOW, RAIL, RIM, Item, Pane, TableLayout
+from worldsim_envs.table.bodies import EATEN, SPROUTS, Moving, Plant
+from worldsim_envs.table.glass import area, pieces
+from worldsim_envs.table.layout import (
+    DEPTH,
+    HAND_RADIUS,
+    HANDLE_SIZE,
+    PANEL,
+    PANEL_LOW,
+    RAIL,
+    RIM,
+    SWITCH_SIZE,
+    Item,
+    Pane,
+    TableLayout,
+)
 
 FPS = 20
 SUBSTEPS = 5
@@ -25,12 +39,6 @@ SHATTER_SPEED = 1.0
 """m/s: a pane that something meets faster than this breaks."""
 REACH = 0.06
 """Metres from the hand's edge at which it can bite and switch."""
-BITE = 0.5
-"""Radius of a bite over that of the apple."""
-EATEN = 0.2
-"""An apple is eaten up when less than this share of it is left."""
-SPROUTS, GROWN = 40, 240
-"""Frames until a seed shows leaves, and until it is fully grown."""
 KICK_EVERY = 12
 SPIN_RADIUS = 0.05
 """Metres from its middle at which friction slows a thing's spin."""
@@ -40,42 +48,6 @@ _THINGS = pymunk.ShapeFilter(categories=0b0001)
 _RAIL = pymunk.ShapeFilter(categories=0b0010, mask=0b0100)
 _TOUCHING = pymunk.ShapeFilter(categories=0b0100)
 _LIFTED = pymunk.ShapeFilter(categories=0b0100, mask=0)
-
-
-@dataclass
-class Moving:
-    """A body on the table. ``outline`` are corners in body coordinates, None for discs of radius ``size``; ``bites``
-    (x, y, radius) in body coordinates. ``shape`` is a name of the lexicon."""
-
-    number: int
-    shape: str
-    colour: str
-    body: pymunk.Body
-    collider: pymunk.Shape
-    size: float = 0.0
-    outline: np.ndarray | None = None
-    heavy: bool = False
-    bites: list[tuple[float, float, float]] = field(default_factory=list)
-    left: float = 1.0
-
-    @property
-    def mass(self) -> float:
-        return float(self.body.mass)
-
-
-@dataclass
-class Plant:
-    """A seed in the ground, ``age`` in frames."""
-
-    number: int
-    x: float
-    y: float
-    age: int = 0
-
-    @property
-    def growth(self) -> float:
-        """0 for a seed, 1 when it is fully grown."""
-        return float(np.clip((self.age - SPROUTS) / (GROWN - SPROUTS), 0, 1))
 
 
 @dataclass(frozen=True)
@@ -120,7 +92,7 @@ class TablePhysics:
         for x, y in layout.seeds:
             self.plants.append(Plant(self._number(), x, y))
         if layout.switch is not None:
-            post = pymunk.Circle(self.space.static_body, 0.035, layout.switch)
+            post = pymunk.Circle(self.space.static_body, SWITCH_SIZE, layout.switch)
             post.elasticity, post.filter, post.collision_type = layout.restitution, _THINGS, _THING
             self.space.add(post)
         self.space.on_collision(_GLASS, _HAND, begin=self._glass_is_met)
@@ -198,12 +170,12 @@ class TablePhysics:
         body = pymunk.Body(1.0, float("inf"))
         body.position = (self.layout.panel, RAIL)
         body.velocity_func = _without_gravity
-        collider = pymunk.Circle(body, 0.035)
+        collider = pymunk.Circle(body, HANDLE_SIZE)
         collider.filter, collider.collision_type = _RAIL, _HANDLE
         low, high = RIM + PANEL[0] / 2, self.layout.width - RIM - PANEL[0] / 2
         rail = pymunk.GrooveJoint(self.space.static_body, body, (low, RAIL), (high, RAIL), (0, 0))
         self.space.add(body, collider, rail)
-        return Moving(self._number(), "occluder", "", body, collider, 0.035)
+        return Moving(self.panel_number, "occluder", "", body, collider, HANDLE_SIZE)
 
     # running --------------------------------------------------------------------------------------------------------
 
@@ -286,10 +258,11 @@ class TablePhysics:
         """Each pane that was met too fast becomes pieces of the same total mass."""
         for number, blow in self._hits.items():
             pane = next(thing for thing in self.things if thing.number == number)
+            assert pane.outline is not None
             self.things.remove(pane)
             self.space.remove(pane.body, pane.collider)
             self.events.append(EventFact("shatter", pane.colour, "pane"))
-            for outline in _pieces(pane, self.cuts):
+            for outline in pieces(pane.outline, self.cuts):
                 self._add_shard(pane, outline, blow)
         self._hits.clear()
 
@@ -297,7 +270,7 @@ class TablePhysics:
         middle = outline.mean(0)
         corners = (outline - middle).tolist()
         assert pane.outline is not None
-        mass = pane.mass * _area(outline) / _area(pane.outline)
+        mass = pane.mass * area(outline) / area(pane.outline)
         body = pymunk.Body(mass, pymunk.moment_for_poly(mass, corners))
         place = pane.body.local_to_world(tuple(middle))
         body.position, body.angle = place, pane.body.angle
@@ -329,7 +302,7 @@ class TablePhysics:
                 gap = (thing.body.position - (x, y)).length - thing.size - HAND_RADIUS
                 reachable.append((gap, thing))
         if self.layout.switch is not None:
-            gap = float(np.hypot(x - self.layout.switch[0], y - self.layout.switch[1])) - 0.035 - HAND_RADIUS
+            gap = float(np.hypot(x - self.layout.switch[0], y - self.layout.switch[1])) - SWITCH_SIZE - HAND_RADIUS
             reachable.append((gap, None))
         gap, nearest = min(reachable, key=lambda pair: pair[0], default=(np.inf, None))
         if gap > REACH:
@@ -341,16 +314,9 @@ class TablePhysics:
             self._bite(nearest)
 
     def _bite(self, apple: Moving) -> None:
-        left_before = apple.left
-        rest = _GRID[_remaining(apple.size, apple.bites)] * apple.size
-        nearest = rest[np.hypot(*(rest - apple.body.world_to_local(self.hand.body.position)).T).argmin()]
-        bites = [*apple.bites, (float(nearest[0]), float(nearest[1]), BITE * apple.size)]
-        left = float(_remaining(apple.size, bites).sum() / _INSIDE.sum())
-        apple.bites, apple.left = bites, left
-        apple.body.mass = max(apple.body.mass * left / left_before, 1e-3)
-        apple.body.moment = pymunk.moment_for_circle(apple.body.mass, 0, apple.size)
+        apple.bite(self.hand.body.position)
         self.events.append(EventFact("bite", apple.colour, "apple"))
-        if left < EATEN:
+        if apple.left < EATEN:
             self.things.remove(apple)
             self.space.remove(apple.body, apple.collider)
             self.events.append(EventFact("eat", apple.colour, "apple"))
@@ -372,47 +338,14 @@ class TablePhysics:
         x = self.handle.body.position.x
         return x - PANEL[0] / 2, PANEL_LOW, x + PANEL[0] / 2, PANEL_LOW + PANEL[1]
 
-    def hides(self, x: float, y: float, size: float) -> bool:
-        """Whether the panel covers all of a disc of radius ``size``."""
+    def hides(self, footprint: np.ndarray) -> bool:
+        """Whether the panel covers all of a footprint ``(N, 2)``."""
         if self.panel is None:
             return False
         left, low, right, high = self.panel
-        return left <= x - size and x + size <= right and low <= y - size and y + size <= high
+        (x0, y0), (x1, y1) = footprint.min(0), footprint.max(0)
+        return bool(left <= x0 and x1 <= right and low <= y0 and y1 <= high)
 
 
 def _without_gravity(body: pymunk.Body, gravity: tuple[float, float], damping: float, dt: float) -> None:
     pymunk.Body.update_velocity(body, (0, 0), damping, dt)
-
-
-def _area(outline: np.ndarray) -> float:
-    """Area of a simple polygon, by the shoelace formula."""
-    x, y = outline.T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
-
-
-def _pieces(pane: Moving, rng: np.random.Generator) -> list[np.ndarray]:
-    """Outlines, in the pane's coordinates, of the five to seven pieces that a pane falls into: they tile it."""
-    assert pane.outline is not None
-    left, low = pane.outline.min(0)
-    right, high = pane.outline.max(0)
-    count = int(rng.integers(5, 8))
-    steps = np.arange(1, count) / count
-    spread = 0.35 / count
-    upper, lower = (np.clip(steps + rng.uniform(-spread, spread, count - 1), 0.02, 0.98) for _ in range(2))
-    tops = left + (right - left) * np.concatenate([[0.0], np.sort(upper), [1.0]])
-    bottoms = left + (right - left) * np.concatenate([[0.0], np.sort(lower), [1.0]])
-    return [
-        np.array([(bottoms[i], low), (bottoms[i + 1], low), (tops[i + 1], high), (tops[i], high)]) for i in range(count)
-    ]
-
-
-_GRID = np.stack(np.meshgrid(*[(np.arange(41) - 20) / 20] * 2), axis=-1)
-_INSIDE = (_GRID**2).sum(-1) <= 1
-
-
-def _remaining(size: float, bites: list[tuple[float, float, float]]) -> np.ndarray:
-    """Which points of a grid of 41 x 41 over a disc of radius ``size`` bites have left."""
-    left = _INSIDE.copy()
-    for x, y, radius in bites:
-        left &= ((_GRID * size - (x, y)) ** 2).sum(-1) > radius**2
-    return left

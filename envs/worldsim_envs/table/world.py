@@ -13,9 +13,10 @@ from worldsim.actions import ACTION_ID
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
 from worldsim.worlds import WORLDS
 from worldsim_envs.base import Advance, Facts, Start, TrueWorld
+from worldsim_envs.table.bodies import Moving
 from worldsim_envs.table.drawing import Picture
-from worldsim_envs.table.layout import DEPTH, HAND_RADIUS, RIM, TARGET_RADIUS, TableLayout, generate
-from worldsim_envs.table.physics import STROKE_RADIUS, Control, Moving, TablePhysics
+from worldsim_envs.table.layout import DEPTH, HAND_RADIUS, RIM, SWITCH_SIZE, TARGET_RADIUS, TableLayout, generate
+from worldsim_envs.table.physics import STROKE_RADIUS, Control, TablePhysics
 
 CAMERA_HEIGHT = 1.0
 """Metres over the table; with this focal length a pinhole sees the plane as it is drawn."""
@@ -89,6 +90,7 @@ class TableEnv(TrueWorld):
         """Plan of the running episode's table."""
         self.table: TablePhysics
         self._picture: Picture
+        self._painted, self._strokes_seen = np.zeros(len(_SPOTS), bool), 0
         self._scene = SceneFacts(self.spec_world.name)
         self._events: tuple[EventFact, ...] = ()
 
@@ -103,7 +105,8 @@ class TableEnv(TrueWorld):
         dynamics = start.dynamics if start.dynamics and start.dynamics[1] == 0 else (start.map_seed, 0)
         self.table = TablePhysics(layout, start.map_seed, dynamics[0])
         self._picture = Picture(self.frame_size, layout, start.map_seed)
-        setting = "coloured things on a tilted table" if layout.gravity else self.spec_world.prompt
+        self._painted, self._strokes_seen = np.zeros(len(_SPOTS), bool), 0
+        setting = self.spec_world.settings[0] if layout.gravity else self.spec_world.prompt
         walls = (Surface(layout.rim.colour, layout.rim.pattern),)
         self._scene = SceneFacts(self.spec_world.name, setting, walls=walls, things=layout.inventory())
         return self._picture.frame(self.table)
@@ -114,7 +117,7 @@ class TableEnv(TrueWorld):
         inside = low <= x <= layout.width - low and low <= y <= DEPTH - low
         near = [(item.x, item.y, item.size * (1.42 if item.shape == "box" else 1)) for item in layout.items]
         near += [(pane.x, pane.y, pane.length / 2) for pane in layout.panes]
-        near += [(*layout.switch, 0.035)] if layout.switch else []
+        near += [(*layout.switch, SWITCH_SIZE)] if layout.switch else []
         if not inside or any(np.hypot(x - a, y - b) < size + HAND_RADIUS for a, b, size in near):
             raise ValueError(
                 f"pose={pose!r} is not a free place of map seed {self.map_seed}; choose x and y in metres, from "
@@ -166,10 +169,15 @@ class TableEnv(TrueWorld):
         words = self.goal.split()
         if not words:
             return float(kinds["bite"]), False
-        if words[0] == "break":
-            broken = [event.colour for event in self._events if event.kind == "shatter"]
-            return (1.0 if words[2] in broken else -1.0, True) if broken else (0.0, False)
-        reached = {"push": self._on_target, "paint": self._target_painted, "eat": lambda: kinds["eat"] > 0}[words[0]]()
+        broken = [event.colour for event in self._events if event.kind == "shatter"]
+        if words[0] == "break" and broken and words[2] not in broken:
+            return -1.0, True
+        reached = {
+            "push": self._on_target,
+            "paint": self._target_painted,
+            "eat": lambda: kinds["eat"] > 0,
+            "break": lambda: bool(broken),
+        }[words[0]]()
         if reached:
             self._events = (*self._events, EventFact("goal"))
         return float(reached), bool(reached)
@@ -193,21 +201,23 @@ class TableEnv(TrueWorld):
         if self.layout.target is None:
             return 0.0
         spots = _SPOTS + self.layout.target
-        painted = np.zeros(len(spots), bool)
-        for (x0, y0, x1, y1), _ in self.table.strokes:
+        for (x0, y0, x1, y1), _ in self.table.strokes[self._strokes_seen :]:
             start, along = np.array([x0, y0]), np.array([x1 - x0, y1 - y0])
             t = ((spots - start) @ along / max(float(along @ along), 1e-12)).clip(0, 1)
-            painted |= np.hypot(*(spots - start - t[:, None] * along).T) <= STROKE_RADIUS
-        return float(painted.mean())
+            self._painted |= np.hypot(*(spots - start - t[:, None] * along).T) <= STROKE_RADIUS
+        self._strokes_seen = len(self.table.strokes)
+        return float(self._painted.mean())
 
     # What is known of the moment
 
     def _describe(self) -> Facts:
         light = "bright" if self.table.lit else "dark"
         seen: dict[tuple[str, str], list[str]] = {}
-        for shape, colour, (x, y), size in self._seen_things():
-            if not self.table.hides(x, y, size):
-                across = x / self.layout.width
+        for shape, colour, footprint in sorted(
+            self._named(), key=lambda named: -float(np.ptp(named[2], axis=0).prod())
+        ):
+            if not self.table.hides(footprint):
+                across = footprint[:, 0].mean() / self.layout.width
                 place = "left" if across < 1 / 3 else "right" if across > 2 / 3 else "ahead"
                 seen.setdefault((shape, colour), []).append(place)
         things = tuple(
@@ -216,15 +226,23 @@ class TableEnv(TrueWorld):
         )
         return self._scene, ViewFacts(self.layout.rim, self.layout.top, light=light, things=things), self._events
 
-    def _seen_things(self) -> list[tuple[str, str, tuple[float, float], float]]:
-        """Shape, colour, place and size of what is named, biggest first."""
-        found = [(t.shape, t.colour, _place(t), _extent(t)) for t in self.table.things if t.shape != "shard"]
-        found += [("plant" if p.growth > 0 else "seed", "", (p.x, p.y), 0.02) for p in self.table.plants]
-        if self.layout.switch:
-            found.append(("switch", "", self.layout.switch, 0.035))
+    def _named(self) -> list[tuple[str, str, np.ndarray]]:
+        """Shape, colour and footprint of what captions name; the panel itself is never hidden."""
+        found = [(t.shape, t.colour, t.footprint) for t in self.table.things if t.shape != "shard"]
+        found += [(shape, "", footprint) for _, shape, footprint, _ in self._rooted()]
         if self.table.handle:
-            found.append(("occluder", "", _place(self.table.handle), self.table.handle.size))
-        return sorted(found, key=lambda thing: -thing[3])
+            found.append(("occluder", "", self.table.handle.footprint))
+        return found
+
+    def _rooted(self) -> list[tuple[int, str, np.ndarray, float]]:
+        """Number, shape, footprint and state (growth, or 1 for light) of what does not move: plants and the switch."""
+        plants = self.table.plants
+        found = [(p.number, "plant" if p.growth else "seed", p.footprint, p.growth) for p in plants]
+        if self.layout.switch:
+            half = np.full(2, SWITCH_SIZE)
+            footprint = np.stack([self.layout.switch - half, self.layout.switch + half])
+            found.append((self.table.switch_number, "switch", footprint, float(self.table.lit)))
+        return found
 
     def pose(self) -> tuple[float, float, float, float]:
         """Place of the hand, and the direction that it faces."""
@@ -246,6 +264,7 @@ class TableEnv(TrueWorld):
             },
             "objects": [self._object(thing) for thing in self.table.things] + self._places(),
             "hand": {
+                "id": self.table.hand.number,
                 "position": np.array(self.table.hand.body.position),
                 "velocity": np.array(self.table.hand.body.velocity),
                 "facing": self.table.facing,
@@ -267,53 +286,37 @@ class TableEnv(TrueWorld):
             "colour": thing.colour,
             "position": np.array([x, y, 0.0]),
             "velocity": np.array([*thing.body.velocity, 0.0]),
-            "visible": not self.table.hides(x, y, _extent(thing)),
+            "visible": not self.table.hides(thing.footprint),
             "angle": float(np.degrees(thing.body.angle) % 360),
             "mass": thing.mass,
             "left": thing.left,
         }
 
     def _places(self) -> list[dict[str, Any]]:
-        """Plants, switch and panel as objects: they have no mass."""
-        table = self.table
-        found = [
-            (plant.number, "plant" if plant.growth > 0 else "seed", plant.x, plant.y, plant.growth)
-            for plant in table.plants
-        ]
-        if self.layout.switch:
-            found.append((table.switch_number, "switch", *self.layout.switch, float(table.lit)))
+        """Plants, switch and panel as objects: they have a state and no mass."""
         places = [
             {
                 "id": number,
                 "class": shape,
                 "colour": "",
-                "position": np.array([x, y, 0.0]),
+                "position": np.array([*footprint.mean(0), 0.0]),
                 "velocity": np.zeros(3),
-                "visible": not table.hides(x, y, 0.02),
+                "visible": not self.table.hides(footprint),
                 "state": state,
             }
-            for number, shape, x, y, state in found
+            for number, shape, footprint, state in self._rooted()
         ]
-        if table.handle and table.panel:
-            left, low, right, high = table.panel
+        if self.table.handle and self.table.panel:
+            left, low, right, high = self.table.panel
             places.append(
                 {
-                    "id": table.panel_number,
+                    "id": self.table.panel_number,
                     "class": "occluder",
                     "colour": "",
                     "position": np.array([(left + right) / 2, (low + high) / 2, 0.0]),
-                    "velocity": np.array([table.handle.body.velocity.x, 0.0, 0.0]),
+                    "velocity": np.array([self.table.handle.body.velocity.x, 0.0, 0.0]),
                     "visible": True,
                     "state": 0.0,
                 }
             )
         return places
-
-
-def _place(thing: Moving) -> tuple[float, float]:
-    x, y = thing.body.position
-    return x, y
-
-
-def _extent(thing: Moving) -> float:
-    return thing.size if thing.outline is None else float(np.hypot(*thing.outline.T).max())
