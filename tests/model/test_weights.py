@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from worldsim.model import weights
+from worldsim.model import files, weights
 from worldsim.model.debug import debug_simulator
-from worldsim.model.weights import WeightsError, WorldSimulator
+from worldsim.model.files import WeightsError
+from worldsim.model.weights import WorldSimulator
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +83,10 @@ def test_the_digest_follows_every_weight_and_setting(simulator: WorldSimulator) 
 def test_large_weights_are_cut_into_files_of_bounded_size(
     simulator: WorldSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "SHARD_BYTES", 2**18 + 2**16)
+    monkeypatch.setattr(files, "SHARD_BYTES", 2**18 + 2**16)
     folder = simulator.save_pretrained(tmp_path / "sharded")
     shards = sorted(folder.glob("world-*.safetensors"))
-    assert len(shards) > 2 and max(path.stat().st_size for path in shards) <= weights.SHARD_BYTES
+    assert len(shards) > 2 and max(path.stat().st_size for path in shards) <= files.SHARD_BYTES
     assert shards[0].name == f"world-00001-of-{len(shards):05}.safetensors"
     assert WorldSimulator.from_pretrained(folder).digest == simulator.digest
 

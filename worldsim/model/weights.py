@@ -13,25 +13,18 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import re
-import shutil
-import typing
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
 
 from worldsim.bank import Bank
 from worldsim.model.codec import Codec, CodecConfig
+from worldsim.model.files import WeightsError, from_dict, load_strictly, read_files, replaced_when_whole, shards, write
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
@@ -39,20 +32,12 @@ FORMAT_VERSION = 2
 """1, before the first release, had another codec: its weights fit no network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
-SHARD_BYTES = 15 * 2**20
 PACKAGED = Path(__file__).parent.parent / "weights"
 """Where the models that come with the package lie, one folder each."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.safetensors")
 _STORAGE = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _PARTS = ("codec", "world")
-
-Config = TypeVar("Config")
-
-
-class WeightsError(ValueError):
-    """A model folder cannot be loaded as it is; the message says what is wrong with which file."""
 
 
 @dataclass(frozen=True)
@@ -159,20 +144,20 @@ class WorldSimulator:
             not folder.is_dir() or (any(folder.iterdir()) and not (folder / "config.json").is_file())
         ):
             raise ValueError(f"{folder} exists and holds no model; choose another folder")
-        with _replaced_when_whole(folder) as partial:
+        with replaced_when_whole(folder) as partial:
             files: dict[str, dict[str, Any]] = {}
             for part, tensors in _stored_parts(self).items():
-                shards = _shards(tensors)
-                for i, shard in enumerate(shards, start=1):
-                    suffix = f"-{i:05}-of-{len(shards):05}" if len(shards) > 1 else ""
+                groups = shards(tensors)
+                for i, shard in enumerate(groups, start=1):
+                    suffix = f"-{i:05}-of-{len(groups):05}" if len(groups) > 1 else ""
                     data = save_tensors({name: tensor.contiguous() for name, tensor in shard.items()})
                     files[f"{part}{suffix}.safetensors"] = {
                         "part": part, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
                     }  # fmt: skip
-                    _write(partial / f"{part}{suffix}.safetensors", data)
+                    write(partial / f"{part}{suffix}.safetensors", data)
             content = {"format_version": FORMAT_VERSION, "kind": KIND, **asdict(self.config), "files": files}
-            _write(partial / "config.json", (json.dumps(content, indent=2) + "\n").encode())
-            _write(partial / "README.md", (card or self._default_card()).encode())
+            write(partial / "config.json", (json.dumps(content, indent=2) + "\n").encode())
+            write(partial / "README.md", (card or self._default_card()).encode())
             if self.bank is not None:
                 self.bank.save(partial / "bank")
         return folder
@@ -187,12 +172,12 @@ class WorldSimulator:
         folder = model_folder(model)
         content = _read_config(folder)
         files = content.pop("files")
-        config = _from_dict(SimulatorConfig, content, f"{folder / 'config.json'}")
-        stored = _read_files(folder, files)
+        config = from_dict(SimulatorConfig, content, f"{folder / 'config.json'}")
+        stored = read_files(folder, files, _PARTS)
         with torch.random.fork_rng(devices=[]):
             codec, world = Codec(config.codec), WorldModel(config.world)
         for part, module in zip(_PARTS, (codec, world)):
-            _load_strictly(module, stored[part], f"{folder}: {part}")
+            load_strictly(module, stored[part], f"{folder}: {part}")
         bank = Bank.load(folder / "bank") if (folder / "bank").is_dir() else None
         return cls(config, codec, world, bank)
 
@@ -231,35 +216,6 @@ def simulated_worlds(model: str | Path | None = None) -> tuple[str, ...]:
     return tuple(name for name in _read_config(folder)["worlds"] if name in WORLDS)
 
 
-def _from_dict(cls: type[Config], content: Mapping[str, Any], where: str) -> Config:
-    """A configuration dataclass from JSON: unknown and missing keys are errors, lists become tuples."""
-    if not isinstance(content, Mapping):
-        raise WeightsError(f"{where}: expected an object for {cls.__name__}, got {type(content).__name__}")
-    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    unknown, missing = sorted(set(content) - names), sorted(names - set(content))
-    if unknown or missing:
-        raise WeightsError(f"{where}: unknown keys {unknown}, missing keys {missing} of {cls.__name__}")
-    types = typing.get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for name, value in content.items():
-        kind = types[name]
-        if is_dataclass(kind):
-            values[name] = _from_dict(typing.cast(type, kind), value, f"{where}: {name}")
-        elif typing.get_origin(kind) is tuple:
-            if not isinstance(value, list):
-                raise WeightsError(f"{where}: {name} must be a list, got {value!r}")
-            values[name] = tuple(value)
-        else:
-            accepted = (int, float) if kind is float else (kind,)
-            if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-                raise WeightsError(f"{where}: {name} must be {kind.__name__}, got {value!r}")
-            values[name] = value
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise WeightsError(f"{where}: {error}") from error
-
-
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
@@ -286,52 +242,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _read_files(folder: Path, files: Mapping[str, Any]) -> dict[str, dict[str, torch.Tensor]]:
-    """Tensors of each part, from files whose size and SHA-256 are as listed."""
-    stored: dict[str, dict[str, torch.Tensor]] = {part: {} for part in _PARTS}
-    for name, entry in files.items():
-        if not _FILE.fullmatch(name) or not isinstance(entry, dict) or set(entry) != {"part", "bytes", "sha256"}:
-            raise WeightsError(f"{folder / 'config.json'}: {name!r} is not an entry for a weight file of this folder")
-        path = folder / name
-        if entry["part"] not in stored:
-            raise WeightsError(f"{path} is listed as part {entry['part']!r}; parts are {', '.join(_PARTS)}")
-        if path.is_symlink() and path.resolve().parent != folder.resolve():
-            raise WeightsError(f"{path} is a link out of the model folder")
-        if not path.is_file():
-            raise WeightsError(f"{path} is missing; fetch the model folder again")
-        size = path.stat().st_size
-        if size != entry["bytes"]:
-            raise WeightsError(
-                f"{path} has {size} bytes, {entry['bytes']} are listed: it is truncated or not the file "
-                "that was saved. Fetch the model folder again."
-            )
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise WeightsError(f"{path} is not the file that was saved (its SHA-256 differs). Fetch it again.")
-        try:
-            tensors = load_tensors(data)
-        except SafetensorError as error:
-            raise WeightsError(f"{path} is not a safetensors file: {error}") from error
-        twice = sorted(set(tensors) & set(stored[entry["part"]]))
-        if twice:
-            raise WeightsError(f"{path} repeats tensors of another file: {twice[:5]}")
-        stored[entry["part"]].update(tensors)
-    return stored
-
-
-def _load_strictly(module: nn.Module, stored: Mapping[str, torch.Tensor], where: str) -> None:
-    expected = module.state_dict()
-    missing, unexpected = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
-    if missing or unexpected:
-        raise WeightsError(
-            f"{where}: {len(missing)} missing tensors {missing[:5]}, {len(unexpected)} unexpected ones {unexpected[:5]}"
-        )
-    for name, tensor in expected.items():
-        if tensor.shape != stored[name].shape:
-            raise WeightsError(f"{where}: {name} has shape {tuple(stored[name].shape)}, expected {tuple(tensor.shape)}")
-    module.load_state_dict({name: stored[name].to(tensor.dtype) for name, tensor in expected.items()})
-
-
 def _stored_parts(simulator: WorldSimulator) -> dict[str, dict[str, torch.Tensor]]:
     """CPU tensors of each part as they are stored: parameters in the storage type, buffers as they are."""
     kind = _STORAGE[simulator.config.storage]
@@ -346,56 +256,3 @@ def _stored_parts(simulator: WorldSimulator) -> dict[str, dict[str, torch.Tensor
                 raise ValueError(f"{part}.{name} holds values that are not finite as {stored.dtype}")
             parts[part][name] = stored
     return parts
-
-
-def _shards(tensors: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-    """Tensors in order, cut into groups of at most ``SHARD_BYTES`` (one tensor is never cut)."""
-    room = SHARD_BYTES - 2**16  # for the header
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    used = 0
-    for name, tensor in tensors.items():
-        if shards[-1] and used + tensor.nbytes > room:
-            shards.append({})
-            used = 0
-        shards[-1][name] = tensor
-        used += tensor.nbytes
-    return shards
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _replaced_when_whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` that takes its place if the block ends without an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        _sync_folder(partial)
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-        _sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if old.exists():
-            if folder.exists():
-                shutil.rmtree(old)
-            else:
-                old.rename(folder)
