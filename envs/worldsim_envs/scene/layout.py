@@ -13,6 +13,7 @@ import numpy as np
 from worldsim.captions.facts import Surface, Thing
 from worldsim.worlds import COLOURS, SCENE_SHAPES
 from worldsim_envs.palette import RGB
+from worldsim_envs.places import FreePlaces
 
 HALF = 1.2
 """Half the side of the floor, up to the rim."""
@@ -75,7 +76,7 @@ class SceneLayout:
 def generate(map_seed: int, goal: str = "") -> SceneLayout:
     """The scene of ``map_seed``, with the body and the target that ``goal`` needs."""
     rng = np.random.default_rng([map_seed, 0x5CE7E])
-    free = _Floor(rng)
+    free = FreePlaces(rng, (-HALF, -HALF), (HALF, HALF), 0.02)
     floor = Surface(*FLOORS[rng.integers(len(FLOORS))])
     backdrop = Surface(str(rng.choice([c for c in BACKDROPS if c != floor.colour])), "plain")
     target = free.place(TARGET_RADIUS) if rng.random() < 0.4 else None
@@ -97,27 +98,6 @@ def generate(map_seed: int, goal: str = "") -> SceneLayout:
         place = free.place(size * (1.42 if shape == "cube" else 1.0))
         bodies.append(Body(shape, colour, *place, size, float(rng.uniform(0, 360)), bool(rng.random() < 0.25)))
     return replace(layout, bodies=tuple(bodies))
-
-
-class _Floor:
-    """Free places on the floor."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.taken: list[tuple[float, float, float]] = []
-
-    def place(self, radius: float) -> tuple[float, float]:
-        """A point with ``radius`` free around it where there is one; else the freest of those that were tried."""
-        best, room = (0.0, 0.0), -np.inf
-        for _ in range(60):
-            x, y = (float(v) for v in self.rng.uniform(-HALF + radius + 0.03, HALF - radius - 0.03, 2))
-            gap = min((np.hypot(x - a, y - b) - r for a, b, r in self.taken), default=np.inf) - radius
-            if gap > room:
-                best, room = (x, y), float(gap)
-            if gap > 0.02:
-                break
-        self.taken.append((*best, radius))
-        return best
 
 
 def _rgb(colour: str, shade: float = 1.0) -> str:

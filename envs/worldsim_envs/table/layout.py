@@ -14,6 +14,7 @@ import numpy as np
 
 from worldsim.captions.facts import Surface, Thing
 from worldsim.worlds import COLOURS
+from worldsim_envs.places import FreePlaces
 
 DEPTH = 1.0
 """Metres of table from the bottom of the picture to its top."""
@@ -112,7 +113,8 @@ class TableLayout:
 def generate(map_seed: int, goal: str = "", aspect: float = 1.0) -> TableLayout:
     """The table of ``map_seed``, ``aspect`` times as wide as deep, with what ``goal`` needs on it."""
     rng = np.random.default_rng([map_seed, 0x7AB1E])
-    table = _Table(rng, DEPTH * aspect)
+    width = DEPTH * aspect
+    table = FreePlaces(rng, (RIM, RIM), (width - RIM, DEPTH - RIM), 0.01)
     tilted = rng.random() < 0.3
     needed = _needed(goal)
     tops = [surface for surface in TOPS if surface[0] not in needed.values()]
@@ -122,9 +124,9 @@ def generate(map_seed: int, goal: str = "", aspect: float = 1.0) -> TableLayout:
     target = table.place(TARGET_RADIUS) if rng.random() < 0.3 else None
     if target is None and ("target" in goal):
         target = table.place(TARGET_RADIUS)
-    panel = float(rng.uniform(RIM + 0.15, table.width - RIM - 0.15)) if rng.random() < 0.35 else None
+    panel = float(rng.uniform(RIM + 0.15, width - RIM - 0.15)) if rng.random() < 0.35 else None
     layout = TableLayout(
-        width=table.width,
+        width=width,
         top=top,
         rim=rim,
         gravity=float(rng.uniform(0.4, 1.5)) if tilted else 0.0,
@@ -177,27 +179,5 @@ def _colours(rng: np.random.Generator, free: Sequence[str], count: int, needed: 
     return (first + [c for c in drawn if c != first[0]])[: max(count, 1)]
 
 
-def _pane(table: _Table, rng: np.random.Generator, colour: str) -> Pane:
+def _pane(table: FreePlaces, rng: np.random.Generator, colour: str) -> Pane:
     return Pane(colour, *table.place(0.15), angle=np.pi / 2 if rng.random() < 0.5 else 0.0)
-
-
-class _Table:
-    """Free places on a table of ``width`` metres."""
-
-    def __init__(self, rng: np.random.Generator, width: float) -> None:
-        self.rng, self.width = rng, width
-        self.taken: list[tuple[float, float, float]] = []
-
-    def place(self, radius: float) -> tuple[float, float]:
-        """A point with ``radius`` free around it where there is one; else the freest of those that were tried."""
-        low = RIM + radius + 0.01
-        best, room = (0.0, 0.0), -np.inf
-        for _ in range(60):
-            x, y = (float(self.rng.uniform(low, limit - low)) for limit in (self.width, DEPTH))
-            gap = min((np.hypot(x - a, y - b) - r for a, b, r in self.taken), default=np.inf) - radius
-            if gap > room:
-                best, room = (x, y), float(gap)
-            if gap > 0.01:
-                break
-        self.taken.append((*best, radius))
-        return best
