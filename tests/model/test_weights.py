@@ -230,3 +230,13 @@ def test_cast_modules_are_shared_and_keep_float32_buffers(simulator: WorldSimula
     assert {p.dtype for p in world.parameters()} == {torch.bfloat16}
     assert {b.dtype for b in [*world.buffers(), *codec.buffers()]} == {torch.float32}
     assert {p.dtype for p in simulator.world.parameters()} == {torch.float32}
+
+
+def test_the_worlds_of_a_model_are_read_from_its_configuration_alone(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    content["worlds"] = ["DoomBasic", "A world of a later version", "Table"]
+    (folder / "config.json").write_text(json.dumps(content))
+    assert weights.simulated_worlds(folder) == ("DoomBasic", "Table")
+    (folder / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match="not JSON"):
+        weights.simulated_worlds(folder)
