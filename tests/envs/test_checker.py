@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
+from true_episodes import needs
 from worldsim_envs.checker import Tolerance, VectorEnvError, check_vector_env
 
 LIMIT = 6
@@ -259,15 +260,16 @@ def test_comparing_lanes_needs_two_of_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("world", ["DoomBasic", "Table", "Scene", "Crafter"])
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_a_true_doom_world_passes(mode: AutoresetMode) -> None:
-    pytest.importorskip("vizdoom")
+def test_a_true_world_passes(world: str, mode: AutoresetMode) -> None:
+    needs(world)
     from worldsim_envs.vector import TrueVectorEnv
 
     import worldsim  # noqa: F401  (registers the environments)
 
     def make() -> gym.Env:
-        return gym.make("worldsim/DoomBasic-v0", time_limit=6, disable_env_checker=True)
+        return gym.make(f"worldsim/{world}-v0", time_limit=6, disable_env_checker=True)
 
     check_vector_env(
         lambda n, m: TrueVectorEnv([make] * n, autoreset_mode=m),
