@@ -135,13 +135,6 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
 
     # What they share
 
-    def pose(self) -> tuple[float, float, float, float]:
-        """Where the player is: x, y, z in metres and yaw in degrees, anticlockwise from +x. The camera's, unless a
-        world says otherwise; this is what recordings keep."""
-        camera = self.truth()["camera"]
-        x, y, z = (float(value) for value in camera["c2w"][:3, 3])
-        return x, y, z, float(camera["yaw"])
-
     @property
     def goals(self) -> tuple[str, ...]:
         """The goal strings that ``goal`` may be; ``""`` is the world's own reward."""

@@ -74,7 +74,7 @@ def record_episode(
     """Plays ``policy`` from the reset that returned ``info`` to the end of the episode, or for
     ``max_steps``."""
     spec = world_of(env).spec_world
-    first, caption, pose, facts = info["frames"][0], info["caption"], world_of(env).pose(), _facts(env)
+    first, caption, pose, facts = info["frames"][0], info["caption"], _pose(env, info), _facts(env)
     obs = info["frames"][-1]
     steps: list[Step] = []
     over = False
@@ -93,7 +93,7 @@ def record_episode(
                 reward=float(reward),
                 terminated=bool(terminated),
                 truncated=truncated,
-                pose=world_of(env).pose(),
+                pose=_pose(env, info),
                 view=info["caption"]["view"],
                 event=info["caption"]["event"],
                 facts=_facts(env),
@@ -126,6 +126,15 @@ def _draw_goal(goals: Sequence[str], draw: float, share: float) -> str:
     rest."""
     named = [goal for goal in goals if goal]
     return named[int(draw / share * len(named))] if named and draw < share else ""
+
+
+def _pose(env: gymnasium.Env, info: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Where the player is; in worlds of others that do not say, where the camera is."""
+    if hasattr(world_of(env), "pose"):
+        return world_of(env).pose()
+    camera = info["truth"]["camera"]
+    x, y, z = (float(value) for value in camera["c2w"][:3, 3])
+    return x, y, z, float(camera["yaw"])
 
 
 def _facts(env: gymnasium.Env) -> str:
