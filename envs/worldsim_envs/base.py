@@ -42,6 +42,11 @@ class Start:
     pose: tuple[float, float, float] | None = None
     dynamics: tuple[int, int] | None = None
 
+    @property
+    def first_dynamics(self) -> int:
+        """Seed of what moves by itself at the beginning."""
+        return self.dynamics[0] if self.dynamics is not None and self.dynamics[1] == 0 else self.map_seed
+
 
 @dataclass(frozen=True)
 class Advance:
@@ -236,6 +241,11 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         if self._start is None:
             raise RuntimeError("no episode is running; call reset() first")
         return self._start
+
+    def _reseeding(self) -> int | None:
+        """Seed of what moves by itself from the step on that is being played, None where nothing changes with it."""
+        dynamics = self._running().dynamics
+        return dynamics[0] if dynamics is not None and dynamics[1] == self._steps > 0 else None
 
     def _check_goal(self, goal: str) -> str:
         if goal not in self.spec_world.goals:

@@ -147,7 +147,6 @@ _SINGULARS: dict[str, tuple[str, ...]] = {
     "apple": ("apple",),
     "stroke": ("stroke",),
     "target": ("target",),
-    "pusher": ("stick",),
     "log": ("log",),
     "cobblestone": ("cobblestone",),
     "coal": ("coal",),

@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
     choices = Choices.here(source, world, options.prompt, simulated_worlds(options.model))
     offered = choices.worlds.get(source, {})
     if not offered or (world and world not in offered):
-        asked = f"--world {options.world}" if world and offered else "--true"
+        asked = f"--world {options.world}" if world and offered else "--true" if source == TRUE else "--model"
         has = ", ".join(offered) or "no world: no engine is installed, `worldsim doctor` says how to add one"
         raise ValueError(f"{asked}: this {'model' if source == DREAM else 'machine'} has {has}")
     app = create_app(

@@ -9,11 +9,12 @@ import numpy as np
 from crafter import constants
 
 from worldsim.actions import ACTION_ID
-from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
-from worldsim.captions.lexicon import MAX_COUNT
+from worldsim.captions.facts import EventFact, SceneFacts, Surface, ViewFacts
 from worldsim.worlds import WORLDS
 from worldsim_envs.base import Advance, Facts, Start, TrueWorld
+from worldsim_envs.camera import camera_to_world
 from worldsim_envs.crafter.game import AREA, CrafterGame
+from worldsim_envs.things import Sighting, seen_things
 
 ENGINE_ACTION: dict[int, int] = {
     ACTION_ID[ours]: constants.actions.index(theirs)
@@ -91,18 +92,15 @@ class CrafterEnv(TrueWorld):
 
     def _begin(self, start: Start) -> np.ndarray:
         frame = self.game.begin(start.map_seed)
-        self._reseed_at(0)
+        if start.dynamics is not None and start.dynamics[1] == 0:
+            self.game.reseed(start.dynamics[0])
         self._done, self._events, self._were = dict(self.game.player.achievements), (), {}
         return frame
 
-    def _reseed_at(self, step: int) -> None:
-        dynamics = self._running().dynamics
-        if dynamics is not None and dynamics[1] == step:
-            self.game.reseed(dynamics[0])
-
     def _advance(self, action: int) -> Advance:
-        if self._steps:
-            self._reseed_at(self._steps)
+        reseeding = self._reseeding()
+        if reseeding is not None:
+            self.game.reseed(reseeding)
         self._were = {number: np.array([*self._place(c.pos), 0.0]) for number, _, c in self.game.creatures()}
         player = self.game.player
         health = player.health
@@ -143,15 +141,9 @@ class CrafterEnv(TrueWorld):
             *((NAMED_TILES[m], tile) for tile in tiles if (m := game.tile(*tile)[0]) in NAMED_TILES),
             *((name, tuple(thing.pos)) for _, name, thing in game.creatures() if tuple(thing.pos) in tiles),
         ]
-        centre, third = game.player.pos[0], game.ground_shown[0] / 6
-        places: dict[str, list[str]] = {}
-        for shape, (x, _) in sorted(things, key=lambda thing: np.abs(np.array(thing[1]) - game.player.pos).sum()):
-            side = "left" if x < centre - third else "right" if x > centre + third else "ahead"
-            places.setdefault(shape, []).append(side)
-        seen = tuple(
-            Thing(shape, "", min(len(sides), MAX_COUNT), sides[0] if len(set(sides)) == 1 else "")
-            for shape, sides in places.items()
-        )
+        left, across = game.player.pos[0] - game.ground_shown[0] // 2, game.ground_shown[0]
+        nearest_first = sorted(things, key=lambda thing: np.abs(np.array(thing[1]) - game.player.pos).sum())
+        seen = seen_things(Sighting(shape, "", (x - left + 0.5) / across) for shape, (x, _) in nearest_first)
         light = "bright" if game.daylight > 0.6 else "dim" if game.daylight > 0.3 else "dark"
         wall = Surface(*GROUND[around]) if around else Surface()
         floor = Surface(*GROUND[under]) if under in GROUND else Surface()
@@ -165,14 +157,12 @@ class CrafterEnv(TrueWorld):
         across, down = game.ground_shown
         x, y, _, _ = self.pose()
         left, above = game.border
-        c2w = np.diag([1.0, -1.0, -1.0, 1.0])
-        c2w[:3, 3] = x, y, 1.0
         focal = float(game.unit)
         centre = (left + (across // 2 + 0.5) * focal, above + (down // 2 + 0.5) * focal)
         truth: dict[str, Any] = {
             "camera": {
                 "K": np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]]),
-                "c2w": c2w,
+                "c2w": camera_to_world(x, y, 1.0, 90.0, -90.0),
                 "yaw": 90.0,
                 "pitch": -90.0,
             },

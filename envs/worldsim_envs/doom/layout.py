@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from worldsim.captions.facts import Surface, Thing
+from worldsim_envs.things import inventory
 
 UNITS_PER_METRE = 32.0
 Rect = tuple[float, float, float, float]
@@ -103,8 +104,7 @@ class MapLayout:
 
     def inventory(self) -> tuple[Thing, ...]:
         """All things of the map, counted by kind, in the order in which the map names them."""
-        kinds = Counter((thing.shape, thing.colour) for thing in self.things)
-        return tuple(Thing(shape, colour, count) for (shape, colour), count in kinds.items())
+        return inventory((thing.shape, thing.colour) for thing in self.things)
 
     def look(
         self, x: float, y: float, yaw: float, field_of_view: float, open_doors: frozenset[int]

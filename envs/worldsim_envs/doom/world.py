@@ -25,6 +25,7 @@ from worldsim_envs.doom.game import (
     button_values,
 )
 from worldsim_envs.doom.layout import UNITS_PER_METRE, MapLayout
+from worldsim_envs.things import Sighting, seen_things
 
 BAR_ROWS = 3
 BAR_FULL = (220, 30, 30)
@@ -252,17 +253,16 @@ class DoomWorld(TrueWorld):
         """Named things in sight, counted by kind; ``place`` where all of a kind stand on one side."""
         x, y, _, _ = self.pose()
         smallest = SMALLEST * self.view.screen[0] / LOW_ROWS
-        found: dict[tuple[str, str], list[tuple[str, float]]] = {}
+        found: list[tuple[float, Sighting]] = []
         for label in self._state.labels:
             kind, across = self._kind_of(label.object_name), self._seen_at(label)
             if kind is None or across is None or min(label.width, label.height) < smallest:
                 continue
-            place = "left" if across < 1 / 3 else "right" if across > 2 / 3 else "ahead"
             dx = label.object_position_x / UNITS_PER_METRE - x
             dy = label.object_position_y / UNITS_PER_METRE - y
-            found.setdefault(kind, []).append((place, float(np.hypot(dx, dy))))
-        nearest = sorted(found, key=lambda kind: min(distance for _, distance in found[kind]))
-        return tuple(_counted(kind, found[kind]) for kind in nearest)
+            distance = float(np.hypot(dx, dy))
+            found.append((distance, Sighting(*kind, across, distance < NEAR)))
+        return seen_things(sighting for _, sighting in sorted(found, key=lambda pair: pair[0]))
 
 
 def public_id(engine_id: int, renumbered: dict[int, int]) -> int:
@@ -292,10 +292,3 @@ def _same_things(before: Snapshot, after: Sequence[vzd.Object]) -> dict[int, int
 
 def _distance(a: vzd.Object, b: vzd.Object) -> float:
     return abs(a.position_x - b.position_x) + abs(a.position_y - b.position_y)
-
-
-def _counted(kind: tuple[str, str], seen: list[tuple[str, float]]) -> Thing:
-    places = {place for place, _ in seen}
-    shape, colour = kind
-    place = places.pop() if len(places) == 1 else ""
-    return Thing(shape, colour, len(seen), place, min(distance for _, distance in seen) < NEAR)

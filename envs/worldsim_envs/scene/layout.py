@@ -5,7 +5,6 @@ Metres; x and y lie in the floor, which is square with its middle at 0, and z po
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from worldsim.captions.facts import Surface, Thing
 from worldsim.worlds import COLOURS, SCENE_SHAPES
 from worldsim_envs.palette import RGB
 from worldsim_envs.places import FreePlaces
+from worldsim_envs.things import inventory
 
 HALF = 1.2
 """Half the side of the floor, up to the rim."""
@@ -70,7 +70,7 @@ class SceneLayout:
         """Bodies of the scene, equal ones counted."""
         names = [(body.shape, body.colour) for body in self.bodies]
         names += [("occluder", "")] * (self.screen is not None) + [("target", "")] * (self.target is not None)
-        return tuple(Thing(shape, colour, count) for (shape, colour), count in Counter(names).items())
+        return inventory(names)
 
 
 def generate(map_seed: int, goal: str = "") -> SceneLayout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from worldsim_envs.scene.layout import HALF, SceneLayout, to_xml
+from worldsim_envs.scene.layout import SceneLayout, to_xml
 
 FPS = 20
 SUBSTEPS = 10
@@ -75,6 +75,3 @@ class ScenePhysics:
     def rotation(self, number: int) -> np.ndarray:
         """Rotation matrix of a body, ``(3, 3)``."""
         return self.data.xmat[self.body_ids[number - 1]].reshape(3, 3).copy()
-
-    def is_inside(self, x: float, y: float, radius: float) -> bool:
-        return max(abs(x), abs(y)) <= HALF - radius

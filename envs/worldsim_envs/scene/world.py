@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from worldsim.actions import ACTION_ID, ACTION_MEANINGS
-from worldsim.captions.facts import EventFact, SceneFacts, Thing, ViewFacts
+from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
 from worldsim.worlds import WORLDS
 from worldsim_envs.base import Advance, Facts, Start, TrueWorld
 from worldsim_envs.scene.camera import OrbitCamera
 from worldsim_envs.scene.layout import HALF, PUSHER_RADIUS, TARGET_RADIUS, SceneLayout, generate
 from worldsim_envs.scene.physics import PUSH_SPEED, STRIKE_SPEED, ScenePhysics
 from worldsim_envs.scene.rendering import SceneRenderer
+from worldsim_envs.things import Sighting, seen_things
 
 STRIKE = ACTION_ID["attack"]
 STEERS: dict[str, tuple[float, float]] = {
@@ -80,8 +81,7 @@ class SceneEnv(TrueWorld):
         if start.pose is not None:
             layout = self._posed(layout, start.pose)
         self._events = ()
-        dynamics = start.dynamics if start.dynamics and start.dynamics[1] == 0 else (start.map_seed, 0)
-        self._stage(layout, dynamics[0])
+        self._stage(layout, start.first_dynamics)
         self._facts_of_scene = SceneFacts(self.spec_world.name, self.spec_world.prompt, things=layout.inventory())
         return self.camera.frame()
 
@@ -122,12 +122,11 @@ class SceneEnv(TrueWorld):
         return replace(layout, pusher=(x, y), yaw=yaw % 360)
 
     def _advance(self, action: int) -> Advance:
-        scene, camera, dynamics = self.scene, self.camera, self._running().dynamics
-        if dynamics is not None and dynamics[1] == self._steps > 0:
-            scene.reseed(dynamics[0])
+        scene, camera, reseeding = self.scene, self.camera, self._reseeding()
+        if reseeding is not None:
+            scene.reseed(reseeding)
         scene.touched.clear()
-        numbers = range(1, len(self.layout.bodies) + 1 + (self.layout.screen is not None) + 1)
-        before = {number: scene.position(number) for number in numbers}
+        before = {number: scene.position(number) for number in range(1, len(scene.body_ids) + 1)}
         frames, k = [], self.spec_world.frames_per_step
         yaw, pitch = self.spec_world.table.camera[action]
         for number in range(k):
@@ -154,11 +153,11 @@ class SceneEnv(TrueWorld):
         return float(speed * x), float(speed * y)
 
     def _name(self, number: int) -> tuple[str, str]:
-        """Colour and shape of a numbered body."""
-        if number <= len(self.layout.bodies):
-            body = self.layout.bodies[number - 1]
-            return body.colour, body.shape
-        return ("", "occluder") if number == self.scene.screen_number else ("", "pusher")
+        """Colour and shape of a body, or of the screen."""
+        if number == self.scene.screen_number:
+            return "", "occluder"
+        body = self.layout.bodies[number - 1]
+        return body.colour, body.shape
 
     def _lying_on_target(self) -> set[int]:
         if self.layout.target is None:
@@ -192,20 +191,15 @@ class SceneEnv(TrueWorld):
         return int(self._pixels(number).sum()) >= least
 
     def _describe(self) -> Facts:
-        seen: dict[tuple[str, str], list[str]] = {}
-        counted = [n for n in range(1, len(self.layout.bodies) + 1) if self._is_visible(n)]
-        counted += (
-            [self.scene.screen_number] if self.layout.screen and self._is_visible(self.scene.screen_number) else []
-        )
-        for number in sorted(counted, key=lambda n: -int(self._pixels(n).sum())):
+        numbers = [*range(1, len(self.layout.bodies) + 1), *([self.scene.screen_number] if self.layout.screen else [])]
+        visible = [number for number in numbers if self._is_visible(number)]
+        biggest_first = sorted(visible, key=lambda number: -int(self._pixels(number).sum()))
+        sightings = []
+        for number in biggest_first:
             colour, shape = self._name(number)
             across = (np.nonzero(self._pixels(number))[1].mean() + 0.5) / self.frame_size[1]
-            side = "left" if across < 1 / 3 else "right" if across > 2 / 3 else "ahead"
-            seen.setdefault((shape, colour), []).append(side)
-        things = tuple(
-            Thing(shape, colour, len(sides), sides[0] if len(set(sides)) == 1 else "")
-            for (shape, colour), sides in seen.items()
-        )
+            sightings.append(Sighting(shape, colour, float(across)))
+        things = seen_things(sightings)
         view = ViewFacts(self.layout.backdrop, self.layout.floor, things=things)
         return self._facts_of_scene, view, self._events
 

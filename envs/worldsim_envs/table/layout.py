@@ -6,7 +6,6 @@ of one kind have different colours, and none has the colour of the table top.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ import numpy as np
 from worldsim.captions.facts import Surface, Thing
 from worldsim.worlds import COLOURS
 from worldsim_envs.places import FreePlaces
+from worldsim_envs.things import inventory
 
 DEPTH = 1.0
 """Metres of table from the bottom of the picture to its top."""
@@ -107,7 +107,7 @@ class TableLayout:
         names = [(item.shape, item.colour) for item in self.items] + [("pane", pane.colour) for pane in self.panes]
         names += [("seed", "")] * len(self.seeds) + [("switch", "")] * (self.switch is not None)
         names += [("occluder", "")] * (self.panel is not None) + [("target", "")] * (self.target is not None)
-        return tuple(Thing(shape, colour, count) for (shape, colour), count in Counter(names).items())
+        return inventory(names)
 
 
 def generate(map_seed: int, goal: str = "", aspect: float = 1.0) -> TableLayout:

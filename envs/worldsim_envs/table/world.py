@@ -10,13 +10,15 @@ import numpy as np
 import pymunk
 
 from worldsim.actions import ACTION_ID
-from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.facts import EventFact, SceneFacts, Surface, ViewFacts
 from worldsim.worlds import WORLDS
 from worldsim_envs.base import Advance, Facts, Start, TrueWorld
+from worldsim_envs.camera import camera_to_world
 from worldsim_envs.table.bodies import Moving
 from worldsim_envs.table.drawing import Picture
 from worldsim_envs.table.layout import DEPTH, HAND_RADIUS, RIM, SWITCH_SIZE, TARGET_RADIUS, TableLayout, generate
 from worldsim_envs.table.physics import STROKE_RADIUS, Control, TablePhysics
+from worldsim_envs.things import Sighting, seen_things
 
 CAMERA_HEIGHT = 1.0
 """Metres over the table; with this focal length a pinhole sees the plane as it is drawn."""
@@ -102,8 +104,7 @@ class TableEnv(TrueWorld):
         if start.pose is not None:
             layout = replace(layout, hand=self._free(start.pose, layout), facing=start.pose[2] % 360)
         self.layout, self._events = layout, ()
-        dynamics = start.dynamics if start.dynamics and start.dynamics[1] == 0 else (start.map_seed, 0)
-        self.table = TablePhysics(layout, start.map_seed, dynamics[0])
+        self.table = TablePhysics(layout, start.map_seed, start.first_dynamics)
         self._picture = Picture(self.frame_size, layout, start.map_seed)
         self._painted, self._strokes_seen = np.zeros(len(_SPOTS), bool), 0
         setting = self.spec_world.settings[0] if layout.gravity else self.spec_world.prompt
@@ -126,9 +127,9 @@ class TableEnv(TrueWorld):
         return x, y
 
     def _advance(self, action: int) -> Advance:
-        table, dynamics = self.table, self._running().dynamics
-        if dynamics is not None and dynamics[1] == self._steps > 0:
-            table.reseed(dynamics[0])
+        table, reseeding = self.table, self._reseeding()
+        if reseeding is not None:
+            table.reseed(reseeding)
         table.events.clear()
         table.touched.clear()
         before = {thing.number: thing.body.position for thing in table.things}
@@ -212,17 +213,11 @@ class TableEnv(TrueWorld):
 
     def _describe(self) -> Facts:
         light = "bright" if self.table.lit else "dark"
-        seen: dict[tuple[str, str], list[str]] = {}
-        for shape, colour, footprint in sorted(
-            self._named(), key=lambda named: -float(np.ptp(named[2], axis=0).prod())
-        ):
-            if not self.table.hides(footprint):
-                across = footprint[:, 0].mean() / self.layout.width
-                place = "left" if across < 1 / 3 else "right" if across > 2 / 3 else "ahead"
-                seen.setdefault((shape, colour), []).append(place)
-        things = tuple(
-            Thing(shape, colour, len(places), places[0] if len(set(places)) == 1 else "")
-            for (shape, colour), places in seen.items()
+        biggest_first = sorted(self._named(), key=lambda named: -float(np.ptp(named[2], axis=0).prod()))
+        things = seen_things(
+            Sighting(shape, colour, float(footprint[:, 0].mean() / self.layout.width))
+            for shape, colour, footprint in biggest_first
+            if not self.table.hides(footprint)
         )
         return self._scene, ViewFacts(self.layout.rim, self.layout.top, light=light, things=things), self._events
 
@@ -253,12 +248,10 @@ class TableEnv(TrueWorld):
         """``camera``, ``objects``, ``hand``, ``light``; ``depth`` and ``labels`` where asked for."""
         height, width = self.frame_size
         focal = height * CAMERA_HEIGHT / DEPTH
-        c2w = np.diag([1.0, -1.0, -1.0, 1.0])
-        c2w[:3, 3] = self.layout.width / 2, DEPTH / 2, CAMERA_HEIGHT
         truth: dict[str, Any] = {
             "camera": {
                 "K": np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]),
-                "c2w": c2w,
+                "c2w": camera_to_world(self.layout.width / 2, DEPTH / 2, CAMERA_HEIGHT, 90.0, -90.0),
                 "yaw": 90.0,
                 "pitch": -90.0,
             },
