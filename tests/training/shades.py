@@ -6,6 +6,8 @@ import pytest
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, ViewFacts
 from worldsim.recording.episode import Episode
 from worldsim.recording.facts_json import facts_to_json
+from worldsim.training.arena import Arena
+from worldsim.training.clips import ClipConfig, Clips, assemble
 from worldsim.worlds import WORLDS
 
 SPEC = WORLDS["DoomRooms"]
@@ -43,6 +45,15 @@ def make_episode(steps: int = 40, seed: int = 0, dies: bool = False, size: int =
         events=[""] * (steps + 1),
         facts=facts,
     )
+
+
+def clips_from(picks, config: ClipConfig, seed: int = 0) -> Clips:
+    """Clips from pairs of an encoded episode and the latent to begin with."""
+    arena = Arena(picks[0][0].z.shape[1:])
+    for episode, _ in picks:
+        arena.add(episode)
+    starts = np.array([start for _, start in picks])
+    return assemble(arena, np.arange(len(picks)), starts, config, np.random.default_rng(seed))
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shades import SPEC, make_episode
+from shades import SPEC, clips_from, make_episode
 
 from worldsim.actions import multi_hot
 from worldsim.captions.facts import SceneFacts, Surface, ViewFacts
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
 from worldsim.recording.facts_json import facts_to_json
-from worldsim.training.clips import ClipConfig, ClipSampler, assemble
+from worldsim.training.clips import ClipConfig, ClipSampler
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.probes import _shuffle_within_worlds
 
@@ -36,7 +36,7 @@ def store(codec, episodes):
 def test_controls_and_targets_belong_to_the_action_that_made_the_latent(codec):
     episode = make_episode(steps=30, dies=True)
     encoded = encode_episode(episode, codec)
-    clips = assemble([(encoded, 0), (encoded, 7)], 12, KEEP, np.random.default_rng(0))
+    clips = clips_from([(encoded, 0), (encoded, 7)], KEEP)
     assert clips.controls.known[0].tolist() == [FIRST] + [ACTED] * 11
     assert clips.controls.known[1].tolist() == [ACTED] * 12
     for row, start in ((0, 0), (1, 7)):
@@ -53,7 +53,7 @@ def test_controls_and_targets_belong_to_the_action_that_made_the_latent(codec):
 
 def test_a_clip_past_the_end_is_masked_and_holds_the_termination(codec):
     episode = make_episode(steps=15, dies=True)
-    clips = assemble([(encode_episode(episode, codec), 8)], 12, KEEP, np.random.default_rng(0))
+    clips = clips_from([(encode_episode(episode, codec), 8)], KEEP)
     assert clips.valid[0].tolist() == [True] * 8 + [False] * 4
     assert clips.done[0].tolist() == [False] * 7 + [True] + [False] * 4
     assert not clips.paid[0, 8:].any()
@@ -63,7 +63,7 @@ def test_view_ages_count_from_the_moment_that_the_view_describes(codec):
     encoded = encode_episode(make_episode(steps=40), codec)
     ages = set()
     for seed in range(40):
-        clips = assemble([(encoded, 9)], 4, KEEP, np.random.default_rng(seed))
+        clips = clips_from([(encoded, 9)], replace(KEEP, length=4), seed)
         age = clips.words.view_age[0]
         ages.add(int(age[0]))
         begun = age >= 0
@@ -73,21 +73,21 @@ def test_view_ages_count_from_the_moment_that_the_view_describes(codec):
         assert begun.diff().sum() <= 1
     assert {NO_VIEW, 0} <= ages
     assert max(ages) > 4
-    blind = assemble([(encoded, 9)], 4, ClipConfig(length=4, no_view=1.0), np.random.default_rng(0))
+    blind = clips_from([(encoded, 9)], ClipConfig(length=4, no_view=1.0))
     assert torch.all(blind.words.view_age == NO_VIEW)
     assert not blind.words.view.any()
 
 
 def test_events_stand_at_their_step(codec):
     encoded = encode_episode(make_episode(steps=30), codec)
-    clips = assemble([(encoded, 0)], 12, KEEP, np.random.default_rng(0))
+    clips = clips_from([(encoded, 0)], KEEP)
     assert [t for t in range(12) if clips.words.event_index[0, t]] == [3, 10]
 
 
 def test_dropped_actions_are_marked_unknown(codec):
     encoded = encode_episode(make_episode(steps=30), codec)
     config = ClipConfig(length=6, drop_action=1.0)
-    clips = assemble([(encoded, 0)], 6, config, np.random.default_rng(0))
+    clips = clips_from([(encoded, 0)], config)
     assert clips.controls.known[0].tolist() == [FIRST] + [UNKNOWN] * 5
 
 
@@ -117,7 +117,9 @@ def test_singles_are_drawn_more_from_worlds_of_many_scenes(codec):
     store = LatentStore(
         [
             replace(
-                e, facts=[facts_to_json(SceneFacts("DoomRooms", walls=(Surface(c, "brick"),)), ViewFacts(), ())] * 21
+                e,
+                facts=[facts_to_json(SceneFacts("DoomRooms", walls=(Surface(c, "brick"),)), ViewFacts(), ())] * 21,
+                given_words=None,
             )
             for e, c in zip(rooms, colours)
         ]

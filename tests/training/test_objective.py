@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from shades import make_episode
+from shades import clips_from, make_episode
 
 from worldsim.diffusion.conditions import CAUSAL, LevelMix
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.transformer import WorldModel, tiny_config
-from worldsim.training.clips import ClipConfig, assemble
+from worldsim.training.clips import ClipConfig
 from worldsim.training.latents import encode_episode
 from worldsim.training.objective import draw_own_context, flow_loss
 from worldsim.training.presets import WorldTrainConfig, smoke
@@ -35,7 +35,7 @@ def clips():
     torch.manual_seed(0)
     codec = Codec(CodecConfig(fine_width=8, coarse_width=8, fine_depth=1, coarse_depth=1, decoder_fine_depth=1))
     encoded = encode_episode(make_episode(steps=30), codec.eval())
-    return assemble([(encoded, 3), (encoded, 9)], 10, ClipConfig(length=10), np.random.default_rng(0))
+    return clips_from([(encoded, 3), (encoded, 9)], ClipConfig(length=10))
 
 
 def test_own_context_is_a_rollout_of_some_steps(clips):
@@ -45,7 +45,7 @@ def test_own_context_is_a_rollout_of_some_steps(clips):
     t = torch.arange(10)
     depths = set()
     for seed in range(30):
-        draw = draw_own_context(AddsOne(), clips, config, 4, torch.Generator().manual_seed(seed))
+        draw = draw_own_context(AddsOne(), clips, torch.zeros_like(clips.z), config, 4, torch.Generator().manual_seed(seed))
         assert draw.wanted.sum(1).min() >= 4
         assert not draw.wanted[:, 0].any() and not (draw.wanted[:, 1:] & draw.wanted[:, :-1]).any()
         assert (draw.mode == CAUSAL).all()
@@ -69,7 +69,7 @@ def test_the_frames_that_the_model_made_are_no_targets(clips):
     torch.manual_seed(0)
     model = WorldModel(tiny_config())
     config = replace(smoke().world, own_context=1.0)
-    draw = draw_own_context(model, clips, config, model.config.patch, torch.Generator().manual_seed(0))
+    draw = draw_own_context(model, clips, torch.randn_like(clips.z), config, model.config.patch, torch.Generator().manual_seed(0))
     z = clips.z.clone()
     z[~draw.wanted] += 1.0
     plain = replace(config, change_most=1.0)

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 MAX_TOKENS = 64
 """Most tokens of one part of the text (scene, view, event or goal). Longer text is refused, never cut."""
 
@@ -193,3 +195,17 @@ class Vocabulary:
 
 VOCABULARY = Vocabulary()
 """The vocabulary of the shipped weights."""
+
+
+def word_rows(texts: Sequence[str]) -> np.ndarray:
+    """int16 ``(len(texts), MAX_TOKENS)`` word ids of texts, padded with 0.
+
+    Raises ``ValueError`` for a text of more than ``MAX_TOKENS`` tokens: text is never cut silently.
+    """
+    rows = np.zeros((len(texts), MAX_TOKENS), np.int16)
+    for row, text in zip(rows, texts):
+        ids = VOCABULARY.encode(text)
+        if len(ids) > MAX_TOKENS:
+            raise ValueError(f"text of {len(ids)} tokens; at most {MAX_TOKENS} are taken: {text!r}. Shorten it.")
+        row[: len(ids)] = ids
+    return rows

@@ -11,19 +11,24 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from worldsim.training.presets import PRESETS, CodecTrainConfig, Preset, WorldTrainConfig, preset
 from worldsim.training.sources import SourceConfig
 
+if TYPE_CHECKING:
+    from worldsim.model.weights import WorldSimulator
+
 
 @dataclass(frozen=True)
 class TrainCodec:
-    """Train the codec; exports OUT/codec."""
+    """Train the codec; exports OUT/codec. ``begin`` is a model folder whose codec is the start of the run."""
 
     out: Path
     train: CodecTrainConfig
+    begin: Path | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -58,11 +63,15 @@ class TrainWorld:
 
 @dataclass(frozen=True)
 class TrainAll:
-    """Train codec and world model in one go, with worlds playing beside both; exports OUT/world/model."""
+    """Train codec and world model in one go, with worlds playing beside both; exports OUT/world/model.
+
+    ``begin`` is a model folder whose codec is the start of the run.
+    """
 
     out: Path
     codec: CodecTrainConfig
     world: WorldTrainConfig
+    begin: Path | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -70,7 +79,7 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.pipeline import train_codec
 
     args = tyro.cli(TrainCodec, default=TrainCodec(tyro.MISSING, chosen.codec), args=argv, prog="worldsim train codec")
-    train_codec(args.train, args.source, args.out)
+    train_codec(args.train, args.source, args.out, None if args.begin is None else _opened(args.begin).codec)
 
 
 @dataclass(frozen=True)
@@ -107,13 +116,12 @@ def _latents(chosen: Preset, argv: list[str]) -> None:
 
 
 def _world(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.model.weights import WorldSimulator
     from worldsim.training.codec import load_codec
     from worldsim.training.pipeline import train_world
 
     default = TrainWorld(tyro.MISSING, tyro.MISSING, tyro.MISSING, chosen.world)
     args = tyro.cli(TrainWorld, default=default, args=argv, prog="worldsim train world")
-    begin = None if args.begin is None else WorldSimulator.from_pretrained(args.begin).world
+    begin = None if args.begin is None else _opened(args.begin).world
     train_world(args.train, args.source, load_codec(args.codec), args.out, args.cache, begin)
 
 
@@ -122,7 +130,13 @@ def _all(chosen: Preset, argv: list[str]) -> None:
 
     default = TrainAll(tyro.MISSING, chosen.codec, chosen.world)
     args = tyro.cli(TrainAll, default=default, args=argv, prog="worldsim train all")
-    train_all(args.codec, args.world, args.source, args.out)
+    train_all(args.codec, args.world, args.source, args.out, None if args.begin is None else _opened(args.begin).codec)
+
+
+def _opened(folder: Path) -> WorldSimulator:
+    from worldsim.model.weights import WorldSimulator
+
+    return WorldSimulator.from_pretrained(folder)
 
 
 _STAGES = {"codec": _codec, "latents": _latents, "world": _world, "all": _all, "release": _release}

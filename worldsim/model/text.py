@@ -15,7 +15,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from worldsim.captions.vocabulary import MAX_TOKENS, VOCABULARY
+from worldsim.captions.vocabulary import MAX_TOKENS, VOCABULARY, word_rows
 from worldsim.model.attention import RMSNorm, attend
 
 # B texts, L words, M read-out tokens, D width of the encoder, H heads, E head width
@@ -39,14 +39,13 @@ def tokenise(texts: Sequence[str]) -> torch.Tensor:
 
     Raises ``ValueError`` for a text of more than ``MAX_TOKENS`` tokens: text is never cut silently.
     """
-    encoded = [VOCABULARY.encode(text) for text in texts]
-    for text, ids in zip(texts, encoded):
-        if len(ids) > MAX_TOKENS:
-            raise ValueError(f"text of {len(ids)} tokens; at most {MAX_TOKENS} are taken: {text!r}. Shorten it.")
-    padded = torch.zeros(len(texts), max((len(ids) for ids in encoded), default=1) or 1, dtype=torch.int64)
-    for row, ids in zip(padded, encoded):
-        row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
-    return padded
+    return trimmed(torch.from_numpy(word_rows(texts)))
+
+
+def trimmed(words_BL: torch.Tensor) -> torch.Tensor:
+    """int64 word ids without the columns that no text reaches (one column at least)."""
+    longest = int((words_BL != 0).sum(1).max()) if len(words_BL) else 0
+    return words_BL[:, : max(longest, 1)].long()
 
 
 class _Layer(nn.Module):

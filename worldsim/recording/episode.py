@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from einops import rearrange
 
+from worldsim.recording.words import EpisodeWords
 from worldsim.worlds import WORLDS
 
 BLOCK = 4
@@ -53,7 +54,8 @@ class Episode:
     ``terminated`` and ``truncated`` bool, all ``(T,)``; ``camera`` float32 ``(T, 2)``, yaw and pitch in
     degrees per step (left and up positive); ``pose`` float32 ``(T + 1, 4)``: the player's x, y, z in metres and yaw in
     degrees, NaN where unknown. ``views``, ``events`` and ``facts`` (JSON lines) have T + 1 entries, ``""``
-    where there is nothing to say. ``frames_per_step`` and ``fps`` are the world's own where left at 0.
+    where there is nothing to say. ``frames_per_step`` and ``fps`` are the world's own where left at 0. ``words`` are there
+    where whoever played the episode has worded its facts for training.
 
     Raises ``ValueError`` where shapes, dtypes, paddings or flags contradict each other.
     """
@@ -79,6 +81,7 @@ class Episode:
     facts: list[str]
     frames_per_step: int = 0
     fps: float = 0.0
+    words: EpisodeWords | None = None
 
     def __post_init__(self) -> None:
         if not self.frames_per_step or not self.fps:
@@ -133,6 +136,7 @@ class Episode:
             views=self.views[start : stop + 1],
             events=self.events[start : stop + 1],
             facts=self.facts[start : stop + 1],
+            words=None,
         )
 
     @classmethod

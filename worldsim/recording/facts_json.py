@@ -35,6 +35,14 @@ def facts_from_json(text: str) -> Facts:
         raise ValueError(f"not a line of facts (scene, view, events as JSON): {text[:80]!r}: {error}") from error
 
 
+_NOTHING: Facts = (SceneFacts(world=""), ViewFacts(), ())
+
+
+def read_facts(line: str) -> Facts:
+    """The facts of one recorded moment; nothing where the line is empty."""
+    return facts_from_json(line) if line else _NOTHING
+
+
 @lru_cache(maxsize=64)
 def _scene_json(scene: SceneFacts) -> str:
     return json.dumps(_plain(scene), separators=(",", ":"))

@@ -47,7 +47,8 @@ class GenerateConfig:
     endless. Episodes are numbered from ``first_episode``, which resumes a run. ``workers=0`` plays in this
     process. ``frame_size`` is (H, W) in pixels. ``max_steps`` cuts episodes (``truncated``). ``noise`` is the
     probability per step of a random action in place of the policy's, ``goals`` the share of episodes with a
-    goal, in worlds that have any. ``prefetch`` episodes wait finished at most.
+    goal, in worlds that have any. ``prefetch`` episodes wait finished at most. ``words``: facts are worded for
+    training by the process that plays.
     """
 
     worlds: str | tuple[str, ...] = DOOM_WORLDS
@@ -63,6 +64,7 @@ class GenerateConfig:
     noise: float = 0.05
     goals: float = 0.5
     prefetch: int = 4
+    words: bool = False
     env_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ lazily.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from worldsim.recording.episode import Episode, Step
 from worldsim.recording.facts_json import facts_to_json
 from worldsim.recording.mixture import EpisodePlan
+from worldsim.recording.words import word_episode
 from worldsim.worlds import world_named
 
 if TYPE_CHECKING:
@@ -38,7 +40,10 @@ class Player:
         goal = _draw_goal(world_of(env).goals, plan.goal_draw, self.config.goals)
         _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
         policy = make_policy(plan.policy, world_of(env).spec_world, noise=self.config.noise)
-        return record_episode(env, policy, info, rng, plan, self.config.split, self.config.max_steps)
+        episode = record_episode(env, policy, info, rng, plan, self.config.split, self.config.max_steps)
+        if not self.config.words:
+            return episode
+        return replace(episode, words=word_episode(episode.world, episode.facts, episode.map_seed))
 
     def close(self) -> None:
         for env in self.worlds.values():

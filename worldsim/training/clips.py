@@ -2,8 +2,7 @@
 
 A clip is ``T`` consecutive latents of one episode. Entry t carries the action that *produced* latent t, and its reward
 and termination, so that what the heads predict at latent t + 1 is what step t paid; latent 0 of an episode carries
-the "no action" mark and has no targets. Clips that reach past an episode's end are filled up and masked. Texts are
-worded anew from the recorded facts at every draw, so that the encoder meets many wordings.
+the "no action" mark and has no targets. Clips that reach past an episode's end are filled up and masked.
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ import numpy as np
 import torch
 
 from worldsim.actions import multi_hot
-from worldsim.captions.facts import EventFact, SceneFacts, ViewFacts
-from worldsim.captions.grammar import event_caption, prompt_text, scene_caption, view_caption
-from worldsim.captions.styles import STYLES
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN, Controls, TextTokens
-from worldsim.model.text import tokenise
+from worldsim.model.text import trimmed
 from worldsim.model.transformer import WorldModel
-from worldsim.recording.facts_json import facts_from_json
-from worldsim.training.latents import LatentEpisode, LatentStore
+from worldsim.training.arena import Arena
+from worldsim.training.latents import LatentStore
+from worldsim.training.transfer import send
 from worldsim.worlds import WORLDS
 
 # B clips, T latent frames, L words, U different events of the batch
@@ -71,7 +68,7 @@ class Clips:
     paid: torch.Tensor
 
     def to(self, device: torch.device) -> Clips:
-        return self.map(lambda name, value: value.to(device, non_blocking=True))
+        return self.map(lambda name, value: send(value, device))
 
     def rows(self, n: int) -> Clips:
         """The first ``n`` clips (all different events are kept, since rows index into them)."""
@@ -107,189 +104,164 @@ class ClipConfig:
 
 
 class ClipSampler:
-    """Draws batches with equal shares of the worlds, whatever their shares of the data.
+    """Draws batches with equal shares of the worlds, whatever their shares of the data, from a store that may grow.
 
-    Single images, which text alone tells, are drawn more from worlds of many scenes: a world's share grows with the
-    logarithm of the number of its different scene captions.
+    Longer episodes are drawn more, up to 150 steps. Single images, which text alone tells, are drawn more from worlds
+    of many scenes: a world's share grows with the logarithm of the number of its different scene captions. ``device``
+    is where the latents are kept and the batches are made.
     """
 
-    def __init__(self, store: LatentStore, config: ClipConfig) -> None:
-        self.store, self.config = store, config
+    def __init__(self, store: LatentStore, config: ClipConfig, device: torch.device | None = None) -> None:
+        self.store, self.config, self.device = store, config, device
+        self.arena: Arena | None = None
         self._indexed = 0
-        self._by_world: dict[str, list[int]] = {}
+        self._numbers: dict[str, list[int]] = {}
+        self._share: dict[str, list[int]] = {}
         self._rare: dict[str, list[tuple[int, int]]] = {}
         self._scenes: dict[str, set[str]] = {}
 
-    def _index(self) -> None:
+    def _index(self) -> Arena:
+        """Takes up the episodes that came to the store."""
         for number in range(self._indexed, len(self.store.episodes)):
             episode = self.store.episodes[number]
-            self._by_world.setdefault(episode.world, []).append(number)
-            scene = read_facts(episode.facts[0])[0]
-            self._scenes.setdefault(episode.world, set()).add(scene_caption(scene, "medium"))
+            if self.arena is None:
+                self.arena = Arena(episode.z.shape[1:], self.device)
+            self.arena.add(episode)
+            self._numbers.setdefault(episode.world, []).append(number)
+            self._share.setdefault(episode.world, []).append(min(len(episode), 150))
+            self._scenes.setdefault(episode.world, set()).add(episode.words.plain)
             living = WORLDS[episode.world].living_reward
             unusual = np.flatnonzero(episode.done | (np.abs(episode.reward - living) > 0.5))
             self._rare.setdefault(episode.world, []).extend((number, int(t)) for t in unusual)
-        self._indexed = len(self.store.episodes)
+            self._indexed += 1
+        if self.arena is None:
+            raise ValueError("there are no latents to draw from: the store is empty")
+        return self.arena
 
     def clips(self, batch: int, rng: np.random.Generator) -> Clips:
         """``batch`` clips of ``config.length`` latents."""
-        self._index()
-        picks = [self._pick(rng) for _ in range(batch)]
-        return assemble(
-            [(self.store.episodes[number], start) for number, start in picks],
-            self.config.length,
-            self.config,
-            rng,
-        )
+        arena, length = self._index(), self.config.length
+        worlds = sorted(self._numbers)
+        numbers = self._episodes([worlds[i] for i in rng.integers(len(worlds), size=batch)], rng)
+        last = np.maximum(arena.lengths.rows.numpy()[numbers] - length, 0)
+        starts = np.where(rng.random(batch) < self.config.start, 0, rng.integers(0, last + 1))
+        rare = [w for w in worlds if self._rare[w]]
+        for row in np.flatnonzero(rng.random(batch) < self.config.rare) if rare else ():
+            events = self._rare[rare[rng.integers(len(rare))]]
+            numbers[row], step = events[rng.integers(len(events))]
+            latest = min(step, int(arena.lengths.rows[numbers[row]]) - length // 2)
+            starts[row] = rng.integers(max(0, step - length + 2), latest + 1) if latest > 0 else 0
+        return assemble(arena, numbers, starts, self.config, rng)
 
     def singles(self, batch: int, rng: np.random.Generator) -> Clips:
         """One-frame samples: image latents of single frames with the text of that moment."""
-        self._index()
-        worlds = sorted(self._scenes)
+        arena, worlds = self._index(), sorted(self._scenes)
         weight = np.array([1 + np.log2(len(self._scenes[w])) for w in worlds])
-        picks = []
-        for _ in range(batch):
-            episode = self.store.episodes[self._episode(rng, worlds[rng.choice(len(worlds), p=weight / weight.sum())])]
-            picks.append((episode, int(rng.integers(len(episode.images)))))
-        return assemble_images(picks, self.config, rng)
+        drawn = rng.choice(len(worlds), size=batch, p=weight / weight.sum())
+        numbers = self._episodes([worlds[i] for i in drawn], rng)
+        images = rng.integers(0, arena.image_counts.rows.numpy()[numbers])
+        return assemble_images(arena, numbers, images, self.config, rng)
 
-    def _episode(self, rng: np.random.Generator, world: str | None = None) -> int:
-        numbers = self._by_world[world or sorted(self._by_world)[rng.integers(len(self._by_world))]]
-        for _ in range(4):  # longer episodes hold more clips: rejection by length, bounded
-            number = numbers[rng.integers(len(numbers))]
-            if rng.random() < len(self.store.episodes[number]) / 150:
-                break
-        return number
-
-    def _pick(self, rng: np.random.Generator) -> tuple[int, int]:
-        length = self.config.length
-        if rng.random() < self.config.rare:
-            rare = [w for w in sorted(self._rare) if self._rare[w]]
-            if rare:
-                events = self._rare[rare[rng.integers(len(rare))]]
-                number, step = events[rng.integers(len(events))]
-                latest = max(0, min(step, len(self.store.episodes[number]) + 1 - length // 2))
-                return number, int(rng.integers(max(0, step - length + 2), max(latest, 0) + 1)) if latest > 0 else 0
-        number = self._episode(rng)
-        if rng.random() < self.config.start:
-            return number, 0
-        return number, int(rng.integers(0, max(1, len(self.store.episodes[number]) + 2 - length)))
+    def _episodes(self, worlds: Sequence[str], rng: np.random.Generator) -> np.ndarray:
+        """An episode's number for each of ``worlds``."""
+        draw, numbers, wanted = rng.random(len(worlds)), np.zeros(len(worlds), np.int64), np.array(worlds)
+        for world in set(worlds):
+            rows, shares = np.flatnonzero(wanted == world), np.cumsum(self._share[world])
+            at = np.searchsorted(shares, draw[rows] * shares[-1], side="right")
+            numbers[rows] = np.array(self._numbers[world])[at]
+        return numbers
 
 
 def assemble(
-    picks: Sequence[tuple[LatentEpisode, int]], length: int, config: ClipConfig, rng: np.random.Generator
+    arena: Arena, numbers: np.ndarray, starts: np.ndarray, config: ClipConfig, rng: np.random.Generator
 ) -> Clips:
-    """Clips of ``length`` latents from (episode, first latent) pairs."""
-    b = len(picks)
-    z = np.zeros((b, length, *picks[0][0].z.shape[1:]), np.float16)
-    keys, camera = np.zeros((b, length), np.uint32), np.zeros((b, length, 2), np.float32)
-    reward, done = np.zeros((b, length), np.float32), np.zeros((b, length), bool)
-    valid, known = np.zeros((b, length), bool), np.full((b, length), ACTED, np.int64)
-    seconds = np.zeros((b, length), np.float32)
-    for i, (episode, start) in enumerate(picks):
-        n = min(length, len(episode) + 1 - start)
-        z[i, :n] = episode.z[start : start + n]
-        z[i, n:] = z[i, n - 1]
-        valid[i, :n] = True
-        seconds[i] = np.arange(length) * WORLDS[episode.world].step_seconds
-        acted = np.arange(max(start, 1), start + n)  # latent s > 0 was produced by step s - 1
-        at = acted - start
-        keys[i, at], camera[i, at] = episode.keys[acted - 1], episode.camera[acted - 1]
-        reward[i, at], done[i, at] = episode.reward[acted - 1], episode.done[acted - 1]
-        if start == 0:
-            known[i, 0] = FIRST
-        if rng.random() < config.drop_action:
-            known[i, known[i] == ACTED] = UNKNOWN
-    paid = valid.copy()
-    paid[[i for i, (_, start) in enumerate(picks) if start == 0], 0] = False
-    controls = Controls(torch.from_numpy(multi_hot(keys)), torch.from_numpy(camera), torch.from_numpy(known))
+    """Clips of ``config.length`` latents from episodes ``numbers (B,)``, each from its latent ``starts (B,)`` on."""
+    b, t = len(numbers), config.length
+    begin, index = torch.from_numpy(starts)[:, None], torch.arange(t)
+    first, lengths = arena.first.rows[numbers][:, None], arena.lengths.rows[numbers][:, None]
+    valid = begin + index < lengths
+    rows = first + torch.minimum(begin + index, lengths - 1)
+    reset = (begin + index) == 0
+    known = torch.where(reset, FIRST, ACTED)
+    unknown = torch.from_numpy(rng.random(b) < config.drop_action)[:, None] & ~reset
+    keys = arena.keys.rows[rows] * valid
     return Clips(
-        z=torch.from_numpy(z).float(),
-        controls=controls,
-        words=_words(picks, valid, config, rng),
-        seconds=torch.from_numpy(seconds),
-        reward=torch.from_numpy(reward),
-        done=torch.from_numpy(done),
-        valid=torch.from_numpy(valid),
-        paid=torch.from_numpy(paid),
+        z=arena.z.take(rows).float(),
+        controls=Controls(
+            torch.from_numpy(multi_hot(keys.numpy().astype(np.uint32))),
+            arena.camera.rows[rows] * valid[..., None],
+            torch.where(unknown, UNKNOWN, known),
+        ),
+        words=_words(arena, numbers, starts, valid, config, rng),
+        seconds=index * arena.seconds.rows[numbers][:, None],
+        reward=arena.reward.rows[rows] * valid,
+        done=arena.done.rows[rows] & valid,
+        valid=valid,
+        paid=valid & ~reset,
     )
 
 
-def assemble_images(picks: Sequence[tuple[LatentEpisode, int]], config: ClipConfig, rng: np.random.Generator) -> Clips:
-    """One-frame clips from (episode, number of its image) pairs: starts without history or action."""
-    b = len(picks)
-    z = np.stack([episode.images[n] for episode, n in picks])[:, None]
-    one = np.ones((b, 1), bool)
-    moments = [(episode, int(episode.image_steps[n])) for episode, n in picks]
-    controls = Controls(torch.zeros(b, 1, 32), torch.zeros(b, 1, 2), torch.full((b, 1), FIRST))
+def assemble_images(
+    arena: Arena, numbers: np.ndarray, images: np.ndarray, config: ClipConfig, rng: np.random.Generator
+) -> Clips:
+    """One-frame clips of images ``images (B,)`` of episodes ``numbers (B,)``: starts without history or action."""
+    b = len(numbers)
+    rows = arena.first_image.rows[numbers] + torch.from_numpy(images)
+    one, none = torch.ones(b, 1, dtype=torch.bool), torch.zeros(b, 1)
+    moments = arena.image_steps.rows[rows].numpy()
     return Clips(
-        z=torch.from_numpy(z).float(),
-        controls=controls,
-        words=_words(moments, one, config, rng, events=False, other_views=False),
-        seconds=torch.zeros(b, 1),
-        reward=torch.zeros(b, 1),
-        done=torch.zeros(b, 1, dtype=torch.bool),
-        valid=torch.from_numpy(one),
-        paid=torch.zeros(b, 1, dtype=torch.bool),
+        z=arena.images.take(rows)[:, None].float(),
+        controls=Controls(torch.zeros(b, 1, 32), torch.zeros(b, 1, 2), torch.full((b, 1), FIRST)),
+        words=_words(arena, numbers, moments, one, config, rng, images=True),
+        seconds=none,
+        reward=none,
+        done=~one,
+        valid=one,
+        paid=~one,
     )
 
 
 def _words(
-    picks: Sequence[tuple[LatentEpisode, int]],
-    valid: np.ndarray,
+    arena: Arena,
+    numbers: np.ndarray,
+    starts: np.ndarray,
+    valid: torch.Tensor,
     config: ClipConfig,
     rng: np.random.Generator,
-    events: bool = True,
-    other_views: bool = True,
+    images: bool = False,
 ) -> Words:
+    """Texts of clips. An image's view is of its moment, and nothing happens in it."""
     b, t = valid.shape
-    scenes, views, goals = [], [], []
-    ages = np.full((b, t), NO_VIEW, np.int64)
-    different: dict[str, int] = {"": 0}
-    index = np.zeros((b, t), np.int64)
-    for i, (episode, start) in enumerate(picks):
-        style = STYLES[rng.integers(len(STYLES))]
-        dropped = rng.random() < config.drop_text
-        moment = _view_moment(start, int(valid[i].sum()), rng) if other_views else start
-        scene, view, _ = read_facts(episode.facts[moment])
-        scenes.append("" if dropped else prompt_text(WORLDS[episode.world], scene_caption(scene, style, rng)))
-        view_text = "" if dropped or rng.random() < config.no_view else view_caption(view, style, rng)
-        views.append(view_text)
-        goals.append(episode.goal)
-        if view_text:
-            age = start - moment + np.arange(t)
-            ages[i] = np.where(age >= 0, age, NO_VIEW)
-        if events and rng.random() >= config.drop_text:
-            for j in range(t):
-                if valid[i, j]:
-                    happened = read_facts(episode.facts[start + j])[2]
-                    text = event_caption(happened, style, rng) if happened else ""
-                    index[i, j] = different.setdefault(text, len(different))
+    moment = torch.from_numpy(starts if images else _view_moments(starts, valid.sum(1).numpy(), rng))[:, None]
+    first = arena.first.rows[numbers][:, None]
+    dropped = torch.from_numpy(rng.random(b) < config.drop_text)
+    no_view = dropped | torch.from_numpy(rng.random(b) < config.no_view)
+    no_event = torch.from_numpy(rng.random(b) < config.drop_text)
+    if arena.scenes is None:
+        raise ValueError("there are no words to draw from: the arena is empty")
+    scene = arena.scenes.rows[numbers, rng.integers(arena.scenes.rows.shape[1], size=b)]
+    view = arena.view.rows[(first + moment)[:, 0]]
+    age = torch.from_numpy(starts)[:, None] - moment + torch.arange(t)
+    seen = (age >= 0) & ~no_view[:, None] & view.any(1, keepdim=True)
+    rows = first + torch.from_numpy(starts)[:, None] + torch.arange(t)
+    happens = valid & ~no_event[:, None] & (not images)
+    events = torch.where(happens, arena.event.rows[rows.clamp(max=len(arena.event) - 1)], 0)
+    different, index = torch.unique(events, return_inverse=True)
+    texts = arena.texts.words.rows
     return Words(
-        scene=tokenise(scenes),
-        view=tokenise(views),
-        goal=tokenise(goals),
-        event=tokenise(list(different)),
-        event_index=torch.from_numpy(index),
-        view_age=torch.from_numpy(ages),
-        world=torch.tensor([WORLDS[episode.world].index for episode, _ in picks]),
+        scene=trimmed(scene.masked_fill(dropped[:, None], 0)),
+        view=trimmed(view.masked_fill(no_view[:, None], 0)),
+        goal=trimmed(texts[arena.goals.rows[numbers]]),
+        event=trimmed(texts[different]),
+        event_index=index,
+        view_age=torch.where(seen, age, NO_VIEW),
+        world=arena.worlds.rows[numbers],
     )
 
 
-def _view_moment(start: int, frames: int, rng: np.random.Generator) -> int:
-    """Latent that the view text describes: the clip's first, an earlier one of the episode, or one inside the clip
+def _view_moments(starts: np.ndarray, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Latents that the view texts describe: a clip's first, an earlier one of its episode, or one inside the clip
     (which has no view before it, as when a prompt is set while a world runs)."""
-    draw = rng.random()
-    if draw < 0.4:
-        return start
-    if draw < 0.75:
-        return int(rng.integers(0, start + 1))
-    return start + int(rng.integers(0, max(1, frames // 2)))
-
-
-_NOTHING = (SceneFacts(world=""), ViewFacts(), ())
-
-
-def read_facts(line: str) -> tuple[SceneFacts, ViewFacts, tuple[EventFact, ...]]:
-    """Facts of one recorded moment; nothing where the line is empty."""
-    return facts_from_json(line) if line else _NOTHING
+    draw = rng.random(len(starts))
+    earlier, inside = rng.integers(0, starts + 1), starts + rng.integers(0, np.maximum(1, frames // 2))
+    return np.where(draw < 0.4, starts, np.where(draw < 0.75, earlier, inside))

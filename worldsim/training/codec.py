@@ -89,7 +89,11 @@ def psnr(mse: torch.Tensor | float) -> float:
 
 
 class CodecTraining:
-    """A codec run over a source of episodes; ``held_out`` episodes are for the probes."""
+    """A codec run over a source of episodes; ``held_out`` episodes are for the probes.
+
+    ``keep`` blocks of the source's episodes are kept for whoever comes after (``Feeder.divert``). ``begin`` is a trained
+    codec to go on from, instead of fresh weights.
+    """
 
     def __init__(
         self,
@@ -97,7 +101,8 @@ class CodecTraining:
         out: Path,
         source: Iterator[Episode],
         held_out: list[Episode],
-        keep_fresh: bool = False,
+        keep: int = 0,
+        begin: Codec | None = None,
     ) -> None:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
@@ -105,10 +110,12 @@ class CodecTraining:
         self.config, self.out, self.held_out = config, out, held_out
         write_run_card(out, config)
         self.codec = Codec(config.codec)
+        if begin is not None:
+            self.codec.load_state_dict(begin.state_dict())
         self.loop = Loop(out, self.codec, config.optim, config.run)
         self.codec.to(self.loop.device)
-        self.pool = EpisodePool(config.pool_blocks)
-        self.feeder = Feeder(source, self.pool, keep_fresh)
+        self.pool = EpisodePool(config.pool_blocks, self.loop.device)
+        self.feeder = Feeder(source, self.pool, keep)
         self.loop.compile(self.codec.encoder, self.codec.decoder)
 
     def run(self, until: int | None = None) -> Codec:
@@ -130,13 +137,13 @@ class CodecTraining:
         metrics: dict[str, torch.Tensor] = {"pool_blocks": torch.tensor(float(self.pool.blocks))}
         share = len(blocks) / (len(blocks) + len(images))
         for name, frames, weight in (("block", blocks, share), ("image", images, 1 - share)):
-            pixels = to_pixels(torch.from_numpy(frames).to(self.loop.device))
+            pixels = to_pixels(frames)
             n, _, h, w, _ = pixels.shape
             cell = self.config.codec.stride
             shape = (n, self.config.codec.latent_channels, h // cell, w // cell)
-            noise = torch.randn(shape, generator=self.loop.generator)
+            noise = self.loop.noise(shape)
             with self.loop.autocast():
-                loss, mse = codec_loss(self.codec, pixels, self.config, noise.to(self.loop.device), by)
+                loss, mse = codec_loss(self.codec, pixels, self.config, noise, by)
             total = total + weight * loss
             metrics[f"psnr_{name}"] = 10 * torch.log10(4 / mse.detach())
         return total, metrics
@@ -153,8 +160,8 @@ class CodecTraining:
         sums = []
         with torch.no_grad(), self.loop.autocast():
             for frames in (blocks, images):
-                for chunk in torch.from_numpy(frames).split(64):
-                    sums.append(codec.encode_pixels(to_pixels(chunk.to(self.loop.device))).float())
+                for chunk in frames.split(64):
+                    sums.append(codec.encode_pixels(to_pixels(chunk)).float())
         z = torch.cat(sums)
         codec.latent_mean.copy_(z.mean((0, 2, 3)))
         codec.latent_std.copy_(z.std((0, 2, 3)).clamp(min=1e-3))

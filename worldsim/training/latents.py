@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from safetensors.numpy import load_file, save_file
 
 from worldsim.model.codec import Codec
 from worldsim.recording.episode import Episode
+from worldsim.recording.words import EpisodeWords, word_episode
+from worldsim.training.transfer import beside, send
 
 FORMAT_VERSION = 1
 
@@ -30,7 +33,8 @@ class LatentEpisode:
 
     ``z`` float16 ``(T + 1, C, h, w)`` normalised latents, entry 0 the reset frame's; ``images`` float16 ``(I, C, h,
     w)`` image latents of the observations ``image_steps`` int32 ``(I,)``. ``keys``, ``camera``, ``reward``, ``done``
-    have T entries, as in ``Episode``; ``done`` is termination, not truncation. ``facts`` has T + 1 JSON lines.
+    have T entries, as in ``Episode``; ``done`` is termination, not truncation. ``facts`` has T + 1 JSON lines;
+    ``given_words`` are their words where they came with the episode.
     """
 
     world: str
@@ -44,24 +48,30 @@ class LatentEpisode:
     reward: np.ndarray
     done: np.ndarray
     facts: list[str]
+    given_words: EpisodeWords | None = None
 
     def __len__(self) -> int:
         return len(self.reward)
+
+    @cached_property
+    def words(self) -> EpisodeWords:
+        return self.given_words or word_episode(self.world, self.facts, self.map_seed)
 
 
 _ARRAYS = ("z", "images", "image_steps", "keys", "camera", "reward", "done")
 
 
 @torch.no_grad()
-def encode_episode(episode: Episode, codec: Codec, image_every: int = 6, chunk: int = 64) -> LatentEpisode:
+def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> LatentEpisode:
     """Encodes an episode; blocks cut short by its end are encoded as padded, as they are rendered."""
     device = codec.latent_mean.device
+    chunk = 64 if device.type == "cpu" else 512  # a CPU's cache, a GPU's width
 
     def encode(frames: np.ndarray) -> np.ndarray:
         parts = torch.from_numpy(np.ascontiguousarray(frames)).split(chunk)
-        with torch.autocast(device.type, torch.bfloat16):
-            latents = [codec.encode(part.to(device)).half().cpu() for part in parts]
-        return torch.cat(latents).numpy()
+        with beside(device), torch.autocast(device.type, torch.bfloat16):
+            latents = [codec.encode(send(part, device)) for part in parts]
+            return torch.cat(latents).half().cpu().numpy()
 
     observations = episode.observations
     steps = np.arange(0, len(episode) + 1, image_every, dtype=np.int32)
@@ -70,7 +80,7 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6, chunk: 
     chain = encode(blocks) if episode.frames_per_step > 1 else encode(observations[1:][:, None])
     return LatentEpisode(
         episode.world, episode.goal, episode.map_seed, np.concatenate([images[:1], chain]), images, steps,
-        episode.keys, episode.camera, episode.reward, episode.terminated, list(episode.facts),
+        episode.keys, episode.camera, episode.reward, episode.terminated, list(episode.facts), episode.words,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,13 @@ class Loop:
                 "python3-dev, or set run.compile to False"
             )
         for module in modules:
-            module.compile()
+            module.compile(dynamic=None if self.device.type == "cpu" else False)
+
+    def noise(self, shape: Sequence[int]) -> torch.Tensor:
+        """Standard normal noise on the run's device: from ``generator`` on a CPU, else from the device's own."""
+        if self.device.type == "cpu":
+            return torch.randn(tuple(shape), generator=self.generator)
+        return torch.randn(tuple(shape), device=self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.run.bf16 else nullcontext()
@@ -205,16 +211,27 @@ class Loop:
         loss, metrics = loss_of(self.step)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
-        if torch.isfinite(norm):
+        if self._usable(norm):
             for optimiser in self.optimisers:
                 optimiser.step()
-        else:
-            self.skipped += 1
-            print(f"step {self.step}: the gradient is not finite and is skipped ({self.skipped} so far)", flush=True)
         self.model.zero_grad(set_to_none=True)
         self.step += 1
         self.average.update(self.step)
         return metrics | {"loss": loss.detach(), "grad_norm": norm}
+
+    def _usable(self, norm: torch.Tensor) -> bool:
+        """Whether the gradient may be taken. A CPU skips one that is not finite; a GPU, which would have to be waited
+        for, takes zeros in its place."""
+        finite = torch.isfinite(norm)
+        if self.device.type == "cpu":
+            if not finite:
+                self.skipped += 1
+                print(f"step {self.step}: the gradient is not finite and is skipped ({self.skipped} so far)", flush=True)
+            return bool(finite)
+        for p in self.model.parameters():
+            if p.grad is not None:
+                p.grad = torch.where(finite, p.grad, 0)
+        return True
 
     def with_average(self, call: Callable[[], Any]) -> Any:
         """``call`` under the averaged weights, without gradients and without compiling for its shapes."""

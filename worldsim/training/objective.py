@@ -22,6 +22,7 @@ from worldsim.model.heads import two_hot
 from worldsim.model.transformer import STEP_SIZES, Prediction, WorldModel
 from worldsim.training.clips import Clips
 from worldsim.training.presets import WorldTrainConfig
+from worldsim.training.transfer import send
 
 
 @dataclass(frozen=True)
@@ -38,29 +39,32 @@ class Draw:
     wanted: torch.Tensor | None = None
 
 
-def draw_flow(clips: Clips, config: WorldTrainConfig, patch: int, generator: torch.Generator) -> Draw:
-    """Levels, modes and noise of the flow loss."""
+def draw_flow(clips: Clips, eps: torch.Tensor, config: WorldTrainConfig, patch: int, generator: torch.Generator) -> Draw:
+    """Levels and modes of the flow loss, for noise ``eps`` like the latents."""
     b, t, _, h, w = clips.z.shape
     device = clips.z.device
     tau, mode = draw_levels(b, t, config.levels, generator, tokens=(h // patch) * (w // patch))
-    eps = torch.randn(clips.z.shape, generator=generator)
-    return Draw(tau.to(device), mode.to(device), eps.to(device), torch.zeros(b, t, dtype=torch.int64, device=device))
+    return Draw(send(tau, device), send(mode, device), eps, torch.zeros(b, t, dtype=torch.int64, device=device))
 
 
-def draw_shortcut(clips: Clips, generator: torch.Generator) -> Draw:
+def draw_shortcut(clips: Clips, eps: torch.Tensor, generator: torch.Generator) -> Draw:
     """Causal clips whose frames each have a step size d in {1/4, 1/2, 1} and a level on the grid of d."""
     b, t = clips.z.shape[:2]
     device = clips.z.device
     size = torch.randint(1, STEP_SIZES, (b, t), generator=generator)
     count = 2 ** (STEP_SIZES - 1 - size)  # steps of this size from noise to clean
     tau = (torch.rand(b, t, generator=generator) * count).floor() / count
-    eps = torch.randn(clips.z.shape, generator=generator)
-    return Draw(tau.to(device), torch.zeros(b, dtype=torch.int64, device=device), eps.to(device), size.to(device))
+    return Draw(send(tau, device), torch.zeros(b, dtype=torch.int64, device=device), eps, send(size, device))
 
 
 @torch.no_grad()
 def draw_own_context(
-    model: WorldModel, clips: Clips, config: WorldTrainConfig, patch: int, generator: torch.Generator
+    model: WorldModel,
+    clips: Clips,
+    eps: torch.Tensor,
+    config: WorldTrainConfig,
+    patch: int,
+    generator: torch.Generator,
 ) -> Draw:
     """Every other frame is wanted, and follows one that the model predicted itself.
 
@@ -72,7 +76,6 @@ def draw_own_context(
     index = torch.arange(t)
     odd = torch.rand(b, 1, generator=generator) < 0.5
     depth = int(torch.randint(1, config.own_depth + 1, (), generator=generator))
-    eps = torch.randn(clips.z.shape, generator=generator).to(device)
     causal, plain = (
         torch.zeros(b, dtype=torch.int64, device=device),
         torch.zeros(b, t, dtype=torch.int64, device=device),
@@ -82,8 +85,8 @@ def draw_own_context(
     for turn in range(depth + 1):
         wanted = ((index % 2 == 1) ^ odd ^ bool(turn % 2)) & (index > 0)
         last = turn == depth
-        tau = draw_levels_of(wanted, config.levels if last else blind, generator, tokens).to(device)
-        wanted = wanted.to(device)
+        tau = send(draw_levels_of(wanted, config.levels if last else blind, generator, tokens), device)
+        wanted = send(wanted, device)
         seen = torch.where(wanted[..., None, None, None], clips.z, seen)  # a target is noised from the truth
         draw = Draw(tau, causal, eps, plain, seen, wanted)
         if not last:

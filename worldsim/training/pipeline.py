@@ -7,22 +7,21 @@ to the codec while the transformer trains. That is how half an hour on a GPU mac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 from worldsim.model.codec import Codec
 from worldsim.model.transformer import WorldModel
 from worldsim.training.codec import CodecTraining
 from worldsim.training.latents import LatentStore
-from worldsim.training.pool import Feeder
 from worldsim.training.presets import CodecTrainConfig, WorldTrainConfig
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
 
 
-def train_codec(config: CodecTrainConfig, source: SourceConfig, out: Path) -> Codec:
-    """Trains (or goes on with) a codec in ``out``; exports ``out/codec``."""
-    training = CodecTraining(config, out, training_episodes(source), held_out_episodes(source))
+def train_codec(config: CodecTrainConfig, source: SourceConfig, out: Path, begin: Codec | None = None) -> Codec:
+    """Trains (or goes on with) a codec in ``out``, from fresh weights or those of ``begin``; exports ``out/codec``."""
+    training = CodecTraining(config, out, training_episodes(source), held_out_episodes(source), begin=begin)
     training.loop.resume()
     try:
         return training.run()
@@ -64,30 +63,36 @@ def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int
     part.append_to(cache)
 
 
-def train_all(codec_config: CodecTrainConfig, world_config: WorldTrainConfig, source: SourceConfig, out: Path) -> None:
-    """Codec and world model in one go, with worlds playing beside both. Exports ``out/world/model``."""
+def train_all(
+    codec_config: CodecTrainConfig,
+    world_config: WorldTrainConfig,
+    source: SourceConfig,
+    out: Path,
+    begin: Codec | None = None,
+) -> None:
+    """Codec and world model in one go, with worlds playing beside both. Exports ``out/world/model``.
+
+    ``begin`` is a trained codec to go on from.
+    """
     held_out = held_out_episodes(source)
-    stage = CodecTraining(codec_config, out / "codec", training_episodes(source), held_out, keep_fresh=True)
+    stage = CodecTraining(
+        codec_config,
+        out / "codec",
+        training_episodes(source),
+        held_out,
+        keep=codec_config.pool_blocks,
+        begin=begin,
+    )
     stage.loop.resume()
     try:
         codec = stage.run()
-        stage.feeder.wait_for(codec_config.start_blocks)
         store = LatentStore()
-        refill = _refiller(stage.feeder, store, codec, world_config.image_every)
-        refill()
-        training = WorldTraining(world_config, out / "world", codec, store, held_out, refill)
+        stage.feeder.divert(lambda episode: store.extend([episode], codec, world_config.image_every))
+        while store.latents < codec_config.start_blocks and not stage.feeder.ended:
+            time.sleep(0.05)
+        stage.feeder.check()
+        training = WorldTraining(world_config, out / "world", codec, store, held_out, stage.feeder.check)
         training.loop.resume()
         training.run()
     finally:
         stage.feeder.close()
-
-
-def _refiller(feeder: Feeder, store: LatentStore, codec: Codec, image_every: int) -> Callable[[], None]:
-    """Encodes the episodes that came since the last call; the pool's own frames are let go."""
-    feeder.pool.resize(1)
-
-    def refill() -> None:
-        feeder.check()
-        store.extend(feeder.take_fresh(), codec, image_every)
-
-    return refill

@@ -1,92 +1,134 @@
-"""Episodes in memory while they come in: a bounded pool that a background thread fills and the codec trains from.
+"""Episodes while they come in: a background thread fills a bounded pool of frames that the codec trains from.
 
 The source is any iterator of episodes, a recording on disk or live worlds, so that training from both is one path and
-needs no video library. On a GPU machine the worlds play on all cores while the pool grows beside training.
+needs no video library. On a GPU machine the worlds play on all cores while the pool grows beside training; its frames
+lie on the GPU, where a batch is read by index.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 
 from worldsim.recording.episode import Episode
+from worldsim.training.transfer import send
+
+
+class _Circle:
+    """At most ``most`` rows on ``device``; when it is full, new rows replace the oldest."""
+
+    def __init__(self, most: int, device: torch.device) -> None:
+        self.most, self.device = most, device
+        self.held: torch.Tensor | None = None
+        self.count = 0
+        self._next = 0
+
+    def add(self, rows: torch.Tensor) -> None:
+        rows = rows[-self.most :]
+        if self.held is None:
+            self.held = torch.empty(0, *rows.shape[1:], dtype=rows.dtype, device=self.device)
+        needed = min(self.most, self.count + len(rows))
+        if needed > len(self.held):
+            larger = self.held.new_empty(min(self.most, max(needed, 2 * len(self.held))), *rows.shape[1:])
+            larger[: self.count] = self.held[: self.count]
+            self.held = larger
+        at = (self._next + torch.arange(len(rows))) % self.most
+        self.held[send(at, self.device)] = send(rows, self.device)
+        self._next = (self._next + len(rows)) % self.most
+        self.count = needed
 
 
 class EpisodePool:
-    """At most ``most_blocks`` blocks of episodes. When it is full, a new episode replaces the oldest."""
+    """At most ``most_blocks`` whole blocks of frames on ``device`` (default: the CPU), and an eighth as many reset
+    frames. When it is full, what is new replaces the oldest."""
 
-    def __init__(self, most_blocks: int) -> None:
-        self.most_blocks = most_blocks
-        self.episodes: list[Episode] = []
-        self.blocks = 0
-        self.added = 0
+    def __init__(self, most_blocks: int, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
+        self._whole = _Circle(most_blocks, self.device)
+        self._first = _Circle(max(1, most_blocks // 8), self.device)
         self._lock = threading.Lock()
 
+    @property
+    def blocks(self) -> int:
+        return self._whole.count
+
     def add(self, episode: Episode) -> None:
+        """Takes up the reset frame and the blocks whose frames are all real."""
+        whole = episode.blocks[episode.n_frames == episode.frames_per_step]
         with self._lock:
-            self.episodes.append(episode)
-            self.added += 1
-            self.blocks += len(episode)
-            self._shrink()
+            self._first.add(torch.from_numpy(np.ascontiguousarray(episode.first))[None])
+            if len(whole):
+                self._whole.add(torch.from_numpy(np.ascontiguousarray(whole)))
 
-    def resize(self, most_blocks: int) -> None:
-        """Changes the bound; surplus episodes are let go, oldest first (one always stays)."""
+    def clear(self) -> None:
+        """Lets all frames go."""
         with self._lock:
-            self.most_blocks = most_blocks
-            self._shrink()
+            self._whole, self._first = _Circle(1, self.device), _Circle(1, self.device)
 
-    def _shrink(self) -> None:
-        while self.blocks > self.most_blocks and len(self.episodes) > 1:
-            self.blocks -= len(self.episodes.pop(0))
+    def sample(self, blocks: int, images: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 blocks ``(blocks, 4, H, W, 3)`` and single frames ``(images, 1, H, W, 3)``, uniform over blocks.
 
-    def sample(self, blocks: int, images: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 blocks ``(blocks, 4, H, W, 3)`` and single frames ``(images, 1, H, W, 3)``, uniform over steps.
-
-        One image in four is a reset frame. Only blocks whose frames are all real are drawn.
+        One image in four is a reset frame. Raises ``ValueError`` while there are no blocks.
         """
         with self._lock:
-            episodes = list(self.episodes)
-        if not episodes:
-            raise ValueError("the pool is empty: add an episode before sampling")
-        weight = np.array([len(e) for e in episodes], np.float64)
-        picks = rng.choice(len(episodes), blocks + images, p=weight / weight.sum())
-        frames = []
-        for i in picks[:blocks]:
-            whole = np.flatnonzero(episodes[i].n_frames == episodes[i].frames_per_step)
-            at = rng.choice(whole) if len(whole) else 0
-            frames.append(episodes[i].blocks[at])
-        singles = []
-        for i in picks[blocks:]:
-            e = episodes[i]
-            step, frame = rng.integers(len(e)), rng.integers(4)
-            singles.append(e.first[None] if rng.random() < 0.25 else e.blocks[step, frame][None])
-        return np.stack(frames), np.stack(singles)
+            whole, first = self._whole.held, self._first.held
+            if whole is None or first is None:
+                raise ValueError("the pool is empty: add an episode with a whole block before sampling")
+            picks, frame, resets, is_reset = (
+                send(torch.from_numpy(drawn), self.device)
+                for drawn in (
+                    rng.integers(self._whole.count, size=blocks + images),
+                    rng.integers(whole.shape[1], size=images),
+                    rng.integers(self._first.count, size=images),
+                    rng.random(images) < 0.25,
+                )
+            )
+            singles = torch.where(is_reset[:, None, None, None], first[resets], whole[picks[blocks:], frame])
+            return whole[picks[:blocks]], singles[:, None]
 
 
 class Feeder:
-    """A thread that moves episodes from a source into the pool (and to ``fresh``, for whoever encodes them)."""
+    """A thread that hands episodes from a source to a pool, then, once ``divert`` is called, to somewhere else.
 
-    def __init__(self, source: Iterator[Episode], pool: EpisodePool, keep_fresh: bool = False) -> None:
-        self.pool = pool
-        self.fresh: list[Episode] = []
-        self.keep_fresh = keep_fresh
+    With ``keep`` above 0 the episodes that the pool has had wait for ``divert`` too, about ``keep`` blocks of them; then
+    the source waits.
+    """
+
+    def __init__(self, source: Iterator[Episode], pool: EpisodePool, keep: int = 0) -> None:
+        self.pool, self.keep = pool, keep
         self.error: BaseException | None = None
         self.finished = False
         self._source = source
+        self._waiting: list[Episode] = []
+        self._elsewhere: Callable[[Episode], None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worldsim-feeder", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
+        waiting_blocks = 0
         try:
             for episode in self._source:
-                self.pool.add(episode)
-                if self.keep_fresh:
-                    self.fresh.append(episode)
+                if self._elsewhere is None:
+                    self.pool.add(episode)
+                    if self.keep:
+                        self._waiting.append(episode)
+                        waiting_blocks += len(episode)
+                    while waiting_blocks >= self.keep > 0 and self._elsewhere is None and not self._stop.is_set():
+                        time.sleep(0.01)
+                else:
+                    self._hand_over()
+                    self._elsewhere(episode)
                 if self._stop.is_set():
                     break
+            self.finished = True
+            while self._waiting and not self._stop.is_set():
+                time.sleep(0.01)
+                self._hand_over()
         except BaseException as error:
             self.error = error
         finally:
@@ -95,16 +137,25 @@ class Feeder:
                 close()
             self.finished = True
 
-    def take_fresh(self) -> list[Episode]:
-        """Episodes that came since the last call."""
-        taken, self.fresh = self.fresh, []
-        return taken
+    def _hand_over(self) -> None:
+        while self._waiting and self._elsewhere is not None and not self._stop.is_set():
+            self._elsewhere(self._waiting.pop(0))
+
+    def divert(self, elsewhere: Callable[[Episode], None]) -> None:
+        """From now on episodes go to ``elsewhere``, in this thread, those that waited first; the pool is cleared."""
+        self._elsewhere = elsewhere
+        self.pool.clear()
 
     def wait_for(self, blocks: int) -> None:
         """Blocks until the pool holds ``blocks`` blocks or the source has ended; raises the source's error."""
         while self.pool.blocks < blocks and not self.finished:
             self._thread.join(0.05)
         self.check()
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more episodes will be handed to anyone."""
+        return not self._thread.is_alive()
 
     def check(self) -> None:
         if self.error is not None:

@@ -73,6 +73,7 @@ def _live(config: SourceConfig) -> GenerateConfig:
         workers=config.workers,
         frame_size=config.frame_size,
         max_steps=config.max_steps,
+        words=True,
     )
 
 

@@ -17,7 +17,9 @@ from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.predictor import LaneStart, LaneText
 from worldsim.recording.episode import Episode
-from worldsim.training.clips import Clips, ClipSampler, assemble, read_facts
+from worldsim.recording.facts_json import read_facts
+from worldsim.training.arena import Arena
+from worldsim.training.clips import Clips, ClipSampler, assemble
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import draw_flow, draw_own_context, draw_shortcut, flow_loss, shortcut_loss
@@ -58,7 +60,7 @@ class WorldTraining:
         self.loop = Loop(out, self.model, config.optim, config.run)
         self.model.to(self.loop.device)
         self.codec.to(self.loop.device)
-        self.sampler = ClipSampler(store, config.clips)
+        self.sampler = ClipSampler(store, config.clips, self.loop.device)
         self.loop.compile(self.model)  # not the text encoder, which runs before it: its lengths vary
         self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
         self.hallucination_reference, self.temperature = 1.0, 1.0
@@ -79,23 +81,24 @@ class WorldTraining:
         batch, patch = config.optim.batch, config.world.patch
         clips = self.sampler.clips(batch, loop.rng).to(device)
         with loop.autocast():
+            eps = loop.noise(clips.z.shape)
             if loop.rng.random() < config.own_context:
-                draw = draw_own_context(self.model, clips, config, patch, loop.generator)
+                draw = draw_own_context(self.model, clips, eps, config, patch, loop.generator)
             else:
-                draw = draw_flow(clips, config, patch, loop.generator)
+                draw = draw_flow(clips, eps, config, patch, loop.generator)
             loss, metrics = flow_loss(self.model, clips, draw, config)
         if config.singles:
             images = self.sampler.singles(max(1, round(config.singles * batch)), loop.rng).to(device)
+            draw = draw_flow(images, loop.noise(images.z.shape), config, patch, loop.generator)
             with loop.autocast():
-                image_loss, image_metrics = flow_loss(
-                    self.model, images, draw_flow(images, config, patch, loop.generator), config
-                )
+                image_loss, image_metrics = flow_loss(self.model, images, draw, config)
             loss = loss + config.singles_weight * image_loss
             metrics["image_mse"] = image_metrics["mse"]
         if loop.progress >= config.shortcut_from and config.shortcut_rows:
             some = clips.rows(max(1, round(config.shortcut_rows * batch)))
             with loop.autocast():
-                extra = shortcut_loss(self.model, some, draw_shortcut(some, loop.generator))
+                draw = draw_shortcut(some, loop.noise(some.z.shape), loop.generator)
+                extra = shortcut_loss(self.model, some, draw)
             loss = loss + config.shortcut_rows * extra
             metrics["shortcut"] = extra.detach()
         return loss, metrics
@@ -112,14 +115,15 @@ class WorldTraining:
     def _probe_clips(self) -> Clips:
         """The same held-out clips every time: one window and the latent after it, all frames valid, text kept."""
         rng = np.random.default_rng(0)
-        config = replace(self.config.clips, drop_text=0.0, drop_action=0.0)
         length = min(self.config.world.window, 16) + 1
-        picks = []
+        config = replace(self.config.clips, length=length, drop_text=0.0, drop_action=0.0)
         long_enough = [e for e in self.held_out_latents.episodes if len(e) + 1 >= length]
-        for i in range(PROBE_CLIPS):
-            episode = long_enough[i % len(long_enough)]
-            picks.append((episode, int(rng.integers(0, len(episode) + 2 - length))))
-        return assemble(picks, length, config, rng)
+        arena = Arena(long_enough[0].z.shape[1:])
+        for episode in long_enough:
+            arena.add(episode)
+        numbers = np.arange(PROBE_CLIPS) % len(arena)
+        starts = rng.integers(0, arena.lengths.rows.numpy()[numbers] + 1 - length)
+        return assemble(arena, numbers, starts, config, rng)
 
     def _simulator(self) -> WorldSimulator:
         z = torch.from_numpy(np.concatenate([e.z for e in self.store.episodes[:200]])).float()
