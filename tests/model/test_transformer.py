@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from worldsim.model.attention import attend, time_mask
+from worldsim.model.attention import attend, fused, time_mask
 from worldsim.model.conditioning import ACTED, FIRST, Controls, TextTokens
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward, two_hot
 from worldsim.model.text import TextEncoder, tokenise
@@ -58,8 +57,16 @@ def test_plain_attention_equals_the_fused_kernel():
     q, k, v = torch.randn(3, 2, 4, 7, 16)
     mask = torch.rand(2, 1, 7, 7) > 0.3
     mask |= torch.eye(7, dtype=torch.bool)
-    fused = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    assert torch.allclose(attend(q, k, v, mask), fused, atol=1e-6)
+    assert torch.allclose(attend(q, k, v, mask), fused(q, k, v, mask), atol=1e-6)
+    assert torch.allclose(attend(q, k, v), fused(q, k, v), atol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_fused_kernel_takes_five_dimensions_with_one_mask_for_two_of_them(masked):
+    q = torch.randn(2, 3, 4, 7, 16)
+    k, v = torch.randn(2, 2, 3, 4, 9, 16)
+    mask = (torch.rand(2, 1, 1, 7, 9) > 0.3) | (torch.arange(9) == 0) if masked else None
+    assert torch.allclose(attend(q, k, v, mask), fused(q, k, v, mask), atol=1e-6)
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (8, 24)])

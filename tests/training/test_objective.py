@@ -3,7 +3,6 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from shades import clips_from, make_episode
@@ -45,7 +44,9 @@ def test_own_context_is_a_rollout_of_some_steps(clips):
     t = torch.arange(10)
     depths = set()
     for seed in range(30):
-        draw = draw_own_context(AddsOne(), clips, torch.zeros_like(clips.z), config, 4, torch.Generator().manual_seed(seed))
+        draw = draw_own_context(
+            AddsOne(), clips, torch.zeros_like(clips.z), config, 4, torch.Generator().manual_seed(seed)
+        )
         assert draw.wanted.sum(1).min() >= 4
         assert not draw.wanted[:, 0].any() and not (draw.wanted[:, 1:] & draw.wanted[:, :-1]).any()
         assert (draw.mode == CAUSAL).all()
@@ -69,7 +70,9 @@ def test_the_frames_that_the_model_made_are_no_targets(clips):
     torch.manual_seed(0)
     model = WorldModel(tiny_config())
     config = replace(smoke().world, own_context=1.0)
-    draw = draw_own_context(model, clips, torch.randn_like(clips.z), config, model.config.patch, torch.Generator().manual_seed(0))
+    draw = draw_own_context(
+        model, clips, torch.randn_like(clips.z), config, model.config.patch, torch.Generator().manual_seed(0)
+    )
     z = clips.z.clone()
     z[~draw.wanted] += 1.0
     plain = replace(config, change_most=1.0)

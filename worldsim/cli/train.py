@@ -19,6 +19,7 @@ from worldsim.training.presets import PRESETS, CodecTrainConfig, Preset, WorldTr
 from worldsim.training.sources import SourceConfig
 
 if TYPE_CHECKING:
+    from worldsim.model.codec import Codec
     from worldsim.model.weights import WorldSimulator
 
 
@@ -47,16 +48,17 @@ class EncodeLatents:
 
 @dataclass(frozen=True)
 class TrainWorld:
-    """Train the world model on latents of CODEC (an exported codec folder); exports OUT/model.
+    """Train the world model on latents of CODEC (an exported codec or a model folder); exports OUT/model.
 
-    ``cache`` holds the latents; where it is empty it is filled from the source first. ``begin`` is a model folder whose
-    weights are the start of the run, instead of fresh ones (its codec must be CODEC).
+    ``cache`` holds the latents; where it is empty it is filled from the source first. Without a cache the source's
+    episodes are encoded as they come, beside training. ``begin`` is a model folder whose weights are the start of the
+    run, instead of fresh ones (its codec must be CODEC).
     """
 
     out: Path
     codec: Path
-    cache: Path
     train: WorldTrainConfig
+    cache: Path | None = None
     begin: Path | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
 
@@ -107,22 +109,20 @@ def _release(chosen: Preset, argv: list[str]) -> None:
 
 
 def _latents(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.codec import load_codec
     from worldsim.training.pipeline import fill_cache
 
     default = EncodeLatents(tyro.MISSING, tyro.MISSING, chosen.world.image_every)
     args = tyro.cli(EncodeLatents, default=default, args=argv, prog="worldsim train latents")
-    fill_cache(args.source, load_codec(args.codec), args.cache, args.image_every)
+    fill_cache(args.source, _codec_of(args.codec), args.cache, args.image_every)
 
 
 def _world(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.codec import load_codec
     from worldsim.training.pipeline import train_world
 
-    default = TrainWorld(tyro.MISSING, tyro.MISSING, tyro.MISSING, chosen.world)
+    default = TrainWorld(tyro.MISSING, tyro.MISSING, chosen.world)
     args = tyro.cli(TrainWorld, default=default, args=argv, prog="worldsim train world")
     begin = None if args.begin is None else _opened(args.begin).world
-    train_world(args.train, args.source, load_codec(args.codec), args.out, args.cache, begin)
+    train_world(args.train, args.source, _codec_of(args.codec), args.out, args.cache, begin)
 
 
 def _all(chosen: Preset, argv: list[str]) -> None:
@@ -131,6 +131,13 @@ def _all(chosen: Preset, argv: list[str]) -> None:
     default = TrainAll(tyro.MISSING, chosen.codec, chosen.world)
     args = tyro.cli(TrainAll, default=default, args=argv, prog="worldsim train all")
     train_all(args.codec, args.world, args.source, args.out, None if args.begin is None else _opened(args.begin).codec)
+
+
+def _codec_of(folder: Path) -> Codec:
+    """The codec of an exported codec's folder, or of a model's."""
+    from worldsim.training.codec import load_codec
+
+    return load_codec(folder) if (folder / "state.json").exists() else _opened(folder).codec
 
 
 def _opened(folder: Path) -> WorldSimulator:

@@ -26,11 +26,21 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor
     On a GPU the fused kernel; on a CPU two matrix products and a softmax, which are faster on sequences this short.
     """
     if q.is_cuda:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return fused(q, k, v, mask)
     scores = q @ k.transpose(-1, -2) * (1 / math.sqrt(q.shape[-1]))
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return scores.softmax(-1) @ v
+
+
+def fused(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """``attend`` by the fused kernels, which take four dimensions: two of five are laid together."""
+    if q.ndim == 4:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    at = 0 if mask is None else 1  # a mask is the same for all of dimensions 1 and 2
+    q_4, k_4, v_4 = (x.flatten(at, at + 1) for x in (q, k, v))
+    joined = F.scaled_dot_product_attention(q_4, k_4, v_4, attn_mask=None if mask is None else mask[:, 0])
+    return joined.unflatten(at, q.shape[at : at + 2])
 
 
 def frequencies(count: int, shortest: float, longest: float) -> torch.Tensor:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+
+CAMERA_PERIODS = (10.0, 30.0, 90.0, 360.0)
+"""Degrees. Numbers and no tensor: making one on a GPU would wait for its work."""
 
 
 def waves(x: torch.Tensor, periods: torch.Tensor) -> torch.Tensor:
@@ -18,8 +23,8 @@ def level(tau: torch.Tensor) -> torch.Tensor:
 
 def camera(degrees: torch.Tensor) -> torch.Tensor:
     """``(..., 18)`` features of camera motion: the angles themselves, and waves for mouse motion of any size."""
-    periods = torch.tensor([10.0, 30.0, 90.0, 360.0], device=degrees.device)
-    return torch.cat([degrees.float() / 15.0, waves(degrees, periods).flatten(-2)], dim=-1)
+    angle = torch.stack([degrees.float() * (2 * math.pi / period) for period in CAMERA_PERIODS], dim=-1)
+    return torch.cat([degrees.float() / 15.0, torch.cat([angle.cos(), angle.sin()], dim=-1).flatten(-2)], dim=-1)
 
 
 def age(age: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

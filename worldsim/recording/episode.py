@@ -54,8 +54,8 @@ class Episode:
     ``terminated`` and ``truncated`` bool, all ``(T,)``; ``camera`` float32 ``(T, 2)``, yaw and pitch in
     degrees per step (left and up positive); ``pose`` float32 ``(T + 1, 4)``: the player's x, y, z in metres and yaw in
     degrees, NaN where unknown. ``views``, ``events`` and ``facts`` (JSON lines) have T + 1 entries, ``""``
-    where there is nothing to say. ``frames_per_step`` and ``fps`` are the world's own where left at 0. ``words`` are there
-    where whoever played the episode has worded its facts for training.
+    where there is nothing to say. ``frames_per_step`` and ``fps`` are the world's own where left at 0. ``words``
+    are there where whoever played the episode has worded its facts for training.
 
     Raises ``ValueError`` where shapes, dtypes, paddings or flags contradict each other.
     """

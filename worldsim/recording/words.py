@@ -48,4 +48,3 @@ def word_episode(world: str, facts: Sequence[str], seed: int) -> EpisodeWords:
         views.append(view_caption(view, style, rng))
         events.append(event_caption(happened, style, rng) if happened else "")
     return EpisodeWords(word_rows(scenes), word_rows(views), tuple(events), scene_caption(scene, "medium"))
-

@@ -91,8 +91,10 @@ class Arena:
     def add(self, episode: LatentEpisode) -> None:
         """Lays an episode behind the others. Raises ``ValueError`` for latents of another shape."""
         shape = tuple(self.z.rows.shape[1:])
-        if episode.z.shape[1:] != shape:
-            raise ValueError(f"latents of shape {episode.z.shape[1:]} beside others of {shape}: one size per run")
+        if tuple(episode.z.shape[1:]) != shape:
+            raise ValueError(
+                f"latents of shape {tuple(episode.z.shape[1:])} beside others of {shape}: one size per run"
+            )
         words, spec = episode.words, WORLDS[episode.world]
         self.first.extend(torch.tensor([len(self.z)]))
         self.lengths.extend(torch.tensor([len(episode) + 1]))
@@ -101,14 +103,14 @@ class Arena:
         self.worlds.extend(torch.tensor([spec.index]))
         self.seconds.extend(torch.tensor([spec.step_seconds]))
         self.goals.extend(torch.tensor([self.texts.number(episode.goal)]))
-        self.z.extend(torch.from_numpy(episode.z))
+        self.z.extend(episode.z)
         self.keys.extend(torch.from_numpy(_after_none(episode.keys).astype(np.int64)))
         self.camera.extend(torch.from_numpy(_after_none(episode.camera)))
         self.reward.extend(torch.from_numpy(_after_none(episode.reward)))
         self.done.extend(torch.from_numpy(_after_none(episode.done)))
         self.view.extend(torch.from_numpy(words.view))
         self.event.extend(torch.tensor([self.texts.number(text) for text in words.event]))
-        self.images.extend(torch.from_numpy(episode.images))
+        self.images.extend(episode.images)
         self.image_steps.extend(torch.from_numpy(episode.image_steps.astype(np.int64)))
         if self.scenes is None:
             self.scenes = Column(torch.int16, words.scene.shape)

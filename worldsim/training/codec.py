@@ -91,7 +91,7 @@ def psnr(mse: torch.Tensor | float) -> float:
 class CodecTraining:
     """A codec run over a source of episodes; ``held_out`` episodes are for the probes.
 
-    ``keep`` blocks of the source's episodes are kept for whoever comes after (``Feeder.divert``). ``begin`` is a trained
+    ``keep`` blocks of the source's episodes are kept for whoever comes after (``Feeder.take``). ``begin`` is a trained
     codec to go on from, instead of fresh weights.
     """
 

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 from worldsim.model.codec import Codec
 from worldsim.recording.episode import Episode
 from worldsim.recording.words import EpisodeWords, word_episode
-from worldsim.training.transfer import beside, send
+from worldsim.training.transfer import send
 
 FORMAT_VERSION = 1
 
@@ -32,16 +32,16 @@ class LatentEpisode:
     """One encoded episode of T steps.
 
     ``z`` float16 ``(T + 1, C, h, w)`` normalised latents, entry 0 the reset frame's; ``images`` float16 ``(I, C, h,
-    w)`` image latents of the observations ``image_steps`` int32 ``(I,)``. ``keys``, ``camera``, ``reward``, ``done``
-    have T entries, as in ``Episode``; ``done`` is termination, not truncation. ``facts`` has T + 1 JSON lines;
-    ``given_words`` are their words where they came with the episode.
+    w)`` image latents of the observations ``image_steps`` int32 ``(I,)``; both lie where the codec does. ``keys``,
+    ``camera``, ``reward``, ``done`` have T entries, as in ``Episode``; ``done`` is termination, not truncation.
+    ``facts`` has T + 1 JSON lines; ``given_words`` are their words where they came with the episode.
     """
 
     world: str
     goal: str
     map_seed: int
-    z: np.ndarray
-    images: np.ndarray
+    z: torch.Tensor
+    images: torch.Tensor
     image_steps: np.ndarray
     keys: np.ndarray
     camera: np.ndarray
@@ -67,11 +67,10 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> Late
     device = codec.latent_mean.device
     chunk = 64 if device.type == "cpu" else 512  # a CPU's cache, a GPU's width
 
-    def encode(frames: np.ndarray) -> np.ndarray:
+    def encode(frames: np.ndarray) -> torch.Tensor:
         parts = torch.from_numpy(np.ascontiguousarray(frames)).split(chunk)
-        with beside(device), torch.autocast(device.type, torch.bfloat16):
-            latents = [codec.encode(send(part, device)) for part in parts]
-            return torch.cat(latents).half().cpu().numpy()
+        with torch.autocast(device.type, torch.bfloat16):
+            return torch.cat([codec.encode(send(part, device)) for part in parts]).half()
 
     observations = episode.observations
     steps = np.arange(0, len(episode) + 1, image_every, dtype=np.int32)
@@ -79,7 +78,7 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> Late
     blocks = episode.blocks[:, : episode.frames_per_step]
     chain = encode(blocks) if episode.frames_per_step > 1 else encode(observations[1:][:, None])
     return LatentEpisode(
-        episode.world, episode.goal, episode.map_seed, np.concatenate([images[:1], chain]), images, steps,
+        episode.world, episode.goal, episode.map_seed, torch.cat([images[:1], chain]), images, steps,
         episode.keys, episode.camera, episode.reward, episode.terminated, list(episode.facts), episode.words,
     )  # fmt: skip
 
@@ -105,7 +104,11 @@ class LatentStore:
             return
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"latents-{len(_shard_paths(folder)):05d}.safetensors"
-        tensors = {f"{i}/{name}": getattr(e, name) for i, e in enumerate(self.episodes) for name in _ARRAYS}
+        tensors = {
+            f"{i}/{name}": value.cpu().numpy() if isinstance(value, torch.Tensor) else value
+            for i, e in enumerate(self.episodes)
+            for name, value in ((name, getattr(e, name)) for name in _ARRAYS)
+        }
         texts = [{"world": e.world, "goal": e.goal, "map_seed": e.map_seed, "facts": e.facts} for e in self.episodes]
         save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path.with_suffix(".tmp"))
         path.with_suffix(".json").write_text(json.dumps({"format_version": FORMAT_VERSION, "texts": texts}))
@@ -144,4 +147,5 @@ def _read_shard(path: Path) -> Iterator[LatentEpisode]:
     tensors, header = load_file(path), _shard_texts(path)
     for i, text in enumerate(header["texts"]):
         arrays: dict[str, Any] = {name: tensors[f"{i}/{name}"] for name in _ARRAYS}
+        arrays |= {name: torch.from_numpy(arrays[name]) for name in ("z", "images")}
         yield LatentEpisode(**text, **arrays)

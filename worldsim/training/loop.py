@@ -226,7 +226,9 @@ class Loop:
         if self.device.type == "cpu":
             if not finite:
                 self.skipped += 1
-                print(f"step {self.step}: the gradient is not finite and is skipped ({self.skipped} so far)", flush=True)
+                print(
+                    f"step {self.step}: the gradient is not finite and is skipped ({self.skipped} so far)", flush=True
+                )
             return bool(finite)
         for p in self.model.parameters():
             if p.grad is not None:

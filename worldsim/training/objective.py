@@ -39,7 +39,9 @@ class Draw:
     wanted: torch.Tensor | None = None
 
 
-def draw_flow(clips: Clips, eps: torch.Tensor, config: WorldTrainConfig, patch: int, generator: torch.Generator) -> Draw:
+def draw_flow(
+    clips: Clips, eps: torch.Tensor, config: WorldTrainConfig, patch: int, generator: torch.Generator
+) -> Draw:
     """Levels and modes of the flow loss, for noise ``eps`` like the latents."""
     b, t, _, h, w = clips.z.shape
     device = clips.z.device

@@ -7,16 +7,23 @@ to the codec while the transformer trains. That is how half an hour on a GPU mac
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from worldsim.model.codec import Codec
 from worldsim.model.transformer import WorldModel
+from worldsim.passes import pick_device
+from worldsim.recording.episode import Episode
 from worldsim.training.codec import CodecTraining
 from worldsim.training.latents import LatentStore
+from worldsim.training.pool import Feeder
 from worldsim.training.presets import CodecTrainConfig, WorldTrainConfig
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
+
+START_BLOCKS = 10_000
+"""Blocks to wait for, and at most to keep waiting, before a world model trains on episodes that come in."""
+PER_STEP = 4
+"""Episodes that are encoded before each training step at most."""
 
 
 def train_codec(config: CodecTrainConfig, source: SourceConfig, out: Path, begin: Codec | None = None) -> Codec:
@@ -34,18 +41,28 @@ def train_world(
     source: SourceConfig,
     codec: Codec,
     out: Path,
-    cache: Path,
+    cache: Path | None = None,
     begin: WorldModel | None = None,
 ) -> None:
     """Trains (or goes on with) a world model in ``out`` on the latents in ``cache``.
 
     An empty cache is filled first; shards that another process adds meanwhile (``fill_cache``) are taken up as they
-    come. ``begin`` is a trained model to go on from. Exports ``out/model``.
+    come. Without a cache the source's episodes are encoded as they come, beside training. ``begin`` is a trained model
+    to go on from. Exports ``out/model``.
     """
+    held_out = held_out_episodes(source)
+    if cache is None:
+        feeder = Feeder(training_episodes(source), keep=START_BLOCKS)
+        try:
+            feeder.wait_for(START_BLOCKS)
+            _train_beside(feeder, config, codec, out, held_out, begin)
+        finally:
+            feeder.close()
+        return
     if not any(cache.glob("latents-*.safetensors")):
         fill_cache(source, codec, cache, config.image_every)
     store = LatentStore.open(cache)
-    training = WorldTraining(config, out, codec, store, held_out_episodes(source), lambda: store.refresh(cache), begin)
+    training = WorldTraining(config, out, codec, store, held_out, lambda: store.refresh(cache), begin)
     training.loop.resume()
     training.run()
 
@@ -86,13 +103,30 @@ def train_all(
     stage.loop.resume()
     try:
         codec = stage.run()
-        store = LatentStore()
-        stage.feeder.divert(lambda episode: store.extend([episode], codec, world_config.image_every))
-        while store.latents < codec_config.start_blocks and not stage.feeder.ended:
-            time.sleep(0.05)
-        stage.feeder.check()
-        training = WorldTraining(world_config, out / "world", codec, store, held_out, stage.feeder.check)
-        training.loop.resume()
-        training.run()
+        stage.feeder.wait_for(codec_config.start_blocks)
+        stage.feeder.pool = None
+        _train_beside(stage.feeder, world_config, codec, out / "world", held_out)
     finally:
         stage.feeder.close()
+
+
+def _train_beside(
+    feeder: Feeder,
+    config: WorldTrainConfig,
+    codec: Codec,
+    out: Path,
+    held_out: list[Episode],
+    begin: WorldModel | None = None,
+) -> None:
+    """Trains a world model on what a feeder brings: all that waits is encoded first, some more before each step."""
+    store = LatentStore()
+
+    def refill(most: int = PER_STEP) -> None:
+        feeder.check()
+        store.extend(feeder.take(most), codec, config.image_every)
+
+    codec.to(pick_device(config.run.device))
+    refill(most=PER_STEP * 100)
+    training = WorldTraining(config, out, codec, store, held_out, refill, begin)
+    training.loop.resume()
+    training.run()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -92,72 +92,59 @@ class EpisodePool:
 
 
 class Feeder:
-    """A thread that hands episodes from a source to a pool, then, once ``divert`` is called, to somewhere else.
+    """A thread that takes episodes from a source into a pool, if there is one, and keeps them for ``take``.
 
-    With ``keep`` above 0 the episodes that the pool has had wait for ``divert`` too, about ``keep`` blocks of them; then
-    the source waits.
+    About ``keep`` blocks wait to be taken (0: none are kept); then the source waits.
     """
 
-    def __init__(self, source: Iterator[Episode], pool: EpisodePool, keep: int = 0) -> None:
+    def __init__(self, source: Iterator[Episode], pool: EpisodePool | None = None, keep: int = 0) -> None:
         self.pool, self.keep = pool, keep
         self.error: BaseException | None = None
         self.finished = False
         self._source = source
         self._waiting: list[Episode] = []
-        self._elsewhere: Callable[[Episode], None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worldsim-feeder", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        waiting_blocks = 0
         try:
             for episode in self._source:
-                if self._elsewhere is None:
+                if self.pool is not None:
                     self.pool.add(episode)
-                    if self.keep:
-                        self._waiting.append(episode)
-                        waiting_blocks += len(episode)
-                    while waiting_blocks >= self.keep > 0 and self._elsewhere is None and not self._stop.is_set():
-                        time.sleep(0.01)
-                else:
-                    self._hand_over()
-                    self._elsewhere(episode)
+                if self.keep:
+                    self._waiting.append(episode)
+                while self.keep and self.waiting >= self.keep and not self._stop.is_set():
+                    time.sleep(0.01)
                 if self._stop.is_set():
                     break
-            self.finished = True
-            while self._waiting and not self._stop.is_set():
-                time.sleep(0.01)
-                self._hand_over()
         except BaseException as error:
             self.error = error
         finally:
+            self.finished = True
             close = getattr(self._source, "close", None)
             if close is not None:
                 close()
-            self.finished = True
 
-    def _hand_over(self) -> None:
-        while self._waiting and self._elsewhere is not None and not self._stop.is_set():
-            self._elsewhere(self._waiting.pop(0))
+    @property
+    def waiting(self) -> int:
+        """Blocks of the episodes that wait to be taken."""
+        return sum(len(episode) for episode in list(self._waiting))
 
-    def divert(self, elsewhere: Callable[[Episode], None]) -> None:
-        """From now on episodes go to ``elsewhere``, in this thread, those that waited first; the pool is cleared."""
-        self._elsewhere = elsewhere
-        self.pool.clear()
+    def take(self, most: int) -> list[Episode]:
+        """Up to ``most`` of the episodes that wait, the oldest first."""
+        taken, self._waiting[:most] = self._waiting[:most], []
+        return taken
 
     def wait_for(self, blocks: int) -> None:
-        """Blocks until the pool holds ``blocks`` blocks or the source has ended; raises the source's error."""
-        while self.pool.blocks < blocks and not self.finished:
+        """Waits until the pool holds ``blocks`` blocks (without a pool, until they wait to be taken) or the source has
+        ended; raises the source's error."""
+        while (self.waiting if self.pool is None else self.pool.blocks) < blocks and not self.finished:
             self._thread.join(0.05)
         self.check()
 
-    @property
-    def ended(self) -> bool:
-        """Whether no more episodes will be handed to anyone."""
-        return not self._thread.is_alive()
-
     def check(self) -> None:
+        """Raises the source's error, if it had one."""
         if self.error is not None:
             raise self.error
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
-
 import torch
 
 
@@ -13,8 +10,3 @@ def send(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type != "cuda" or x.is_cuda:
         return x.to(device)
     return x.pin_memory().to(device, non_blocking=True)
-
-
-def beside(device: torch.device) -> AbstractContextManager[Any]:
-    """Work of another thread on ``device`` that waits for its own results only: a stream of its own on a GPU."""
-    return torch.cuda.stream(torch.cuda.Stream(device)) if device.type == "cuda" else nullcontext()

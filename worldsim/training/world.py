@@ -126,7 +126,7 @@ class WorldTraining:
         return assemble(arena, numbers, starts, config, rng)
 
     def _simulator(self) -> WorldSimulator:
-        z = torch.from_numpy(np.concatenate([e.z for e in self.store.episodes[:200]])).float()
+        z = torch.cat([e.z for e in self.store.episodes[:200]]).float().cpu()
         low, high = (torch.quantile(z.transpose(0, 1).flatten(1)[:, ::17], q, dim=1) for q in (0.0005, 0.9995))
         margin = 0.25 * (high - low)
         trained = {episode.world for episode in self.store.episodes}
