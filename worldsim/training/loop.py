@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ import worldsim
 from worldsim.passes import pick_device
 from worldsim.training.presets import OptimConfig, RunConfig
 from worldsim.training.state import load_state, save_state
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def write_run_card(out: Path, config: Any) -> None:
@@ -112,6 +114,8 @@ class Loop:
         self.out, self.model, self.optim, self.run = out, model, optim, run
         out.mkdir(parents=True, exist_ok=True)
         self.device = pick_device(run.device)
+        if self.device.type == "cuda":
+            torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every length of text
         model.to(self.device)  # before the averages are cloned from it
         self.skipped = 0
         self.average = Average(model, optim.ema)
@@ -133,20 +137,31 @@ class Loop:
         return self.optim.lr * min(1.0, (self.step + 1) / self.optim.warmup) * max(0.05, min(1.0, left))
 
     def compile(self, *modules: nn.Module) -> None:
-        """Compiles modules in place where the run asks for it; their names and tensors stay as they are.
+        """Compiles modules in place where the run asks for it; their names and tensors stay as they are."""
+        if self._compiles:
+            for module in modules:
+                module.compile(dynamic=self._dynamic)
 
-        Raises ``ValueError`` where a CPU run has no C++ compiler to do it with.
-        """
+    def compiled(self, module: M) -> M:
+        """``module`` compiled where the run asks for it, beside which ``module`` itself goes on without."""
+        return cast(M, torch.compile(module, dynamic=self._dynamic)) if self._compiles else module
+
+    @property
+    def _dynamic(self) -> bool | None:
+        return None if self.device.type == "cpu" else False
+
+    @property
+    def _compiles(self) -> bool:
+        """Whether the run compiles. Raises ``ValueError`` where a CPU has no C++ compiler to do it with."""
         if not self.run.compile:
-            return
+            return False
         compiler = os.environ.get("CXX", "g++")  # as torch's own inductor looks for it
         if self.device.type == "cpu" and not shutil.which(compiler):
             raise ValueError(
                 f"run.compile needs a C++ compiler on a CPU, and there is no {compiler}: apt-get install g++ "
                 "python3-dev, or set run.compile to False"
             )
-        for module in modules:
-            module.compile(dynamic=None if self.device.type == "cpu" else False)
+        return True
 
     def noise(self, shape: Sequence[int]) -> torch.Tensor:
         """Standard normal noise on the run's device: from ``generator`` on a CPU, else from the device's own."""
@@ -230,9 +245,10 @@ class Loop:
                     f"step {self.step}: the gradient is not finite and is skipped ({self.skipped} so far)", flush=True
                 )
             return bool(finite)
-        for p in self.model.parameters():
-            if p.grad is not None:
-                p.grad = torch.where(finite, p.grad, 0)
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        torch._foreach_mul_(gradients, finite.to(gradients[0].dtype))
+        for gradient in gradients:
+            gradient.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         return True
 
     def with_average(self, call: Callable[[], Any]) -> Any:

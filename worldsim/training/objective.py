@@ -59,7 +59,6 @@ def draw_shortcut(clips: Clips, eps: torch.Tensor, generator: torch.Generator) -
     return Draw(send(tau, device), torch.zeros(b, dtype=torch.int64, device=device), eps, send(size, device))
 
 
-@torch.no_grad()
 def draw_own_context(
     model: WorldModel,
     clips: Clips,
@@ -71,8 +70,21 @@ def draw_own_context(
     """Every other frame is wanted, and follows one that the model predicted itself.
 
     Even and odd frames are predicted from each other in turns, one to ``config.own_depth`` times, which makes all clips
-    into rollouts of as many steps at once. Predictions are made from pure noise; frame 0 stays true.
+    into rollouts of as many steps at once. Predictions are made from pure noise; frame 0 stays true. Nothing of this
+    has a gradient, but a compiled model is called as the loss calls it: else it would be compiled once more.
     """
+    with torch.set_grad_enabled(config.run.compile):
+        return _own_context(model, clips, eps, config, patch, generator)
+
+
+def _own_context(
+    model: WorldModel,
+    clips: Clips,
+    eps: torch.Tensor,
+    config: WorldTrainConfig,
+    patch: int,
+    generator: torch.Generator,
+) -> Draw:
     b, t, _, h, w = clips.z.shape
     device, tokens = clips.z.device, (h // patch) * (w // patch)
     index = torch.arange(t)
@@ -93,7 +105,7 @@ def draw_own_context(
         draw = Draw(tau, causal, eps, plain, seen, wanted)
         if not last:
             x = predict(model, clips, text, flow.add_noise(seen, eps, tau), draw).x
-            seen = torch.where(wanted[..., None, None, None], x, seen)
+            seen = torch.where(wanted[..., None, None, None], x.detach(), seen)
     return draw
 
 

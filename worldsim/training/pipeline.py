@@ -50,15 +50,16 @@ def train_world(
     come. Without a cache the source's episodes are encoded as they come, beside training. ``begin`` is a trained model
     to go on from. Exports ``out/model``.
     """
-    held_out = held_out_episodes(source)
     if cache is None:
         feeder = Feeder(training_episodes(source), keep=START_BLOCKS)
         try:
+            held_out = held_out_episodes(source)
             feeder.wait_for(START_BLOCKS)
             _train_beside(feeder, config, codec, out, held_out, begin)
         finally:
             feeder.close()
         return
+    held_out = held_out_episodes(source)
     if not any(cache.glob("latents-*.safetensors")):
         fill_cache(source, codec, cache, config.image_every)
     store = LatentStore.open(cache)

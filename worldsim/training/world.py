@@ -61,7 +61,7 @@ class WorldTraining:
         self.model.to(self.loop.device)
         self.codec.to(self.loop.device)
         self.sampler = ClipSampler(store, config.clips, self.loop.device)
-        self.loop.compile(self.model)  # not the text encoder, which runs before it: its lengths vary
+        self.on_clips = self.loop.compiled(self.model)  # not on images: a graph more costs a GPU half a minute
         self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
         self.hallucination_reference, self.temperature = 1.0, 1.0
 
@@ -83,10 +83,10 @@ class WorldTraining:
         with loop.autocast():
             eps = loop.noise(clips.z.shape)
             if loop.rng.random() < config.own_context:
-                draw = draw_own_context(self.model, clips, eps, config, patch, loop.generator)
+                draw = draw_own_context(self.on_clips, clips, eps, config, patch, loop.generator)
             else:
                 draw = draw_flow(clips, eps, config, patch, loop.generator)
-            loss, metrics = flow_loss(self.model, clips, draw, config)
+            loss, metrics = flow_loss(self.on_clips, clips, draw, config)
         if config.singles:
             images = self.sampler.singles(max(1, round(config.singles * batch)), loop.rng).to(device)
             draw = draw_flow(images, loop.noise(images.z.shape), config, patch, loop.generator)
