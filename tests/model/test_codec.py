@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from worldsim.model.codec import CELL, Codec, CodecConfig, moved, to_pixels, to_uint8
+from worldsim.model.codec import CELL, Codec, CodecConfig, to_pixels, to_uint8
+from worldsim.model.memory import fetched
 
 CONFIG = CodecConfig(fine_width=16, coarse_width=24, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
 
@@ -62,7 +63,7 @@ def test_a_picture_moves_along_its_flow():
     image = torch.rand(2, 3, 16, 24)
     flow = torch.zeros(2, 4, 4, 6)
     flow[:, 2], flow[:, 3] = 1, -0.5  # the second field fetches colours a cell to the right and half a cell above
-    first, second = moved(image, flow).unbind(1)
+    first, second = fetched(image, flow).unbind(1)
     assert torch.allclose(first, image, atol=1e-5)
     up = CELL // 2
     assert torch.allclose(second[:, :, up:, :-CELL], image[:, :, :-up, CELL:], atol=1e-5)

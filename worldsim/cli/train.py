@@ -1,7 +1,7 @@
-"""``worldsim train codec | latents | world | all | release``: episodes to weights, by presets.
+"""``worldsim train codec | latents | world | memory | all | release``: episodes to weights, by presets.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
-transformer on such a cache, ``all`` does all of it in one command while the worlds play beside, ``release`` makes a
+transformer on such a cache, ``memory`` teaches the decoder to carry pixels over, ``all`` does all of it in one command while the worlds play beside, ``release`` makes a
 folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (half an hour). A
 run that was interrupted goes on where it was when the same command is given again.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from worldsim.training.presets import PRESETS, CodecTrainConfig, Preset, WorldTrainConfig, preset
+from worldsim.training.presets import PRESETS, CodecTrainConfig, MemoryTrainConfig, Preset, WorldTrainConfig, preset
 from worldsim.training.sources import SourceConfig
 
 if TYPE_CHECKING:
@@ -60,6 +60,16 @@ class TrainWorld:
     train: WorldTrainConfig
     cache: Path | None = None
     begin: Path | None = None
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class TrainMemory:
+    """Teach the codec of MODEL (a model folder) to carry pixels from frame to frame; exports OUT/model."""
+
+    out: Path
+    model: Path
+    train: MemoryTrainConfig
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -125,6 +135,14 @@ def _world(chosen: Preset, argv: list[str]) -> None:
     train_world(args.train, args.source, _codec_of(args.codec), args.out, args.cache, begin)
 
 
+def _memory(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_memory
+
+    default = TrainMemory(tyro.MISSING, tyro.MISSING, chosen.memory)
+    args = tyro.cli(TrainMemory, default=default, args=argv, prog="worldsim train memory")
+    train_memory(args.train, args.source, _opened(args.model), args.out)
+
+
 def _all(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.pipeline import train_all
 
@@ -146,7 +164,7 @@ def _opened(folder: Path) -> WorldSimulator:
     return WorldSimulator.from_pretrained(folder)
 
 
-_STAGES = {"codec": _codec, "latents": _latents, "world": _world, "all": _all, "release": _release}
+_STAGES = {"codec": _codec, "latents": _latents, "world": _world, "memory": _memory, "all": _all, "release": _release}
 
 
 def main(argv: list[str]) -> int:

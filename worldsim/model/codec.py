@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from worldsim.model.memory import ACTION, Flow, Shown, fetched, places
+
 # B batch, K frames of a block, C latent channels; images are B K H W 3 outside, B (K 3) H W inside
 
 CELL = 4
@@ -27,7 +29,8 @@ CELL = 4
 @dataclass(frozen=True)
 class CodecConfig:
     """``block_frames`` k frames become one latent of ``latent_channels`` at 1/4 of the size; widths are the channels
-    at 1/4 and 1/8 of the size, depths the residual blocks there."""
+    at 1/4 and 1/8 of the size, depths the residual blocks there. ``memory``: the decoder
+    may be shown the last frame."""
 
     block_frames: int = 4
     latent_channels: int = 4
@@ -36,6 +39,8 @@ class CodecConfig:
     fine_depth: int = 2
     coarse_depth: int = 2
     decoder_fine_depth: int = 3
+    decoder_coarse_depth: int = 2
+    memory: bool = False
 
     @property
     def stride(self) -> int:
@@ -82,12 +87,12 @@ def _stack(width: int, depth: int) -> nn.Sequential:
 class _Trunk(nn.Module):
     """Residual blocks at 1/4 of the size, round others at 1/8 that see further for a quarter of the cost."""
 
-    def __init__(self, config: CodecConfig, before: int, after: int) -> None:
+    def __init__(self, config: CodecConfig, before: int, deep: int, after: int) -> None:
         super().__init__()
         fine, coarse = config.fine_width, config.coarse_width
         self.before = _stack(fine, before)
         self.down = _Conv(fine, coarse, 2, stride=2)
-        self.coarse = _stack(coarse, config.coarse_depth)
+        self.coarse = _stack(coarse, deep)
         self.up = _Conv(coarse, 4 * fine, 1)
         self.after = _stack(fine, after)
 
@@ -95,6 +100,54 @@ class _Trunk(nn.Module):
         x = self.before(x)
         deep = self.up(F.silu(self.coarse(self.down(x))))
         return F.silu(self.after(x + F.pixel_shuffle(deep, 2)))
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
+    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added."""
+
+    frame: torch.Tensor
+    flow: torch.Tensor
+    share: torch.Tensor
+    rest: torch.Tensor
+
+
+class _Memory(nn.Module):
+    """Looks at the frame before, fetches colours from it, and blends them with what is drawn (see ``memory.py``)."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        fine, pixels = config.fine_width, 3 * CELL**2
+        self.frame_in = nn.Conv2d(pixels + 2, fine, 3, padding=1)
+        self.action_in = nn.Linear(ACTION, fine)
+        self.flow = Flow(fine)
+        self.fetched_in = _Conv(pixels, fine, 3)
+        self.blend = _Residual(fine)
+        self.out = nn.Conv2d(fine, CELL**2 + pixels, 3, padding=1)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
+
+    def look(self, shown: Shown) -> torch.Tensor:
+        """Features ``(B, fine, h, w)`` of what was shown, zeros where nothing was."""
+        cells = _cells(shown.frame)
+        place = torch.stack(places(cells.shape[2], cells.shape[3], cells.device)).expand(len(cells), -1, -1, -1)
+        dtype = self.frame_in.weight.dtype
+        x = self.frame_in(torch.cat([cells, place], dim=1).to(dtype))
+        x = x + self.action_in(shown.action.to(dtype))[:, :, None, None]
+        return x * shown.known.to(x.dtype)[:, None, None, None]
+
+    def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
+        flow = self.flow(x, shown.action)
+        frame = fetched(shown.frame, flow, "bicubic")[:, 0]
+        x = self.blend(x + self.fetched_in(_cells(frame).to(x.dtype)))
+        share, rest = self.out(F.silu(x)).float().split([CELL**2, 3 * CELL**2], dim=1)
+        return Carried(frame, flow, F.pixel_shuffle(share, CELL).sigmoid(), _pixels(rest, 1)[:, 0])
+
+
+def _cells(image_BCHW: torch.Tensor) -> torch.Tensor:
+    """Pixels of each cell as channels: ``(B, C * 16, h, w)``."""
+    return rearrange(image_BCHW, "b c (h p) (w q) -> b (c p q) h w", p=CELL, q=CELL)
 
 
 class Codec(nn.Module):
@@ -109,13 +162,14 @@ class Codec(nn.Module):
         fine, c, k = config.fine_width, config.latent_channels, config.block_frames
         pixels = 3 * CELL**2
         self.stems = nn.ModuleDict({str(n): nn.Conv2d(n * pixels, fine, 3, padding=1) for n in (1, k)})
-        self.encoder = _Trunk(config, config.fine_depth, 1)
+        self.encoder = _Trunk(config, config.fine_depth, config.coarse_depth, 1)
         self.to_latent = nn.Conv2d(fine, c, 1)
         self.from_latent = nn.Conv2d(c, fine, 3, padding=1)
-        self.decoder = _Trunk(config, 1, config.decoder_fine_depth)
+        self.decoder = _Trunk(config, 1, config.decoder_coarse_depth, config.decoder_fine_depth)
         self.image = nn.Conv2d(fine, pixels, 3, padding=1)
         self.flow = nn.Conv2d(fine, 2 * (k - 1), 3, padding=1)
         self.residual = nn.Conv2d(fine, (k - 1) * pixels, 3, padding=1)
+        self.memory = _Memory(config) if config.memory else None
         with torch.no_grad():
             self.flow.weight.mul_(0.1)  # nothing moves much at first
         self.register_buffer("latent_mean", torch.zeros(c))
@@ -137,15 +191,30 @@ class Codec(nn.Module):
         x = self.stems[str(k)](x.contiguous(memory_format=torch.channels_last))
         return self.to_latent(self.encoder(x))
 
-    def decode_pixels(self, z_BCHW: torch.Tensor, frames: int) -> torch.Tensor:
+    def decode_pixels(self, z_BCHW: torch.Tensor, frames: int, shown: Shown | None = None) -> torch.Tensor:
         """Pixels ``(B, frames, H, W, 3)``, about [-1, 1] and not clamped, of latents before normalisation; ``frames``
-        is k, or 1 for the last frame alone."""
-        x = self.decoder(self.from_latent(z_BCHW.contiguous(memory_format=torch.channels_last)))
-        last = _pixels(self.image(x), 1)
+        is k, or 1 for the last frame alone. A codec with a memory takes over what was ``shown`` before."""
+        return self.decode_with(z_BCHW, frames, shown)[0]
+
+    def decode_with(
+        self, z_BCHW: torch.Tensor, frames: int, shown: Shown | None = None
+    ) -> tuple[torch.Tensor, Carried | None]:
+        """``decode_pixels``, and what was carried over from what was shown, for whoever trains it."""
+        x = self.from_latent(z_BCHW.contiguous(memory_format=torch.channels_last))
+        carried = None
+        if shown is None or self.memory is None:
+            x = self.decoder(x)
+            last = _pixels(self.image(x), 1)[:, 0]
+        else:
+            x = self.decoder(x + self.memory.look(shown).to(x.dtype))
+            drawn = _pixels(self.image(x), 1)[:, 0]
+            carried = self.memory(x, shown)
+            known = shown.known.float()[:, None, None, None]
+            last = drawn + known * (carried.share * (carried.frame - drawn) + carried.rest)
         if frames == 1:
-            return rearrange(last, "b k c h w -> b k h w c")
-        earlier = moved(last[:, 0], self.flow(x)) + _pixels(self.residual(x), frames - 1)
-        return rearrange(torch.cat([earlier, last], dim=1), "b k c h w -> b k h w c")
+            return rearrange(last, "b c h w -> b 1 h w c"), carried
+        earlier = fetched(last, self.flow(x)) + _pixels(self.residual(x), frames - 1)
+        return rearrange(torch.cat([earlier, last[:, None]], dim=1), "b k c h w -> b k h w c"), carried
 
     def normalise(self, z_BCHW: torch.Tensor) -> torch.Tensor:
         return (z_BCHW - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
@@ -158,35 +227,16 @@ class Codec(nn.Module):
         x = to_pixels(frames).to(self.to_latent.weight.dtype)
         return self.normalise(self.encode_pixels(x).float())
 
-    def decode(self, z_BCHW: torch.Tensor, frames: int) -> torch.Tensor:
-        """uint8 frames ``(B, frames, H, W, 3)`` of normalised latents; ``frames`` is k, or 1 for an image."""
+    def decode(self, z_BCHW: torch.Tensor, frames: int, shown: Shown | None = None) -> torch.Tensor:
+        """uint8 frames ``(B, frames, H, W, 3)`` of normalised latents; ``frames`` is k, or 1 for an image. A codec with
+        a memory takes over what was ``shown`` before."""
         z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
-        return to_uint8(self.decode_pixels(z, frames))
+        return to_uint8(self.decode_pixels(z, frames, shown))
 
 
 def _pixels(x: torch.Tensor, frames: int) -> torch.Tensor:
     """float32 pixels ``(B, frames, 3, H, W)`` of a head's output at 1/4 of the size."""
     return rearrange(x.float(), "b (k c p q) h w -> b k c (h p) (w q)", k=frames, p=CELL, q=CELL)
-
-
-def moved(image_BCHW: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """``image`` seen through K flow fields: float32 ``(B, K, C, H, W)``.
-
-    ``flow (B, 2K, H/4, W/4)`` holds, x first, how far from each place, in latent cells, its colour is fetched; it is
-    smoothed to pixels, and colours between pixels are bilinear. What would come from outside is the border's colour.
-    """
-    b, _, height, width = image_BCHW.shape
-    field = rearrange(flow.float(), "b (k d) h w -> (b k) d h w", d=2)
-    field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False)
-    count = len(field) // b
-    y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
-    x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
-    here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
-    right, down = field.unbind(1)
-    grid = here + torch.stack([right * (2 * CELL / width), down * (2 * CELL / height)], dim=-1)
-    copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
-    seen = F.grid_sample(copies, grid, padding_mode="border", align_corners=False)
-    return rearrange(seen, "(b k) c h w -> b k c h w", k=count)
 
 
 def to_pixels(frames: torch.Tensor) -> torch.Tensor:

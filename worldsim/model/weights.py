@@ -28,8 +28,9 @@ from worldsim.model.files import WeightsError, from_dict, load_strictly, read_fi
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
-FORMAT_VERSION = 2
-"""1, before the first release, had another codec: its weights fit no network of today."""
+FORMAT_VERSION = 3
+"""3 added the memory of the codec, 2 is read as without. 1, before the first release, had another codec: its weights fit
+no network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -237,6 +238,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version}; this version of worldsim reads up to {FORMAT_VERSION}. "
             "Update worldsim to load it."
         )
+    if version == 2 and isinstance(content.get("codec"), dict):
+        content["codec"] = {"decoder_coarse_depth": content["codec"].get("coarse_depth"), "memory": False} | content[
+            "codec"
+        ]
     if kind != KIND:
         raise WeightsError(f"{path}: kind is {kind!r}; a world simulator has {KIND!r}")
     return content

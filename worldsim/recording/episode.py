@@ -55,7 +55,8 @@ class Episode:
     degrees per step (left and up positive); ``pose`` float32 ``(T + 1, 4)``: the player's x, y, z in metres and yaw in
     degrees, NaN where unknown. ``views``, ``events`` and ``facts`` (JSON lines) have T + 1 entries, ``""``
     where there is nothing to say. ``frames_per_step`` and ``fps`` are the world's own where left at 0. ``words``
-    are there where whoever played the episode has worded its facts for training.
+    and ``motion`` float16 ``(T, 2, H/4, W/4)``, where each place of observation t + 1 was in observation t (see
+    ``motion_field``), are there where whoever played the episode was asked for them.
 
     Raises ``ValueError`` where shapes, dtypes, paddings or flags contradict each other.
     """
@@ -82,6 +83,7 @@ class Episode:
     frames_per_step: int = 0
     fps: float = 0.0
     words: EpisodeWords | None = None
+    motion: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.frames_per_step or not self.fps:
@@ -137,6 +139,7 @@ class Episode:
             events=self.events[start : stop + 1],
             facts=self.facts[start : stop + 1],
             words=None,
+            motion=None if self.motion is None else self.motion[start:stop],
         )
 
     @classmethod

@@ -48,7 +48,7 @@ class GenerateConfig:
     process. ``frame_size`` is (H, W) in pixels. ``max_steps`` cuts episodes (``truncated``). ``noise`` is the
     probability per step of a random action in place of the policy's, ``goals`` the share of episodes with a
     goal, in worlds that have any. ``prefetch`` episodes wait finished at most. ``words``: facts are worded for
-    training by the process that plays.
+    training by the process that plays; ``motion``: true motion of the picture is kept, in worlds that know their depth.
     """
 
     worlds: str | tuple[str, ...] = DOOM_WORLDS
@@ -65,6 +65,7 @@ class GenerateConfig:
     goals: float = 0.5
     prefetch: int = 4
     words: bool = False
+    motion: bool = False
     env_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

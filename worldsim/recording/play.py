@@ -15,6 +15,7 @@ import numpy as np
 from worldsim.recording.episode import Episode, Step
 from worldsim.recording.facts_json import facts_to_json
 from worldsim.recording.mixture import EpisodePlan
+from worldsim.recording.motion import motion_field
 from worldsim.recording.words import word_episode
 from worldsim.worlds import world_named
 
@@ -40,7 +41,9 @@ class Player:
         goal = _draw_goal(world_of(env).goals, plan.goal_draw, self.config.goals)
         _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
         policy = make_policy(plan.policy, world_of(env).spec_world, noise=self.config.noise)
-        episode = record_episode(env, policy, info, rng, plan, self.config.split, self.config.max_steps)
+        episode = record_episode(
+            env, policy, info, rng, plan, self.config.split, self.config.max_steps, self.config.motion
+        )
         if not self.config.words:
             return episode
         return replace(episode, words=word_episode(episode.world, episode.facts, episode.map_seed))
@@ -57,12 +60,15 @@ class Player:
             import worldsim  # noqa: F401  (registers the worlds)
 
             env_id = name if ":" in name else world_named(name).env_id
+            options = self.config.env_options
+            if self.config.motion:
+                options = {"truth": ("depth",)} | options
             self.worlds[name] = gymnasium.make(
                 env_id,
                 split=self.config.split,
                 frame_size=self.config.frame_size,
                 disable_env_checker=True,
-                **self.config.env_options,
+                **options,
             )
         return self.worlds[name]
 
@@ -75,17 +81,22 @@ def record_episode(
     plan: EpisodePlan,
     split: str,
     max_steps: int | None = None,
+    motion: bool = False,
 ) -> Episode:
     """Plays ``policy`` from the reset that returned ``info`` to the end of the episode, or for
-    ``max_steps``."""
+    ``max_steps``. ``motion`` keeps the true motion of the picture where ``info["truth"]`` has depth."""
     spec = world_of(env).spec_world
     first, caption, pose, facts = info["frames"][0], info["caption"], _pose(env, info), _facts(env)
     obs = info["frames"][-1]
     steps: list[Step] = []
+    moves: list[np.ndarray] = []
     over = False
     while not over:
         action = int(spec.table.canonical[policy.act(env, obs, info, rng)])
+        before = info["truth"] if motion else {}
         obs, reward, terminated, truncated, info = env.step(action)
+        if "depth" in before:
+            moves.append(motion_field(before, info["truth"]))
         truncated = bool(truncated) or (len(steps) + 1 == max_steps and not terminated)
         over = bool(terminated) or truncated
         steps.append(
@@ -104,7 +115,7 @@ def record_episode(
                 facts=_facts(env),
             )
         )
-    return Episode.from_steps(
+    episode = Episode.from_steps(
         steps,
         world=spec.name,
         map_seed=plan.map_seed,
@@ -119,6 +130,7 @@ def record_episode(
         frames_per_step=spec.frames_per_step,
         fps=spec.fps,
     )
+    return replace(episode, motion=np.stack(moves)) if moves else episode
 
 
 def world_of(env: gymnasium.Env) -> Any:

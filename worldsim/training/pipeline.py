@@ -7,16 +7,19 @@ to the codec while the transformer trains. That is how half an hour on a GPU mac
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from worldsim.model.codec import Codec
 from worldsim.model.transformer import WorldModel
+from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.training.codec import CodecTraining
 from worldsim.training.latents import LatentStore
+from worldsim.training.memory import MemoryTraining
 from worldsim.training.pool import Feeder
-from worldsim.training.presets import CodecTrainConfig, WorldTrainConfig
+from worldsim.training.presets import CodecTrainConfig, MemoryTrainConfig, WorldTrainConfig
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
 
@@ -79,6 +82,17 @@ def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int
             part.append_to(cache)
             part.episodes.clear()
     part.append_to(cache)
+
+
+def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Teaches the codec of a trained model to carry pixels over, on episodes of a source that ends. Exports
+    ``out/model``."""
+    if not source.data and not source.steps:
+        raise ValueError("a memory is trained on a source that ends: give source.data, or source.steps for live worlds")
+    source = replace(source, motion=not source.data)
+    training = MemoryTraining(config, out, begin, training_episodes(source), held_out_episodes(source))
+    training.loop.resume()
+    training.run()
 
 
 def train_all(

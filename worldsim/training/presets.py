@@ -105,11 +105,35 @@ class WorldTrainConfig:
 
 
 @dataclass(frozen=True)
+class MemoryTrainConfig:
+    """Training of a codec's memory.
+
+    ``depths`` are the relative shares of steps whose shown frame is the true one, the decoder's own from one step ago,
+    from two, and so on; ``blank`` the share of moments that are shown nothing, ``true_latents`` of those that are
+    decoded from true latents. ``features``, ``colours`` and ``flow`` weigh the losses of edges, of the carried frame
+    and of its flow. ``decoder_coarse_depth`` is what remains of the decoder's deep blocks. ``probe_steps`` is the
+    length of the rollouts in probes.
+    """
+
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    depths: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)
+    blank: float = 0.15
+    true_latents: float = 0.2
+    features: float = 0.5
+    colours: float = 0.5
+    flow: float = 0.1
+    decoder_coarse_depth: int = 1
+    probe_steps: int = 8
+
+
+@dataclass(frozen=True)
 class Preset:
-    """A codec run and a world run that belong together."""
+    """Runs that belong together."""
 
     codec: CodecTrainConfig
     world: WorldTrainConfig
+    memory: MemoryTrainConfig
 
 
 def smoke() -> Preset:
@@ -132,6 +156,7 @@ def smoke() -> Preset:
             clips=ClipConfig(length=12),
             singles=1.0,
         ),
+        MemoryTrainConfig(OptimConfig(steps=20, batch=4, warmup=5, ema=0.9), run),
     )
 
 
@@ -150,6 +175,7 @@ def cpu() -> Preset:
             own_context=0.25,
             shortcut_from=1.0,
         ),
+        MemoryTrainConfig(OptimConfig(steps=12_000, batch=24, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
     )
 
 
@@ -175,6 +201,7 @@ def gpu() -> Preset:
             run=run,
             singles=6.0,
         ),
+        replace(cpu().memory, run=replace(run, compile=False)),
     )
 
 

@@ -19,7 +19,7 @@ class SourceConfig:
     """``data`` are recordings; without any, worlds play live in ``workers`` processes (0 = in this one).
 
     ``steps`` ends live generation (0 = endless). ``held_out`` episodes per world, of validation maps, are generated
-    live for the probes where the recordings hold none.
+    live for the probes where the recordings hold none. ``motion``: live worlds tell how the picture truly moved.
     """
 
     data: tuple[Path, ...] = ()
@@ -31,6 +31,7 @@ class SourceConfig:
     frame_size: tuple[int, int] = (64, 64)
     max_steps: int = 300
     held_out: int = 2
+    motion: bool = False
 
 
 def training_episodes(config: SourceConfig) -> Iterator[Episode]:
@@ -74,6 +75,7 @@ def _live(config: SourceConfig) -> GenerateConfig:
         frame_size=config.frame_size,
         max_steps=config.max_steps,
         words=True,
+        motion=config.motion,
     )
 
 

@@ -1,0 +1,94 @@
+"""Pixels carried from one step to the next: what the picture showed a moment ago, moved to where it is now.
+
+A latent of 1,024 numbers cannot say again and again what every brick of a wall looks like, and a predicted one is an
+average wherever the world model is unsure. What was drawn a step before is still there, though: the decoder is shown
+the last frame and the action, says where each place of the new frame was in it, fetches the colours from there, and
+draws only what was not seen (backward warping with a blend mask, as in video prediction, Finn et al. 2016; Liu et al.
+2017, and in frame interpolation, Niklaus and Liu 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+from worldsim.actions import NUM_KEYS
+from worldsim.model import features
+
+# B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
+
+ACTION = NUM_KEYS + 18
+"""Numbers that describe an action to the memory."""
+_TERMS = 6
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What lanes showed last: ``frame`` float ``(B, 3, H, W)`` in [-1, 1], ``known (B,)`` False where there was none;
+    ``action (B, A)`` leads from it to the frame that is decoded (see ``describe``)."""
+
+    frame: torch.Tensor
+    known: torch.Tensor
+    action: torch.Tensor
+
+
+def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+    """``(B, A)`` numbers of actions, from multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees per step."""
+    return torch.cat([keys.float(), features.camera(camera)], dim=-1)
+
+
+class Flow(nn.Module):
+    """Where each cell was: a polynomial of the place that the action alone tells, plus what the cell's features tell.
+
+    A turn of the camera moves the picture along a polynomial of second degree, whatever is in it (Longuet-Higgins and
+    Prazdny 1980); how far a step moves each place depends on its depth.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        last = nn.Linear(64, 2 * _TERMS)
+        self.terms = nn.Sequential(nn.Linear(ACTION, 64), nn.SiLU(), last)
+        self.rest = nn.Conv2d(width, 2, 3, padding=1)
+        for parameter in (*last.parameters(), *self.rest.parameters()):
+            nn.init.zeros_(parameter)  # nothing moves at first
+
+    def forward(self, x: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """float32 ``(B, 2, h, w)`` in cells, x first, from features ``x (B, width, h, w)``."""
+        right, down = places(x.shape[2], x.shape[3], x.device)
+        terms = torch.stack([torch.ones_like(right), right, down, right * right, right * down, down * down])
+        weights = self.terms(action.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
+        scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
+        return scale * 4 * torch.einsum("bdt,thw->bdhw", weights, terms) + self.rest(x).float()
+
+
+def places(h: int, w: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Midpoints of cells, right and down from the centre in halves of the width: two float32 ``(h, w)``."""
+    down = (2 * torch.arange(h, device=device) + 1 - h) / w
+    right = (2 * torch.arange(w, device=device) + 1 - w) / w
+    return right[None, :].expand(h, w), down[:, None].expand(h, w)
+
+
+def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """``image`` seen through K flow fields: float32 ``(B, K, C, H, W)``.
+
+    ``flow (B, 2K, h, w)`` holds, x first, how far from each place, in latent cells, its colour is fetched; it is
+    smoothed to pixels, and colours between pixels are interpolated by ``mode``. What would come from outside is the
+    border's colour.
+    """
+    b, _, height, width = image_BCHW.shape
+    cell = height / flow.shape[2]
+    field = rearrange(flow.float(), "b (k d) h w -> (b k) d h w", d=2)
+    field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False)
+    count = len(field) // b
+    y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
+    x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
+    here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
+    right, down = field.unbind(1)
+    grid = here + torch.stack([right * (2 * cell / width), down * (2 * cell / height)], dim=-1)
+    copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1).float()
+    seen = F.grid_sample(copies, grid, mode=mode, padding_mode="border", align_corners=False)
+    return rearrange(seen, "(b k) c h w -> b k c h w", k=count)
