@@ -28,6 +28,11 @@ def simulator() -> WorldSimulator:
     return debug_simulator()
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "memory"])
+def any_simulator(request: pytest.FixtureRequest) -> WorldSimulator:
+    return debug_simulator(memory=request.param)
+
+
 def engine(simulator: WorldSimulator, lanes: int = 1, **kwargs: Any) -> RolloutEngine:
     return RolloutEngine(simulator, lanes, device="cpu", **{"dtype": torch.float32, "denoising_steps": 2, **kwargs})
 
@@ -141,27 +146,27 @@ def test_the_ring_equals_the_full_history_past_the_first_eviction(simulator: Wor
 
 
 @pytest.mark.parametrize("cache_mode", ["renoise", "reuse"])
-def test_a_lane_of_a_batch_equals_the_lane_alone(simulator: WorldSimulator, cache_mode: str) -> None:
+def test_a_lane_of_a_batch_equals_the_lane_alone(any_simulator: WorldSimulator, cache_mode: str) -> None:
     actions = plan(9, 3)
-    together = engine(simulator, 3, cache_mode=cache_mode)
+    together = engine(any_simulator, 3, cache_mode=cache_mode)
     together.begin([0, 1, 2], [start(1), start(2, COVER), start(3)])
     blocks = run(together, actions)
     for lane, spec in enumerate((ROOMS, COVER, ROOMS)):
-        alone = engine(simulator, cache_mode=cache_mode)
+        alone = engine(any_simulator, cache_mode=cache_mode)
         alone.begin([0], [start(lane + 1, spec)])
         for t, block in enumerate(run(alone, [[row[lane]] for row in actions])):
             assert differ(blocks[t], block, lane, 0) < 1e-4
             assert blocks[t].terminated[lane] == block.terminated[0]
 
 
-def test_lanes_begun_at_other_times_equal_lanes_alone(simulator: WorldSimulator) -> None:
+def test_lanes_begun_at_other_times_equal_lanes_alone(any_simulator: WorldSimulator) -> None:
     actions = plan(12, 2)
-    together = engine(simulator, 2)
+    together = engine(any_simulator, 2)
     together.begin([0, 1], [start(1), start(2)])
     blocks = run(together, actions[:5])
     together.begin([1], [start(7)])
     blocks += run(together, actions[5:])
-    first, second = engine(simulator), engine(simulator)
+    first, second = engine(any_simulator), engine(any_simulator)
     first.begin([0], [start(1)])
     second.begin([0], [start(7)])
     for t, block in enumerate(run(first, [[row[0]] for row in actions])):
@@ -171,10 +176,10 @@ def test_lanes_begun_at_other_times_equal_lanes_alone(simulator: WorldSimulator)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_equal_seeds_give_equal_frames_and_others_do_not(simulator: WorldSimulator, dtype: torch.dtype) -> None:
+def test_equal_seeds_give_equal_frames_and_others_do_not(any_simulator: WorldSimulator, dtype: torch.dtype) -> None:
     blocks = []
     for seed in (4, 4, 5):
-        rollout = engine(simulator, dtype=dtype)
+        rollout = engine(any_simulator, dtype=dtype)
         rollout.begin([0], [replace(start(1), seed=seed)])
         blocks.append(run(rollout, plan(4, 1))[-1])
     assert torch.equal(blocks[0].frames, blocks[1].frames)
@@ -255,9 +260,9 @@ def test_wrong_starts_are_refused_and_change_nothing(
     assert differ(run(rollout, plan(1, 2))[0], run(same, plan(1, 2))[0]) == 0
 
 
-def test_a_text_start_follows_its_text_and_its_seed(simulator: WorldSimulator) -> None:
+def test_a_text_start_follows_its_text_and_its_seed(any_simulator: WorldSimulator) -> None:
     def begun(seed: int, scene: str) -> Block:
-        return engine(simulator, 2).begin([1], [LaneStart(ROOMS, seed, LaneText(scene))])
+        return engine(any_simulator, 2).begin([1], [LaneStart(ROOMS, seed, LaneText(scene))])
 
     first, again = begun(1, "Doom rooms: a hall"), begun(1, "Doom rooms: a hall")
     assert torch.equal(first.frames, again.frames) and first.frames.shape == (1, 4, 64, 64, 3)
@@ -268,16 +273,16 @@ def test_a_text_start_follows_its_text_and_its_seed(simulator: WorldSimulator) -
 
 
 @pytest.mark.parametrize("offset", [0, 4])
-def test_a_restored_lane_goes_on_as_if_uninterrupted(simulator: WorldSimulator, offset: int) -> None:
+def test_a_restored_lane_goes_on_as_if_uninterrupted(any_simulator: WorldSimulator, offset: int) -> None:
     actions = plan(14, 1)
-    rollout = engine(simulator, 2)
+    rollout = engine(any_simulator, 2)
     rollout.begin([0, 1], [start(1), start(2)])
     run(rollout, [[a, 0] for (a,) in actions[:7]])
     rollout.set_text([0], ["a red door opens"], "event", 3)
     run(rollout, [[a, 0] for (a,) in actions[7:8]])
     state = rollout.get_state(0)
     expected = run(rollout, [[a, 0] for (a,) in actions[8:]])
-    other = engine(simulator, 3)
+    other = engine(any_simulator, 3)
     other.begin([0, 1, 2], [start(8), start(9), start(10)])
     run(other, plan(offset, 3))
     other.set_state(2, state)
@@ -287,8 +292,8 @@ def test_a_restored_lane_goes_on_as_if_uninterrupted(simulator: WorldSimulator, 
         assert float((block.reward[0] - now.reward[2]).abs()) < 1e-2
 
 
-def test_a_state_restored_in_place_is_exact(simulator: WorldSimulator) -> None:
-    rollout = engine(simulator)
+def test_a_state_restored_in_place_is_exact(any_simulator: WorldSimulator) -> None:
+    rollout = engine(any_simulator)
     rollout.begin([0], [start(1)])
     run(rollout, plan(8, 1))
     state = rollout.get_state(0)
@@ -305,15 +310,15 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 1 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 2 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
 
 
-def test_a_lane_that_is_not_finite_is_reported_alone_and_recovers(simulator: WorldSimulator) -> None:
+def test_a_lane_that_is_not_finite_is_reported_alone_and_recovers(any_simulator: WorldSimulator) -> None:
     actions = plan(3, 2)
-    rollout, healthy = engine(simulator, 2), engine(simulator, 2)
+    rollout, healthy = engine(any_simulator, 2), engine(any_simulator, 2)
     for e in (rollout, healthy):
         e.begin([0, 1], [start(1), start(2)])
     with torch.inference_mode():
@@ -443,3 +448,35 @@ def test_surprise_is_the_error_of_the_first_prediction(simulator: WorldSimulator
     judged = rollout.surprise(LaneStart(ROOMS, 5, text, video, np.array(actions)))
     bounded = float((x - latent).square().mean())
     assert float(judged[1]) == pytest.approx(bounded, rel=0.05)  # the rollout clamps what it predicts
+
+
+def test_a_memory_shows_the_last_frame_and_remembers_what_it_shows() -> None:
+    """The frame that a lane begins with is seen a step later, and the latent that goes on is that of what is shown."""
+    simulator = debug_simulator(memory=True)
+    latents = []
+    for first in (picture(1), picture(2)):
+        rollout = engine(simulator, context_noise=0.0)
+        rollout.begin([0], [replace(start(1), frames=picture(1))])
+        with torch.inference_mode():
+            rollout._frame[:] = torch.from_numpy(first) / 127.5 - 1
+        block = run(rollout, [[1]])[0]
+        assert differ(block, block) == 0
+        again = simulator.codec.encode(block.frames).clamp(-4, 4)
+        assert float((again - block.latent).abs().max()) < 0.05  # frames are rounded to 8 bits
+        assert torch.equal(rollout._ring.previous, block.latent)
+        latents.append(block.latent)
+    assert float((latents[0] - latents[1]).abs().max()) > 0.05
+
+
+def test_worlds_of_one_frame_per_step_are_remembered_as_images() -> None:
+    simulator = debug_simulator(memory=True)
+    crafter = WORLDS["Crafter"]
+    mixed = engine(simulator, 2)
+    mixed.begin([0, 1], [start(1), start(2, crafter)])
+    block = run(mixed, [[0, 0]])[0]
+    assert torch.equal(block.frames[1], block.frames[1, :1].expand(4, -1, -1, -1))
+    image = simulator.codec.encode(block.frames[1:, -1:]).clamp(-4, 4)
+    assert float((image - block.latent[1:]).abs().max()) < 0.05
+    alone = engine(simulator)
+    alone.begin([0], [start(2, crafter)])
+    assert differ(block, run(alone, [[0]], crafter)[0], 1, 0) < 1e-4

@@ -24,8 +24,10 @@ from einops import repeat
 
 from worldsim.diffusion import noise, sampler
 from worldsim.lane_text import LaneWords, TextMemory
+from worldsim.model.codec import to_pixels, to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
+from worldsim.model.memory import Shown, describe
 from worldsim.model.transformer import Prediction
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import Passes
@@ -39,7 +41,7 @@ CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class RolloutEngine(Passes):
@@ -98,6 +100,7 @@ class RolloutEngine(Passes):
         self._seconds = torch.ones(b, device=device)
         self._specs: list[WorldSpec | None] = [None] * b
         self._text = TextMemory(self.world, b, device)
+        self._frame = torch.zeros(b, *self.frame_size, 3, device=device)
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
         self.reward_values = bin_values(device)
@@ -151,12 +154,16 @@ class RolloutEngine(Passes):
         drawn = sampler.sample(denoise, start[:, None], self.denoising_steps, tokens=self.tokens)
         latent, finite = self._bounded(drawn.x[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
+        pixels = self._decode(latent, describe(keys.to(self.device), camera.to(self.device)))
+        if self.codec.memory is not None:  # what is seen is what is remembered
+            latent, finite = self._bounded_too(self._encode(pixels), finite)
+            self._frame = pixels[:, -1]
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
             last[:] = [self._network(context, self._context_tau, prepared)]
         ring.previous, ring.previous_tau = context, self._context_tau.clone()
         self._text.advance()
-        return self._block(latent, last[0], drawn.change[:, 0], finite)
+        return self._block(to_uint8(pixels), latent, last[0], drawn.change[:, 0], finite)
 
     @torch.inference_mode()
     def set_text(self, lanes: Sequence[int], texts: Sequence[str], kind: TextKind, steps: int = 4) -> None:
@@ -182,6 +189,7 @@ class RolloutEngine(Passes):
             "view_age": int(text.age[lane]),
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
+            "frame": self._frame[lane].cpu().clone(),
         }
 
     @torch.inference_mode()
@@ -192,6 +200,7 @@ class RolloutEngine(Passes):
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
         self._ring.set_lane(lane, state["memory"])
+        self._frame[lane] = state["frame"].to(self.device)
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
         words = LaneWords(LaneText(**state["words"]["text"]), state["words"]["event"])
@@ -212,6 +221,7 @@ class RolloutEngine(Passes):
         frames = torch.from_numpy(np.stack([s.frames for s in starts])).to(self.device)  # type: ignore[misc]
         latents = given_latents(self.codec, frames, k, n)
         self._prefill(rows, latents, given_controls(starts, self.device))
+        self._frame[rows] = to_pixels(frames[:, -1])
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
 
@@ -252,6 +262,7 @@ class RolloutEngine(Passes):
         latent, finite = self._bounded(drawn.x[:, 0])
         self._prefill(rows, [latent], controls)
         image = self.codec.decode(latent, 1)[:, 0]
+        self._frame[rows] = to_pixels(image)
         block = _first_block(repeat(image, "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous(), latent)
         block.hallucination.copy_(self._relative(drawn.change[:, 0], finite))
         block.valid.copy_(finite)
@@ -262,7 +273,14 @@ class RolloutEngine(Passes):
     def _relative(self, change: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
         return torch.where(finite, change / self.model.config.hallucination_reference, 0.0)
 
-    def _block(self, latent: torch.Tensor, heads: Prediction, change: torch.Tensor, finite: torch.Tensor) -> Block:
+    def _block(
+        self,
+        frames: torch.Tensor,
+        latent: torch.Tensor,
+        heads: Prediction,
+        change: torch.Tensor,
+        finite: torch.Tensor,
+    ) -> Block:
         logits, done = heads.reward[:, 0], heads.done[:, 0]
         finite = finite & torch.isfinite(logits).all(1) & torch.isfinite(done)
         distribution = torch.where(finite[:, None], logits.softmax(-1), 0.0)
@@ -275,7 +293,7 @@ class RolloutEngine(Passes):
         probability = torch.where(finite, done.sigmoid(), 0.0)
         drawn_end = noise.uniform(self._seeds, self._steps, "termination", (1,))[:, 0]
         return Block(
-            self._decode(latent),
+            frames,
             latent,
             torch.where(finite, reward, 0.0),
             probability,
@@ -285,17 +303,37 @@ class RolloutEngine(Passes):
             distribution,
         )
 
-    def _decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """uint8 ``(B, 4, H, W, 3)``; a world of one frame per step shows it four times."""
-        single = [i for i, spec in enumerate(self._specs) if spec is not None and spec.frames_per_step == 1]
-        if not single:
-            return self.codec.decode(latent, BLOCK_FRAMES)
+    def _decode(self, latent: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
+        memory is shown the lanes' last frames."""
+        shown = None
+        if self.codec.memory is not None:
+            known = torch.ones(self.lanes, dtype=torch.bool, device=self.device)
+            shown = Shown(self._frame.permute(0, 3, 1, 2), known, action)
+        pixels = self.codec.decode_normalised(latent, BLOCK_FRAMES, shown)
+        single = self._single()
+        pixels[single] = pixels[single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
+        return pixels
+
+    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Latents of what lanes show."""
+        single = self._single()
         if len(single) == self.lanes:
-            image = self.codec.decode(latent, 1)[:, 0]
-            return repeat(image, "b h w c -> b k h w c", k=BLOCK_FRAMES).contiguous()
-        frames = self.codec.decode(latent, BLOCK_FRAMES)
-        frames[single] = self.codec.decode(latent[single], 1).expand(-1, BLOCK_FRAMES, -1, -1, -1)
-        return frames
+            return self.codec.encode_normalised(pixels[:, -1:])
+        latent = self.codec.encode_normalised(pixels)
+        if single:
+            latent[single] = self.codec.encode_normalised(pixels[single, -1:])
+        return latent
+
+    def _single(self) -> list[int]:
+        """Lanes whose world shows one frame per step."""
+        return [i for i, spec in enumerate(self._specs) if spec is not None and spec.frames_per_step == 1]
+
+    def _bounded_too(self, latent: torch.Tensor, finite: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``_bounded``, and zeros where the lane was not finite before."""
+        latent, still = self._bounded(latent)
+        finite = finite & still
+        return torch.where(finite[:, None, None, None], latent, 0.0), finite
 
     def _begun(self, lane: int) -> WorldSpec:
         if not 0 <= lane < self.lanes:

@@ -165,7 +165,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_refused(folder: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 3}, "format version 3.*Update worldsim"),
+        ({"format_version": 4}, "format version 4.*Update worldsim"),
         ({"format_version": 1}, "format version 1, whose codec had cells of 8 pixels.*Train the model again"),
         ({"format_version": "1"}, "no model folder of this project"),
         ({"kind": "worldsim.unet"}, "kind is 'worldsim.unet'"),
@@ -240,3 +240,12 @@ def test_the_worlds_of_a_model_are_read_from_its_configuration_alone(folder: Pat
     (folder / "config.json").write_text("{")
     with pytest.raises(WeightsError, match="not JSON"):
         weights.simulated_worlds(folder)
+
+
+def test_a_folder_of_before_the_memory_is_read_as_one_without(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    codec = {name: value for name, value in config["codec"].items() if name not in ("memory", "decoder_coarse_depth")}
+    edit(folder, format_version=2, codec=codec)
+    simulator = WorldSimulator.from_pretrained(folder)
+    assert simulator.codec.memory is None
+    assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth

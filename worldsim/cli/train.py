@@ -1,9 +1,10 @@
 """``worldsim train codec | latents | world | memory | all | release``: episodes to weights, by presets.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
-transformer on such a cache, ``memory`` teaches the decoder to carry pixels over, ``all`` does all of it in one command while the worlds play beside, ``release`` makes a
-folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (half an hour). A
-run that was interrupted goes on where it was when the same command is given again.
+transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
+decoder of a trained model to carry pixels over, ``release`` makes a folder to ship of a run. The presets are ``smoke``
+(a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when
+the same command is given again.
 """
 
 from __future__ import annotations

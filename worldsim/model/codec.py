@@ -223,15 +223,21 @@ class Codec(nn.Module):
         return z_BCHW * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """Normalised float32 latents ``(B, C, H/4, W/4)`` of uint8 frames ``(B, k or 1, H, W, 3)``."""
-        x = to_pixels(frames).to(self.to_latent.weight.dtype)
-        return self.normalise(self.encode_pixels(x).float())
+        """Normalised float32 latents ``(B, C, h, w)`` of uint8 frames ``(B, k or 1, H, W, 3)``."""
+        return self.encode_normalised(to_pixels(frames))
 
-    def decode(self, z_BCHW: torch.Tensor, frames: int, shown: Shown | None = None) -> torch.Tensor:
-        """uint8 frames ``(B, frames, H, W, 3)`` of normalised latents; ``frames`` is k, or 1 for an image. A codec with
-        a memory takes over what was ``shown`` before."""
+    def encode_normalised(self, x_BKHWC: torch.Tensor) -> torch.Tensor:
+        """Normalised float32 latents of pixels in [-1, 1]."""
+        return self.normalise(self.encode_pixels(x_BKHWC.to(self.to_latent.weight.dtype)).float())
+
+    def decode(self, z_BCHW: torch.Tensor, frames: int) -> torch.Tensor:
+        """uint8 frames ``(B, frames, H, W, 3)`` of normalised latents; ``frames`` is k, or 1 for an image."""
+        return to_uint8(self.decode_normalised(z_BCHW, frames))
+
+    def decode_normalised(self, z_BCHW: torch.Tensor, frames: int, shown: Shown | None = None) -> torch.Tensor:
+        """float32 pixels in [-1, 1] of normalised latents. A codec with a memory takes over what was ``shown``."""
         z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
-        return to_uint8(self.decode_pixels(z, frames, shown))
+        return self.decode_pixels(z, frames, shown).float().clamp(-1, 1)
 
 
 def _pixels(x: torch.Tensor, frames: int) -> torch.Tensor:

@@ -6,6 +6,8 @@ that every input reaches every output: what a test compares does differ where it
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -39,13 +41,15 @@ def debug_simulator(
     bank: bool = True,
     world: WorldModelConfig | None = None,
     shortcut: bool = False,
+    memory: bool = False,
 ) -> WorldSimulator:
     """A simulator whose worlds are noise that depends on everything it should depend on.
 
-    ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer.
+    ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer;
+    ``memory``: the codec has one.
     """
     config = SimulatorConfig(
-        codec=_CODEC,
+        codec=replace(_CODEC, memory=memory, decoder_coarse_depth=1),
         world=world or tiny_config(),
         latent_low=(-4.0,) * _CODEC.latent_channels,
         latent_high=(4.0,) * _CODEC.latent_channels,
@@ -62,6 +66,9 @@ def debug_simulator(
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * fan_in**-0.5)
         simulator.codec.latent_std.fill_(0.5)
         simulator.world.motion_out.weight.mul_(0.05)  # kernels that amplify would make chaos of rounding
+        if simulator.codec.memory is not None:
+            for parameter in simulator.codec.memory.parameters():
+                parameter.mul_(0.3)  # and so would a picture that feeds on itself
         heads = simulator.world.heads
         heads.reward.bias.copy_(-2 * torch.linspace(-6, 6, REWARD_BINS).abs())  # mostly small rewards
         done = heads.done

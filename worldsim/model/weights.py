@@ -29,8 +29,8 @@ from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
 FORMAT_VERSION = 3
-"""3 added the memory of the codec, 2 is read as without. 1, before the first release, had another codec: its weights fit
-no network of today."""
+"""3 added the memory of the codec, 2 is read as without. 1, before the first release, had another codec: its weights
+fit no network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"

@@ -1,0 +1,93 @@
+"""What the codec's memory carries over, on pictures and motions whose answer is known."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from worldsim.actions import ACTION_ID
+from worldsim.model.codec import CELL, Codec, CodecConfig
+from worldsim.model.memory import ACTION, Flow, Shown, describe, fetched
+from worldsim.worlds import WORLDS
+
+CONFIG = CodecConfig(
+    fine_width=8, coarse_width=8, fine_depth=1, coarse_depth=1, decoder_fine_depth=1, decoder_coarse_depth=1
+)
+TABLE = WORLDS["DoomRooms"].table
+
+
+def action(name: str, count: int = 1) -> torch.Tensor:
+    i = ACTION_ID[name]
+    keys = torch.zeros(count, 32)
+    return describe(keys, torch.from_numpy(TABLE.camera[[i] * count]))
+
+
+@pytest.fixture
+def codec() -> Codec:
+    torch.manual_seed(0)
+    return Codec(replace(CONFIG, memory=True)).eval()
+
+
+def shown(known: bool = True, height: int = 32, width: int = 48) -> Shown:
+    frame = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return Shown(frame, torch.full((2,), known), action("turn_left", 2))
+
+
+def certain(codec: Codec) -> None:
+    """Makes the codec take every pixel from its memory."""
+    with torch.no_grad():
+        codec.memory.out.bias[: CELL**2] = 100.0
+
+
+def test_lanes_that_were_shown_nothing_decode_as_without_a_memory(codec):
+    with torch.no_grad():
+        for parameter in codec.memory.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    z = torch.randn(2, 4, 8, 12)
+    plain = codec.decode_pixels(z, 4)
+    assert torch.equal(codec.decode_pixels(z, 4, shown(known=False)), plain)
+    with_memory = codec.decode_pixels(z, 4, shown())
+    assert not torch.allclose(with_memory, plain, atol=1e-2)
+    mixed = codec.decode_pixels(z, 4, replace(shown(), known=torch.tensor([True, False])))
+    assert torch.allclose(mixed[0], with_memory[0], atol=1e-5) and torch.allclose(mixed[1], plain[1], atol=1e-5)
+
+
+def test_a_certain_memory_that_moves_nothing_repeats_the_frame(codec):
+    certain(codec)
+    before = shown()
+    after = codec.decode_pixels(torch.randn(2, 4, 8, 12), 1, before)[:, 0].permute(0, 3, 1, 2)
+    assert torch.allclose(after, before.frame, atol=1e-4)
+
+
+def test_a_flow_of_a_cell_moves_the_picture_by_four_pixels(codec):
+    certain(codec)
+    with torch.no_grad():
+        codec.memory.flow.rest.bias.copy_(torch.tensor([1.0, -2.0]))
+    before = shown()
+    after = codec.decode_pixels(torch.randn(2, 4, 8, 12), 1, before)[:, 0].permute(0, 3, 1, 2)
+    assert torch.allclose(after[:, :, 8:, :-8], before.frame[:, :, :-8, 4:-4], atol=1e-4)
+
+
+def test_an_action_alone_can_tell_a_polynomial_of_the_place():
+    flow = Flow(8)
+    with torch.no_grad():
+        flow.terms[2].bias.copy_(torch.tensor([[1.0, 0, 0, 0.5, 0, 0], [0, 0, 0, 0, 2.0, 0]]).flatten())
+    field = flow(torch.randn(1, 8, 16, 16), action("turn_left"))
+    right = (2 * torch.arange(16) + 1 - 16) / 16
+    assert torch.allclose(field[0, 0], 4 * (1 + 0.5 * right**2)[None].expand(16, 16), atol=1e-5)
+    assert torch.allclose(field[0, 1], 8 * right[None] * right[:, None], atol=1e-5)
+    assert action("turn_left").shape == (1, ACTION)
+
+
+def test_a_larger_picture_moves_by_more_cells():
+    flow = Flow(8)
+    with torch.no_grad():
+        flow.terms[2].bias[0] = 1.0
+    small, large = (flow(torch.zeros(1, 8, n, n), action("turn_left")) for n in (16, 32))
+    assert torch.allclose(2 * small.mean(), large.mean())
+
+
+def test_what_comes_from_outside_is_the_border():
+    image = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 1, 16, 16)
+    moved = fetched(image, torch.tensor([[[[10.0]], [[0.0]]]]).expand(1, 2, 4, 4))
+    assert torch.all(moved == 15.0)

@@ -1,0 +1,111 @@
+"""Training of the codec's memory, on worlds whose answer is known."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from shades import make_episode
+
+from worldsim.cli.train import main
+from worldsim.model.codec import Carried
+from worldsim.model.debug import debug_simulator
+from worldsim.model.weights import WorldSimulator
+from worldsim.training.arena import Arena
+from worldsim.training.latents import encode_episode
+from worldsim.training.memory import CLIP, MemoryTraining, Moments, memory_loss, predict_each, with_memory
+from worldsim.training.presets import smoke
+
+CONFIG = smoke().memory
+
+
+class AddsOne(torch.nn.Module):
+    """Predicts the latent before each frame plus one, as it sees it."""
+
+    def __init__(self):
+        super().__init__()
+        self.nothing = torch.nn.Parameter(torch.zeros(1))
+
+    def text(self, words, part):
+        return torch.zeros(len(words), {"scene": 4, "view": 6}.get(part, 1), 8)
+
+    def forward(self, z, tau, *_):
+        before = torch.cat(
+            [torch.zeros_like(z[:, :1]), z[:, :-1] / tau[:, :-1, None, None, None].clamp(min=0.5)], dim=1
+        )
+        return SimpleNamespace(x=before + 1)
+
+
+@pytest.mark.parametrize("steps", [5, CLIP - 1, 2 * CLIP + 3])
+def test_each_latent_is_predicted_from_the_true_one_before_it(steps):
+    simulator = debug_simulator()
+    encoded = encode_episode(make_episode(steps=steps), simulator.codec)
+    arena = Arena(encoded.z.shape[1:])
+    arena.add(encoded)
+    found = predict_each(AddsOne(), arena)
+    assert found.shape == encoded.z.shape
+    assert torch.allclose(found[1:], encoded.z[:-1].float() + 1, atol=1e-2)
+
+
+def test_a_codec_with_a_fresh_memory_decodes_as_before_and_keeps_its_encoder():
+    codec = debug_simulator().codec
+    fresh = with_memory(codec, replace(CONFIG, decoder_coarse_depth=codec.config.decoder_coarse_depth))
+    z = torch.randn(2, 4, 8, 8)
+    assert torch.equal(fresh.decode_pixels(z, 4), codec.decode_pixels(z, 4))
+    frozen = {name for name, p in fresh.named_parameters() if not p.requires_grad}
+    assert frozen and all(name.startswith(("stems", "encoder", "to_latent")) for name in frozen)
+
+
+def test_true_motion_is_a_target_only_where_it_explains_the_picture():
+    """The picture rests but for its left half, of which the motion tells nothing true."""
+    moments = Moments((32, 32), (4, 8, 8))
+    rng = np.random.default_rng(0)
+    frames = torch.from_numpy(rng.integers(0, 256, (1, 1, 32, 32, 3), np.uint8)).expand(2, 4, -1, -1, -1)
+    moments.block.extend(frames)
+    motion = torch.zeros(2, 2, 8, 8)
+    motion[1, 0, :, :4] = 2.0  # says that the left half came from two cells to the right: it did not
+    moments.motion.extend(motion.half())
+    rows, frame = torch.tensor([1]), frames[:1, 0].permute(0, 3, 1, 2) / 127.5 - 1
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[0, 1] = 0.5  # half a cell wrong everywhere
+    carried = Carried(frame, flow, torch.ones(1, 1, 32, 32), torch.zeros(1, 3, 32, 32))
+    y = (frames[1:] / 127.5 - 1).contiguous()
+    _, metrics = memory_loss(y, carried, moments, rows, frame, torch.tensor([True]), CONFIG)
+    assert float(metrics["flow"]) == pytest.approx(0.5, abs=0.02)
+    assert float(metrics["colours"]) < 1e-6
+    _, nothing = memory_loss(y, carried, moments, rows, frame, torch.tensor([False]), CONFIG)
+    assert float(nothing["flow"]) == 0
+
+
+def test_a_source_without_episodes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no episodes"):
+        MemoryTraining(CONFIG, tmp_path, debug_simulator(), iter(()), [])
+
+
+@pytest.mark.slow
+def test_one_command_gives_a_model_a_memory_and_it_resumes(tmp_path):
+    debug_simulator().save_pretrained(tmp_path / "begin")
+    options = ["--model", str(tmp_path / "begin"), "--source.worlds", "DoomRooms", "--source.max-steps", "30"]
+    options += ["--source.steps", "90", "--source.held-out", "1", "--train.probe-steps", "4"]
+    run = ["memory", "--preset", "smoke", "--out", str(tmp_path / "run"), *options]
+    assert main([*run, "--train.optim.steps", "5"]) == 0
+    assert main([*run, "--train.optim.steps", "10"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [5, 10]
+    assert "probe/out_4" in rows[-1]
+    begin, now = (WorldSimulator.from_pretrained(tmp_path / name) for name in ("begin", "run/model"))
+    assert now.codec.memory is not None and now.bank is not None
+    for name, tensor in begin.world.state_dict().items():
+        assert torch.allclose(now.world.state_dict()[name].float(), tensor.float(), atol=1e-3)
+    frames = torch.from_numpy(make_episode(size=64).blocks[:2])
+    assert torch.allclose(now.codec.encode(frames), begin.codec.encode(frames), atol=1e-2)
+
+
+def test_a_memory_needs_a_source_that_ends(tmp_path):
+    from worldsim.training.pipeline import train_memory
+    from worldsim.training.sources import SourceConfig
+
+    with pytest.raises(ValueError, match="source that ends"):
+        train_memory(CONFIG, SourceConfig(), debug_simulator(), tmp_path)
