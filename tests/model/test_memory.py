@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from worldsim.actions import ACTION_ID
-from worldsim.model.codec import CELL, Codec, CodecConfig
+from worldsim.model.codec import Codec, CodecConfig
+from worldsim.model.convolutions import CELL
 from worldsim.model.memory import ACTION, Flow, Shown, describe, fetched
 from worldsim.worlds import WORLDS
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from einops import rearrange
 
-from worldsim.model.codec import CELL, CodecConfig
+from worldsim.model.codec import CodecConfig
+from worldsim.model.convolutions import CELL
 from worldsim.training.codec import codec_loss, shift
 from worldsim.training.presets import CodecTrainConfig
 

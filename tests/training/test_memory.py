@@ -10,8 +10,8 @@ import torch
 from shades import make_episode
 
 from worldsim.cli.train import main
-from worldsim.model.codec import Carried
 from worldsim.model.debug import debug_simulator
+from worldsim.model.memory import Carried
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.arena import Arena
 from worldsim.training.latents import encode_episode

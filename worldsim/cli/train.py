@@ -99,7 +99,8 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
 class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
-    ``hardware`` and ``data`` are sentences for the card.
+    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of a memory's run, ``world_run`` is that of the
+    world model before it.
     """
 
     model: Path
@@ -109,6 +110,7 @@ class Release:
     data: str
     starts: int = 24
     name: str = "doom"
+    world_run: Path | None = None
 
 
 def _release(chosen: Preset, argv: list[str]) -> None:

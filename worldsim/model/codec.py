@@ -6,7 +6,8 @@ which is the observation of a step, and what moved: the decoder draws that frame
 flow field per earlier frame, and adds what no motion explains (motion compensation, as in every video standard; learned
 as in DVC, Lu et al. 2019). The image of a latent is that last frame, so blocks and single images share the latent space
 and the head. Only 2-D convolutions on space-to-depth are used, in a U of two levels, without normalisation layers,
-whose statistics would tie a picture's colours to its size: any height and width that are multiples of 8 work.
+whose statistics would tie a picture's colours to its size: any height and width that are multiples of 8 work. A codec
+with a memory (``memory.py``) may also be shown the frame before, and draws what that does not hold.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from worldsim.model.memory import ACTION, Flow, Shown, fetched, places
+from worldsim.model.convolutions import CELL, Conv, pixels_of, stack
+from worldsim.model.memory import Carried, PixelMemory, Shown, fetched
 
 # B batch, K frames of a block, C latent channels; images are B K H W 3 outside, B (K 3) H W inside
-
-CELL = 4
-"""Pixels of a latent cell along each side."""
 
 
 @dataclass(frozen=True)
@@ -53,101 +52,22 @@ class CodecConfig:
         return 2 * CELL
 
 
-class _Conv(nn.Module):
-    """A convolution that keeps its kernels as one matrix, ``(out, rows * columns * in)``, which Muon can take."""
-
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
-        super().__init__()
-        self.size, self.stride = size, stride
-        bound = (size * size * inputs) ** -0.5
-        self.weight = nn.Parameter(torch.empty(outputs, size * size * inputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        kernels = rearrange(self.weight, "o (p q i) -> o i p q", p=self.size, q=self.size)
-        padding = self.size // 2 if self.stride == 1 else 0
-        return F.conv2d(x, kernels, self.bias, self.stride, padding)
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = _Conv(width, width, 3)
-        self.second = _Conv(width, width, 3)
-        nn.init.zeros_(self.second.weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.second(F.silu(self.first(F.silu(x))))
-
-
-def _stack(width: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(*(_Residual(width) for _ in range(depth)))
-
-
 class _Trunk(nn.Module):
     """Residual blocks at 1/4 of the size, round others at 1/8 that see further for a quarter of the cost."""
 
     def __init__(self, config: CodecConfig, before: int, deep: int, after: int) -> None:
         super().__init__()
         fine, coarse = config.fine_width, config.coarse_width
-        self.before = _stack(fine, before)
-        self.down = _Conv(fine, coarse, 2, stride=2)
-        self.coarse = _stack(coarse, deep)
-        self.up = _Conv(coarse, 4 * fine, 1)
-        self.after = _stack(fine, after)
+        self.before = stack(fine, before)
+        self.down = Conv(fine, coarse, 2, stride=2)
+        self.coarse = stack(coarse, deep)
+        self.up = Conv(coarse, 4 * fine, 1)
+        self.after = stack(fine, after)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.before(x)
         deep = self.up(F.silu(self.coarse(self.down(x))))
         return F.silu(self.after(x + F.pixel_shuffle(deep, 2)))
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
-    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added."""
-
-    frame: torch.Tensor
-    flow: torch.Tensor
-    share: torch.Tensor
-    rest: torch.Tensor
-
-
-class _Memory(nn.Module):
-    """Looks at the frame before, fetches colours from it, and blends them with what is drawn (see ``memory.py``)."""
-
-    def __init__(self, config: CodecConfig) -> None:
-        super().__init__()
-        fine, pixels = config.fine_width, 3 * CELL**2
-        self.frame_in = nn.Conv2d(pixels + 2, fine, 3, padding=1)
-        self.action_in = nn.Linear(ACTION, fine)
-        self.flow = Flow(fine)
-        self.fetched_in = _Conv(pixels, fine, 3)
-        self.blend = _Residual(fine)
-        self.out = nn.Conv2d(fine, CELL**2 + pixels, 3, padding=1)
-        for parameter in self.out.parameters():
-            nn.init.zeros_(parameter)
-
-    def look(self, shown: Shown) -> torch.Tensor:
-        """Features ``(B, fine, h, w)`` of what was shown, zeros where nothing was."""
-        cells = _cells(shown.frame)
-        place = torch.stack(places(cells.shape[2], cells.shape[3], cells.device)).expand(len(cells), -1, -1, -1)
-        dtype = self.frame_in.weight.dtype
-        x = self.frame_in(torch.cat([cells, place], dim=1).to(dtype))
-        x = x + self.action_in(shown.action.to(dtype))[:, :, None, None]
-        return x * shown.known.to(x.dtype)[:, None, None, None]
-
-    def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
-        flow = self.flow(x, shown.action)
-        frame = fetched(shown.frame, flow, "bicubic")[:, 0]
-        x = self.blend(x + self.fetched_in(_cells(frame).to(x.dtype)))
-        share, rest = self.out(F.silu(x)).float().split([CELL**2, 3 * CELL**2], dim=1)
-        return Carried(frame, flow, F.pixel_shuffle(share, CELL).sigmoid(), _pixels(rest, 1)[:, 0])
-
-
-def _cells(image_BCHW: torch.Tensor) -> torch.Tensor:
-    """Pixels of each cell as channels: ``(B, C * 16, h, w)``."""
-    return rearrange(image_BCHW, "b c (h p) (w q) -> b (c p q) h w", p=CELL, q=CELL)
 
 
 class Codec(nn.Module):
@@ -169,7 +89,7 @@ class Codec(nn.Module):
         self.image = nn.Conv2d(fine, pixels, 3, padding=1)
         self.flow = nn.Conv2d(fine, 2 * (k - 1), 3, padding=1)
         self.residual = nn.Conv2d(fine, (k - 1) * pixels, 3, padding=1)
-        self.memory = _Memory(config) if config.memory else None
+        self.memory = PixelMemory(config.fine_width) if config.memory else None
         with torch.no_grad():
             self.flow.weight.mul_(0.1)  # nothing moves much at first
         self.register_buffer("latent_mean", torch.zeros(c))
@@ -204,16 +124,16 @@ class Codec(nn.Module):
         carried = None
         if shown is None or self.memory is None:
             x = self.decoder(x)
-            last = _pixels(self.image(x), 1)[:, 0]
+            last = pixels_of(self.image(x), 1)[:, 0]
         else:
             x = self.decoder(x + self.memory.look(shown).to(x.dtype))
-            drawn = _pixels(self.image(x), 1)[:, 0]
+            drawn = pixels_of(self.image(x), 1)[:, 0]
             carried = self.memory(x, shown)
             known = shown.known.float()[:, None, None, None]
             last = drawn + known * (carried.share * (carried.frame - drawn) + carried.rest)
         if frames == 1:
             return rearrange(last, "b c h w -> b 1 h w c"), carried
-        earlier = fetched(last, self.flow(x)) + _pixels(self.residual(x), frames - 1)
+        earlier = fetched(last, self.flow(x)) + pixels_of(self.residual(x), frames - 1)
         return rearrange(torch.cat([earlier, last[:, None]], dim=1), "b k c h w -> b k h w c"), carried
 
     def normalise(self, z_BCHW: torch.Tensor) -> torch.Tensor:
@@ -238,11 +158,6 @@ class Codec(nn.Module):
         """float32 pixels in [-1, 1] of normalised latents. A codec with a memory takes over what was ``shown``."""
         z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
         return self.decode_pixels(z, frames, shown).float().clamp(-1, 1)
-
-
-def _pixels(x: torch.Tensor, frames: int) -> torch.Tensor:
-    """float32 pixels ``(B, frames, 3, H, W)`` of a head's output at 1/4 of the size."""
-    return rearrange(x.float(), "b (k c p q) h w -> b k c (h p) (w q)", k=frames, p=CELL, q=CELL)
 
 
 def to_pixels(frames: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from torch import nn
 
 from worldsim.actions import NUM_KEYS
 from worldsim.model import features
+from worldsim.model.convolutions import CELL, Conv, Residual, cells_of, pixels_of
 
 # B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
 
@@ -39,6 +40,17 @@ class Shown:
 def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
     """``(B, A)`` numbers of actions, from multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees per step."""
     return torch.cat([keys.float(), features.camera(camera)], dim=-1)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
+    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added."""
+
+    frame: torch.Tensor
+    flow: torch.Tensor
+    share: torch.Tensor
+    rest: torch.Tensor
 
 
 class Flow(nn.Module):
@@ -92,3 +104,38 @@ def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear"
     copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1).float()
     seen = F.grid_sample(copies, grid, mode=mode, padding_mode="border", align_corners=False)
     return rearrange(seen, "(b k) c h w -> b k c h w", k=count)
+
+
+class PixelMemory(nn.Module):
+    """Looks at the frame before, fetches colours from it, and says how to blend them with what is drawn.
+
+    ``width`` is that of the decoder's features at 1/4 of the size.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        pixels = 3 * CELL**2
+        self.frame_in = nn.Conv2d(pixels + 2, width, 3, padding=1)
+        self.action_in = nn.Linear(ACTION, width)
+        self.flow = Flow(width)
+        self.fetched_in = Conv(pixels, width, 3)
+        self.blend = Residual(width)
+        self.out = nn.Conv2d(width, CELL**2 + pixels, 3, padding=1)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
+
+    def look(self, shown: Shown) -> torch.Tensor:
+        """Features ``(B, width, h, w)`` of what was shown, zeros where nothing was."""
+        cells = cells_of(shown.frame)
+        place = torch.stack(places(cells.shape[2], cells.shape[3], cells.device)).expand(len(cells), -1, -1, -1)
+        dtype = self.frame_in.weight.dtype
+        x = self.frame_in(torch.cat([cells, place], dim=1).to(dtype))
+        x = x + self.action_in(shown.action.to(dtype))[:, :, None, None]
+        return x * shown.known.to(x.dtype)[:, None, None, None]
+
+    def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
+        flow = self.flow(x, shown.action)
+        frame = fetched(shown.frame, flow, "bicubic")[:, 0]
+        x = self.blend(x + self.fetched_in(cells_of(frame).to(x.dtype)))
+        share, rest = self.out(F.silu(x)).float().split([CELL**2, 3 * CELL**2], dim=1)
+        return Carried(frame, flow, F.pixel_shuffle(share, CELL).sigmoid(), pixels_of(rest, 1)[:, 0])

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from worldsim.actions import multi_hot
-from worldsim.model.codec import Carried, Codec, to_pixels
-from worldsim.model.memory import Shown, describe, fetched
+from worldsim.model.codec import Codec, to_pixels
+from worldsim.model.memory import Carried, Shown, describe, fetched
 from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode

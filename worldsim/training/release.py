@@ -7,7 +7,7 @@ else than what happened; figures measured afterwards are appended by hand with t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,7 @@ _CARD = """# {name}: a world model of {worlds}
 
 ## Training
 
-| | codec | world model |
-|---|---|---|
-| steps | {codec_steps} | {world_steps} |
-| batch | {codec_batch} blocks, {codec_images} images | {world_batch} clips of {clip} latents, {singles} single images |
-| hours | {codec_hours:.2f} | {world_hours:.2f} |
-| seed | {codec_seed} | {world_seed} |
-| commit | `{codec_commit}` | `{world_commit}` |
-| torch | {codec_torch} | {world_torch} |
+{stages}
 
 Hardware: {hardware}
 
@@ -48,34 +41,49 @@ No pretrained network was used. Map seeds are of the training split; the bank's 
 clean context and nothing else, on the tokens that change most. `over_copy_last`: the same error over that of copying
 the last latent; `sampled_*` with four denoising steps, `tempered_*` with the noise scaled by `temperature`, which is
 what the environment does.
-
+{about_memory}
 ## The same while training
 
-{codec_curve}
-
-{world_curve}
+{curves}
 """
+_ABOUT_MEMORY = """
+`out_N`, `drawn_N`: median PSNR in dB of the N-th frame of free rollouts on predicted latents, with the memory and drawn
+from the latent alone, on steps that move; `carried_1` the true frame before moved along the flow, `copy_1` unmoved.
+"""
+MEMORY_CURVE = ("carried_1", "out_1", "out_4", "out_8", "drawn_1", "drawn_8")
 CODEC_CURVE = ("psnr", "psnr_mean_of_blocks", "psnr_image")
 WORLD_CURVE = ("next_mse", "over_copy_last", "shuffled_over_true", "sampled_over_copy_last", "tempered_over_copy_last")
 CURVE_ROWS = 10
 
 
 def release(
-    model: Path, codec_run: Path, out: Path, hardware: str, data: str, starts: int = 24, name: str = "doom"
+    model: Path,
+    codec_run: Path,
+    out: Path,
+    hardware: str,
+    data: str,
+    starts: int = 24,
+    name: str = "doom",
+    world_run: Path | None = None,
 ) -> WorldSimulator:
-    """Writes the model folder ``out`` from an exported ``model`` of a world run and the run of its codec.
+    """Writes the model folder ``out`` from an exported ``model``, whose runs' records make the card.
 
-    ``model`` lies in its run's folder, whose records make the card. ``starts`` true starts per world go into the bank.
+    ``model`` lies in the folder of the last run, that of the world model; where that is the run of a memory,
+    ``world_run`` is the one before it. ``starts`` true starts per world go into the bank.
     """
     simulator = WorldSimulator.from_pretrained(model)
     simulator.bank = build_bank(simulator.config.worlds, starts)
-    world_run = model.parent
-    codec_card, world_card = _run_card(codec_run), _run_card(world_run)
-    codec_last, world_last = _last_rows(codec_run), _last_rows(world_run)
-    codec_config, world_config = codec_card["config"], world_card["config"]
+    runs = {"codec": codec_run, "world model": world_run or model.parent}
+    curves = {"codec": CODEC_CURVE, "world model": WORLD_CURVE}
+    if simulator.codec.memory is not None:
+        runs["memory"], curves["memory"] = model.parent, MEMORY_CURVE
     count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
-    probes = {k: v for rows in (codec_last, world_last) for k, v in rows.items() if k.startswith("probe/")}
-    batch = world_config["optim"]["batch"]
+    probes = {
+        k.removeprefix("probe/"): v
+        for run in runs.values()
+        for k, v in _last_rows(run).items()
+        if k.startswith("probe/")
+    }
     card = _CARD.format(
         name=name,
         worlds=", ".join(WORLDS[world].title for world in simulator.config.worlds),
@@ -87,29 +95,38 @@ def release(
         cell=simulator.config.codec.stride,
         window=simulator.config.world.window,
         seconds=simulator.config.world.window * 4 / 35,
-        codec_steps=codec_last["step"],
-        world_steps=world_last["step"],
-        codec_batch=codec_config["optim"]["batch"],
-        codec_images=codec_config["images"],
-        world_batch=batch,
-        clip=world_config["clips"]["length"],
-        singles=round(world_config["singles"] * batch),
-        codec_hours=codec_last["elapsed"] / 3600,
-        world_hours=world_last["elapsed"] / 3600,
-        codec_seed=codec_config["optim"]["seed"],
-        world_seed=world_config["optim"]["seed"],
-        codec_commit=codec_card["commit"] or "not recorded",
-        world_commit=world_card["commit"] or "not recorded",
-        codec_torch=codec_card["versions"]["torch"],
-        world_torch=world_card["versions"]["torch"],
+        stages=_stages(runs),
         hardware=hardware,
         data=data,
-        probes="\n".join(f"| `{name.removeprefix('probe/')}` | {value:.4g} |" for name, value in probes.items()),
-        codec_curve=_curve("codec", codec_run, CODEC_CURVE),
-        world_curve=_curve("world model", world_run, WORLD_CURVE),
+        probes="\n".join(f"| `{name}` | {value:.4g} |" for name, value in probes.items()),
+        about_memory=_ABOUT_MEMORY if "memory" in runs else "",
+        curves="\n\n".join(_curve(part, run, curves[part]) for part, run in runs.items()),
     )
     simulator.save_pretrained(out, card)
     return simulator
+
+
+def _stages(runs: Mapping[str, Path]) -> str:
+    """Table of what each run was."""
+    cards, last = [_run_card(run) for run in runs.values()], [_last_rows(run) for run in runs.values()]
+    rows = {
+        "steps": [str(row["step"]) for row in last],
+        "batch": [_batch(card["config"]) for card in cards],
+        "hours": [f"{row['elapsed'] / 3600:.2f}" for row in last],
+        "seed": [str(card["config"]["optim"]["seed"]) for card in cards],
+        "commit": [f"`{card['commit'] or 'not recorded'}`" for card in cards],
+        "torch": [card["versions"]["torch"] for card in cards],
+    }
+    lines = ["| | " + " | ".join(runs) + " |", "|" + "---|" * (1 + len(runs))]
+    return "\n".join(lines + [f"| {name} | " + " | ".join(values) + " |" for name, values in rows.items()])
+
+
+def _batch(config: dict[str, Any]) -> str:
+    batch = config["optim"]["batch"]
+    if "clips" in config:
+        singles = round(config["singles"] * batch)
+        return f"{batch} clips of {config['clips']['length']} latents, {singles} single images"
+    return f"{batch} blocks, {config['images']} images" if "images" in config else f"{batch} blocks"
 
 
 def _curve(title: str, run: Path, names: Sequence[str]) -> str:
