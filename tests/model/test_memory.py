@@ -8,7 +8,7 @@ import torch
 from worldsim.actions import ACTION_ID
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.convolutions import CELL
-from worldsim.model.memory import ACTION, Flow, Shown, describe, fetched
+from worldsim.model.memory import ACTION, Flow, Shown, describe, fetched, places
 from worldsim.worlds import WORLDS
 
 CONFIG = CodecConfig(
@@ -72,12 +72,24 @@ def test_a_flow_of_a_cell_moves_the_picture_by_four_pixels(codec):
 def test_an_action_alone_can_tell_a_polynomial_of_the_place():
     flow = Flow(8)
     with torch.no_grad():
-        flow.terms[2].bias.copy_(torch.tensor([[1.0, 0, 0, 0.5, 0, 0], [0, 0, 0, 0, 2.0, 0]]).flatten())
+        flow.terms[2].bias.copy_(torch.tensor([[1.0, 0, 0, 0.5] + [0] * 6, [0, 0, 0, 0, 2.0] + [0] * 5]).flatten())
     field = flow(torch.randn(1, 8, 16, 16), action("turn_left"))
     right = (2 * torch.arange(16) + 1 - 16) / 16
     assert torch.allclose(field[0, 0], 4 * (1 + 0.5 * right**2)[None].expand(16, 16), atol=1e-5)
     assert torch.allclose(field[0, 1], 8 * right[None] * right[:, None], atol=1e-5)
     assert action("turn_left").shape == (1, ACTION)
+
+
+def test_the_polynomial_holds_a_turn_of_14_degrees():
+    """A camera of 90 degrees: the place right of the middle by x was at (x + t) / (1 - x t), t = tan 14 degrees."""
+    right, down = (v.double() for v in places(16, 16, torch.device("cpu")))
+    t = torch.tan(torch.deg2rad(torch.tensor(14.0, dtype=torch.float64)))
+    truth = torch.stack([(right + t) / (1 - right * t) - right, down * (1 + t**2) ** 0.5 / (1 - right * t) - down]) * 8
+    seen = (right + t) / (1 - right * t) < 1
+    terms = torch.stack([right**i * down ** (n - i) for n in range(4) for i in range(n, -1, -1)], dim=-1)[seen]
+    for direction in truth:
+        found = torch.linalg.lstsq(terms, direction[seen][:, None]).solution
+        assert float((terms @ found - direction[seen][:, None]).abs().max()) < 0.1
 
 
 def test_a_larger_picture_moves_by_more_cells():

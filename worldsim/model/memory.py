@@ -24,7 +24,7 @@ from worldsim.model.convolutions import CELL, Conv, Residual, cells_of, pixels_o
 
 ACTION = NUM_KEYS + 18
 """Numbers that describe an action to the memory."""
-_TERMS = 6
+_TERMS = 10
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ class Carried:
 class Flow(nn.Module):
     """Where each cell was: a polynomial of the place that the action alone tells, plus what the cell's features tell.
 
-    A turn of the camera moves the picture along a polynomial of second degree, whatever is in it (Longuet-Higgins and
-    Prazdny 1980); how far a step moves each place depends on its depth.
+    A small turn of the camera moves the picture along a polynomial of second degree, whatever is in it (Longuet-Higgins
+    and Prazdny 1980), one of 14 degrees along one of third degree to a few hundredths of a cell; how far a step moves
+    each place depends on its depth.
     """
 
     def __init__(self, width: int) -> None:
@@ -71,7 +72,7 @@ class Flow(nn.Module):
     def forward(self, x: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """float32 ``(B, 2, h, w)`` in cells, x first, from features ``x (B, width, h, w)``."""
         right, down = places(x.shape[2], x.shape[3], x.device)
-        terms = torch.stack([torch.ones_like(right), right, down, right * right, right * down, down * down])
+        terms = torch.stack([right**i * down ** (n - i) for n in range(4) for i in range(n, -1, -1)])
         weights = self.terms(action.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
         scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
         return scale * 4 * torch.einsum("bdt,thw->bdhw", weights, terms) + self.rest(x).float()

@@ -120,9 +120,9 @@ class MemoryTrainConfig:
     depths: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)
     blank: float = 0.15
     true_latents: float = 0.2
-    features: float = 0.5
+    features: float = 0.7
     colours: float = 0.5
-    flow: float = 0.1
+    flow: float = 0.3
     decoder_coarse_depth: int = 1
     probe_steps: int = 8
 
