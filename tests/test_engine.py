@@ -460,7 +460,6 @@ def test_a_memory_shows_the_last_frame_and_remembers_what_it_shows() -> None:
         with torch.inference_mode():
             rollout._frame[:] = torch.from_numpy(first) / 127.5 - 1
         block = run(rollout, [[1]])[0]
-        assert differ(block, block) == 0
         again = simulator.codec.encode(block.frames).clamp(-4, 4)
         assert float((again - block.latent).abs().max()) < 0.05  # frames are rounded to 8 bits
         assert torch.equal(rollout._ring.previous, block.latent)

@@ -6,7 +6,9 @@ lanes write to the same slot, ``step mod W``; a mask says which slots belong to 
 positions are ages, so lanes begin and end at different times inside tensors of fixed shape. A finished latent
 enters the ring either re-noised to the context level by one more pass, which the heads are read from
 (``cache_mode="renoise"``), or with the keys and values of the last denoising step (``"reuse"``, one pass
-less). Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor
+less). A codec with a memory is shown each lane's last frame, and what it then shows is encoded again: that latent is
+what the lane goes on from and what the heads are read from ("reuse" keeps keys and values of the predicted one
+nevertheless). Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor
 on how many there are.
 
 Knows nothing of Gymnasium. Everything is torch on ``device``.
@@ -27,7 +29,7 @@ from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_pixels, to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.memory import Shown, describe
+from worldsim.model.memory import ACTION, Shown, describe
 from worldsim.model.transformer import Prediction
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import Passes
@@ -101,6 +103,7 @@ class RolloutEngine(Passes):
         self._specs: list[WorldSpec | None] = [None] * b
         self._text = TextMemory(self.world, b, device)
         self._frame = torch.zeros(b, *self.frame_size, 3, device=device)
+        self._action = torch.zeros(b, ACTION, device=device)
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
         self.reward_values = bin_values(device)
@@ -154,7 +157,7 @@ class RolloutEngine(Passes):
         drawn = sampler.sample(denoise, start[:, None], self.denoising_steps, tokens=self.tokens)
         latent, finite = self._bounded(drawn.x[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
-        pixels = self._decode(latent, describe(keys.to(self.device), camera.to(self.device)))
+        pixels = self._decode(latent, describe(controls.keys[:, 0], controls.camera[:, 0]))
         if self.codec.memory is not None:  # what is seen is what is remembered
             latent, finite = self._bounded_too(self._encode(pixels), finite)
             self._frame = pixels[:, -1]
@@ -190,6 +193,7 @@ class RolloutEngine(Passes):
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
             "frame": self._frame[lane].cpu().clone(),
+            "action": self._action[lane].cpu().clone(),
         }
 
     @torch.inference_mode()
@@ -201,6 +205,7 @@ class RolloutEngine(Passes):
             )
         self._ring.set_lane(lane, state["memory"])
         self._frame[lane] = state["frame"].to(self.device)
+        self._action[lane] = state["action"].to(self.device)
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
         words = LaneWords(LaneText(**state["words"]["text"]), state["words"]["event"])
@@ -220,7 +225,9 @@ class RolloutEngine(Passes):
         k, n = starts[0].world.frames_per_step, len(starts[0].actions)
         frames = torch.from_numpy(np.stack([s.frames for s in starts])).to(self.device)  # type: ignore[misc]
         latents = given_latents(self.codec, frames, k, n)
-        self._prefill(rows, latents, given_controls(starts, self.device))
+        given = given_controls(starts, self.device)
+        self._prefill(rows, latents, given)
+        self._action[rows] = describe(given.keys[:, -1], given.camera[:, -1]) if n else 0.0
         self._frame[rows] = to_pixels(frames[:, -1])
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
@@ -261,6 +268,7 @@ class RolloutEngine(Passes):
         drawn = sampler.sample(denoise, start[:, None], START_STEPS, tokens=self.tokens)
         latent, finite = self._bounded(drawn.x[:, 0])
         self._prefill(rows, [latent], controls)
+        self._action[rows] = 0.0
         image = self.codec.decode(latent, 1)[:, 0]
         self._frame[rows] = to_pixels(image)
         block = _first_block(repeat(image, "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous(), latent)
@@ -309,10 +317,15 @@ class RolloutEngine(Passes):
         shown = None
         if self.codec.memory is not None:
             known = torch.ones(self.lanes, dtype=torch.bool, device=self.device)
-            shown = Shown(self._frame.permute(0, 3, 1, 2), known, action)
-        pixels = self.codec.decode_normalised(latent, BLOCK_FRAMES, shown)
+            shown = Shown(self._frame.permute(0, 3, 1, 2), known, torch.cat([action, self._action], dim=1))
+            self._action = action
         single = self._single()
-        pixels[single] = pixels[single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
+        if len(single) == self.lanes:
+            image = self.codec.decode_normalised(latent, 1, shown)
+            return image.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
+        pixels = self.codec.decode_normalised(latent, BLOCK_FRAMES, shown)
+        if single:
+            pixels[single] = pixels[single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
         return pixels
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:

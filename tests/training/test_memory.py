@@ -10,12 +10,14 @@ import torch
 from shades import make_episode
 
 from worldsim.cli.train import main
+from worldsim.model.codec import CodecConfig
 from worldsim.model.debug import debug_simulator
 from worldsim.model.memory import Carried
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.arena import Arena
 from worldsim.training.latents import encode_episode
-from worldsim.training.memory import CLIP, MemoryTraining, Moments, memory_loss, predict_each, with_memory
+from worldsim.training.memory import MemoryTraining, memory_loss, with_memory
+from worldsim.training.moments import CLIP, Moments, predict_each
 from worldsim.training.presets import smoke
 
 CONFIG = smoke().memory
@@ -60,7 +62,7 @@ def test_a_codec_with_a_fresh_memory_decodes_as_before_and_keeps_its_encoder():
 
 def test_true_motion_is_a_target_only_where_it_explains_the_picture():
     """The picture rests but for its left half, of which the motion tells nothing true."""
-    moments = Moments((32, 32), (4, 8, 8))
+    moments = Moments((32, 32), CodecConfig())
     rng = np.random.default_rng(0)
     frames = torch.from_numpy(rng.integers(0, 256, (1, 1, 32, 32, 3), np.uint8)).expand(2, 4, -1, -1, -1)
     moments.block.extend(frames)
@@ -72,10 +74,10 @@ def test_true_motion_is_a_target_only_where_it_explains_the_picture():
     flow[0, 1] = 0.5  # half a cell wrong everywhere
     carried = Carried(frame, flow, torch.ones(1, 1, 32, 32), torch.zeros(1, 3, 32, 32))
     y = (frames[1:] / 127.5 - 1).contiguous()
-    _, metrics = memory_loss(y, carried, moments, rows, frame, torch.tensor([True]), CONFIG)
+    _, metrics = memory_loss(y, carried, moments, rows, torch.tensor([True]), CONFIG)
     assert float(metrics["flow"]) == pytest.approx(0.5, abs=0.02)
     assert float(metrics["colours"]) < 1e-6
-    _, nothing = memory_loss(y, carried, moments, rows, frame, torch.tensor([False]), CONFIG)
+    _, nothing = memory_loss(y, carried, moments, rows, torch.tensor([False]), CONFIG)
     assert float(nothing["flow"]) == 0
 
 

@@ -28,8 +28,8 @@ from worldsim.model.memory import Carried, PixelMemory, Shown, fetched
 @dataclass(frozen=True)
 class CodecConfig:
     """``block_frames`` k frames become one latent of ``latent_channels`` at 1/4 of the size; widths are the channels
-    at 1/4 and 1/8 of the size, depths the residual blocks there. ``memory``: the decoder
-    may be shown the last frame."""
+    at 1/4 and 1/8 of the size, depths the residual blocks there, those of the decoder under names of their own.
+    ``memory``: the decoder may be shown the last frame."""
 
     block_frames: int = 4
     latent_channels: int = 4

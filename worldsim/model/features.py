@@ -12,7 +12,10 @@ CAMERA_PERIODS = (10.0, 30.0, 90.0, 360.0)
 
 def waves(x: torch.Tensor, periods: torch.Tensor) -> torch.Tensor:
     """Cosines and sines of ``x (...)`` for each period, ``(..., 2 * periods)``."""
-    angle = x[..., None].float() * (2 * torch.pi / periods)
+    return _waves(x[..., None].float() * (2 * torch.pi / periods))
+
+
+def _waves(angle: torch.Tensor) -> torch.Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
@@ -24,7 +27,7 @@ def level(tau: torch.Tensor) -> torch.Tensor:
 def camera(degrees: torch.Tensor) -> torch.Tensor:
     """``(..., 18)`` features of camera motion: the angles themselves, and waves for mouse motion of any size."""
     angle = torch.stack([degrees.float() * (2 * math.pi / period) for period in CAMERA_PERIODS], dim=-1)
-    return torch.cat([degrees.float() / 15.0, torch.cat([angle.cos(), angle.sin()], dim=-1).flatten(-2)], dim=-1)
+    return torch.cat([degrees.float() / 15.0, _waves(angle).flatten(-2)], dim=-1)
 
 
 def age(age: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -29,53 +29,33 @@ _TERMS = 10
 
 @dataclass(frozen=True)
 class Shown:
-    """What lanes showed last: ``frame`` float ``(B, 3, H, W)`` in [-1, 1], ``known (B,)`` False where there was none;
-    ``action (B, A)`` leads from it to the frame that is decoded (see ``describe``)."""
+    """What lanes showed last.
 
-    frame: torch.Tensor
-    known: torch.Tensor
-    action: torch.Tensor
-
-
-def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
-    """``(B, A)`` numbers of actions, from multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees per step."""
-    return torch.cat([keys.float(), features.camera(camera)], dim=-1)
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
-    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added."""
-
-    frame: torch.Tensor
-    flow: torch.Tensor
-    share: torch.Tensor
-    rest: torch.Tensor
-
-
-class Flow(nn.Module):
-    """Where each cell was: a polynomial of the place that the action alone tells, plus what the cell's features tell.
-
-    A small turn of the camera moves the picture along a polynomial of second degree, whatever is in it (Longuet-Higgins
-    and Prazdny 1980), one of 14 degrees along one of third degree to a few hundredths of a cell; how far a step moves
-    each place depends on its depth.
+    ``frame`` float ``(B, 3, H, W)`` in [-1, 1], ``known (B,)`` False where there was none; ``actions (B, 2 A)`` are the
+    one that leads from it to the frame that is decoded and the one before, which tells what is still moving (see
+    ``describe``).
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         last = nn.Linear(64, 2 * _TERMS)
-        self.terms = nn.Sequential(nn.Linear(ACTION, 64), nn.SiLU(), last)
+        self.terms = nn.Sequential(nn.Linear(2 * ACTION, 64), nn.SiLU(), last)
         self.rest = nn.Conv2d(width, 2, 3, padding=1)
         for parameter in (*last.parameters(), *self.rest.parameters()):
             nn.init.zeros_(parameter)  # nothing moves at first
 
-    def forward(self, x: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """float32 ``(B, 2, h, w)`` in cells, x first, from features ``x (B, width, h, w)``."""
         right, down = places(x.shape[2], x.shape[3], x.device)
-        terms = torch.stack([right**i * down ** (n - i) for n in range(4) for i in range(n, -1, -1)])
-        weights = self.terms(action.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
+        weights = self.terms(actions.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
         scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
-        return scale * 4 * torch.einsum("bdt,thw->bdhw", weights, terms) + self.rest(x).float()
+        told = (weights[..., None, None] * polynomial(right, down)).sum(2)  # a product of matrices would be rounded
+        return scale * 4 * told + self.rest(x).float()
+
+
+def polynomial(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The ten products of powers of ``x`` and ``y`` up to the third degree, along a new first axis."""
+    return torch.stack([x**i * y ** (n - i) for n in range(4) for i in range(n, -1, -1)])
 
 
 def places(h: int, w: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +97,7 @@ class PixelMemory(nn.Module):
         super().__init__()
         pixels = 3 * CELL**2
         self.frame_in = nn.Conv2d(pixels + 2, width, 3, padding=1)
-        self.action_in = nn.Linear(ACTION, width)
+        self.action_in = nn.Linear(2 * ACTION, width)
         self.flow = Flow(width)
         self.fetched_in = Conv(pixels, width, 3)
         self.blend = Residual(width)
@@ -131,11 +111,11 @@ class PixelMemory(nn.Module):
         place = torch.stack(places(cells.shape[2], cells.shape[3], cells.device)).expand(len(cells), -1, -1, -1)
         dtype = self.frame_in.weight.dtype
         x = self.frame_in(torch.cat([cells, place], dim=1).to(dtype))
-        x = x + self.action_in(shown.action.to(dtype))[:, :, None, None]
+        x = x + self.action_in(shown.actions.to(dtype))[:, :, None, None]
         return x * shown.known.to(x.dtype)[:, None, None, None]
 
     def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
-        flow = self.flow(x, shown.action)
+        flow = self.flow(x, shown.actions)
         frame = fetched(shown.frame, flow, "bicubic")[:, 0]
         x = self.blend(x + self.fetched_in(cells_of(frame).to(x.dtype)))
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3 * CELL**2], dim=1)

@@ -111,7 +111,12 @@ class WorldSimulator:
     def digest(self) -> str:
         """12 hex digits over the configuration and all weights as they are stored. Computed once: a
         simulator's tensors are not to be changed."""
-        sha = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
+        config = asdict(self.config)
+        if not self.config.codec.memory:  # a model of before the memory keeps the digest that it had
+            del config["codec"]["memory"]
+            if config["codec"]["decoder_coarse_depth"] == config["codec"]["coarse_depth"]:
+                del config["codec"]["decoder_coarse_depth"]
+        sha = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         for part, tensors in _stored_parts(self).items():
             for name, tensor in sorted(tensors.items()):
                 sha.update(f"{part}.{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

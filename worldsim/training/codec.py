@@ -12,6 +12,7 @@ channel.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ class CodecTraining:
     """A codec run over a source of episodes; ``held_out`` episodes are for the probes.
 
     ``keep`` blocks of the source's episodes are kept for whoever comes after (``Feeder.take``). ``begin`` is a trained
-    codec to go on from, instead of fresh weights.
+    codec to go on from, instead of fresh weights of ``config.codec``.
     """
 
     def __init__(
@@ -107,6 +108,8 @@ class CodecTraining:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.optim.seed)
+        if begin is not None:
+            config = replace(config, codec=begin.config)
         self.config, self.out, self.held_out = config, out, held_out
         write_run_card(out, config)
         self.codec = Codec(config.codec)

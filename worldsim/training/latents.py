@@ -2,7 +2,7 @@
 
 A latent frame of 64x64 is 2 KB in half precision against 49 KB of pixels, so hours of play fit into memory and
 training never decodes an image. The store is saved as safetensors shards with a JSON file of texts; shards are
-memory-mapped when it is opened. Beside each episode's chain of latents (the reset frame as an image latent, then one
+read whole when it is opened. Beside each episode's chain of latents (the reset frame as an image latent, then one
 latent per step) it keeps image latents of single frames every few steps, for starts without history.
 """
 
@@ -85,7 +85,7 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> Late
 
 @dataclass
 class LatentStore:
-    """Encoded episodes, in memory or mapped from disk. ``shards`` are the files that were read."""
+    """Encoded episodes. ``shards`` are the files that were read."""
 
     episodes: list[LatentEpisode] = field(default_factory=list)
     shards: list[Path] = field(default_factory=list)

@@ -121,10 +121,13 @@ class Loop:
         self.average = Average(model, optim.ema)
         self.optimisers = build_optimisers(model, optim)
         self.generator = torch.Generator().manual_seed(optim.seed)
+        on_cpu = self.device.type == "cpu"
+        self.noise_generator = self.generator if on_cpu else torch.Generator(self.device).manual_seed(optim.seed)
         self.rng = np.random.default_rng(optim.seed)
         self.step = 0
         self.elapsed = 0.0
         self.stop_requested = False
+        self._probed = False
 
     @property
     def progress(self) -> float:
@@ -164,10 +167,8 @@ class Loop:
         return True
 
     def noise(self, shape: Sequence[int]) -> torch.Tensor:
-        """Standard normal noise on the run's device: from ``generator`` on a CPU, else from the device's own."""
-        if self.device.type == "cpu":
-            return torch.randn(tuple(shape), generator=self.generator)
-        return torch.randn(tuple(shape), device=self.device)
+        """Standard normal noise on the run's device, from ``generator`` on a CPU, else from one of the device."""
+        return torch.randn(tuple(shape), generator=self.noise_generator, device=self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.run.bf16 else nullcontext()
@@ -204,13 +205,15 @@ class Loop:
                     and self.run.export_minutes
                     and time.monotonic() - last_export > 60 * self.run.export_minutes
                 ):
+                    if not self._probed:  # what a probe finds may be exported too
+                        self.probe(on_probe)
                     self.export(on_export)
                     last_export = time.monotonic()
         finally:
             if previous is not None:
                 signal.signal(signal.SIGTERM, previous)
         self.save()
-        if self.step % self.run.probe_every:
+        if self.step % self.run.probe_every or not self._probed:
             self.probe(on_probe)
         if on_export:
             self.export(on_export)
@@ -245,10 +248,7 @@ class Loop:
                     f"step {self.step}: the gradient is not finite and is skipped ({self.skipped} so far)", flush=True
                 )
             return bool(finite)
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        torch._foreach_mul_(gradients, finite.to(gradients[0].dtype))
-        for gradient in gradients:
-            gradient.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        zero_unless([p.grad for p in self.model.parameters() if p.grad is not None], finite)
         return True
 
     def with_average(self, call: Callable[[], Any]) -> Any:
@@ -263,6 +263,7 @@ class Loop:
             self.model.train()
 
     def probe(self, on_probe: Callable[[int], dict[str, float]]) -> None:
+        self._probed = True
         self.log({f"probe/{k}": v for k, v in self.with_average(lambda: on_probe(self.step)).items()})
 
     def export(self, on_export: Callable[[], None]) -> None:
@@ -290,6 +291,7 @@ class Loop:
             "average": dict(zip(self.average.names, self.average.mean)),
             "optimisers": [o.state_dict() for o in self.optimisers],
             "generator": self.generator.get_state(),
+            "noise_generator": self.noise_generator.get_state(),
             "rng": self.rng.bit_generator.state,
             "step": self.step,
             "elapsed": self.elapsed,
@@ -299,21 +301,30 @@ class Loop:
         save_state(self.out / "state", self.state())
 
     def resume(self, folder: Path | None = None) -> bool:
-        """Goes on from ``folder`` (default: this run's exact state, else its compact one). False without any."""
+        """Goes on from ``folder`` (default: this run's exact state, or its compact one where that is further). False
+        without any."""
         places = [folder] if folder else [self.out / "state", self.out / "compact"]
-        folder = next((p for p in places if p.exists() or p.with_name(p.name + ".old").exists()), None)
-        if folder is None:
+        states = [load_state(p) for p in places if p.exists() or p.with_name(p.name + ".old").exists()]
+        if not states:
             return False
-        state = load_state(folder)
+        state = max(states, key=lambda state: state["step"])
         self.model.load_state_dict(state["model"])
         for name, mean in zip(self.average.names, self.average.mean):
             mean.copy_(state["average"][name])
         for optimiser, saved in zip(self.optimisers, state["optimisers"]):
             optimiser.load_state_dict(saved)
         self.generator.set_state(state["generator"])
+        self.noise_generator.set_state(state.get("noise_generator", state["generator"]))
         self.rng.bit_generator.state = state["rng"]
         self.step, self.elapsed = state["step"], state["elapsed"]
         return True
+
+
+def zero_unless(tensors: list[torch.Tensor], keep: torch.Tensor) -> None:
+    """Makes tensors zero in place unless ``keep`` (a bool of no dimensions), without waiting for it."""
+    torch._foreach_mul_(tensors, keep.to(tensors[0].dtype))
+    for tensor in tensors:
+        tensor.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _round(value: float) -> float:

@@ -7,7 +7,6 @@ to the codec while the transformer trains. That is how half an hour on a GPU mac
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from worldsim.model.codec import Codec
@@ -23,8 +22,6 @@ from worldsim.training.presets import CodecTrainConfig, MemoryTrainConfig, World
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
 
-START_BLOCKS = 10_000
-"""Blocks to wait for, and at most to keep waiting, before a world model trains on episodes that come in."""
 PER_STEP = 4
 """Episodes that are encoded before each training step at most."""
 
@@ -54,10 +51,10 @@ def train_world(
     to go on from. Exports ``out/model``.
     """
     if cache is None:
-        feeder = Feeder(training_episodes(source), keep=START_BLOCKS)
+        feeder = Feeder(training_episodes(source), keep=config.start_blocks)
         try:
             held_out = held_out_episodes(source)
-            feeder.wait_for(START_BLOCKS)
+            feeder.wait_for(config.start_blocks)
             _train_beside(feeder, config, codec, out, held_out, begin)
         finally:
             feeder.close()
@@ -89,8 +86,7 @@ def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSi
     ``out/model``."""
     if not source.data and not source.steps:
         raise ValueError("a memory is trained on a source that ends: give source.data, or source.steps for live worlds")
-    source = replace(source, motion=not source.data)
-    training = MemoryTraining(config, out, begin, training_episodes(source), held_out_episodes(source))
+    training = MemoryTraining(config, out, begin, training_episodes(source, motion=True), held_out_episodes(source))
     training.loop.resume()
     training.run()
 
@@ -119,7 +115,7 @@ def train_all(
     try:
         codec = stage.run()
         stage.feeder.wait_for(codec_config.start_blocks)
-        stage.feeder.pool = None
+        stage.feeder.release_pool()
         _train_beside(stage.feeder, world_config, codec, out / "world", held_out)
     finally:
         stage.feeder.close()
@@ -133,7 +129,7 @@ def _train_beside(
     held_out: list[Episode],
     begin: WorldModel | None = None,
 ) -> None:
-    """Trains a world model on what a feeder brings: all that waits is encoded first, some more before each step."""
+    """Trains a world model on what a feeder brings: some episodes are encoded before each step, many at first."""
     store = LatentStore()
 
     def refill(most: int = PER_STEP) -> None:

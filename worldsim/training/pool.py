@@ -103,15 +103,16 @@ class Feeder:
         self.finished = False
         self._source = source
         self._waiting: list[Episode] = []
-        self._stop = threading.Event()
+        self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run, name="worldsim-feeder", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
             for episode in self._source:
-                if self.pool is not None:
-                    self.pool.add(episode)
+                with self._lock:
+                    if self.pool is not None:
+                        self.pool.add(episode)
                 if self.keep:
                     self._waiting.append(episode)
                 while self.keep and self.waiting >= self.keep and not self._stop.is_set():
@@ -133,13 +134,22 @@ class Feeder:
 
     def take(self, most: int) -> list[Episode]:
         """Up to ``most`` of the episodes that wait, the oldest first."""
-        taken, self._waiting[:most] = self._waiting[:most], []
+        taken = self._waiting[:most]
+        del self._waiting[: len(taken)]  # and not those that came meanwhile
         return taken
+
+    def release_pool(self) -> None:
+        """From now on episodes go past the pool, which lets its frames go."""
+        with self._lock:
+            pool, self.pool = self.pool, None
+        if pool is not None:
+            pool.clear()
 
     def wait_for(self, blocks: int) -> None:
         """Waits until the pool holds ``blocks`` blocks (without a pool, until they wait to be taken) or the source has
         ended; raises the source's error."""
-        while (self.waiting if self.pool is None else self.pool.blocks) < blocks and not self.finished:
+        pool = self.pool
+        while (self.waiting if pool is None else pool.blocks) < blocks and not self.finished:
             self._thread.join(0.05)
         self.check()
 

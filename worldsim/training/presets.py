@@ -1,4 +1,4 @@
-"""Whole configurations of a training run: ``smoke`` (a minute), ``cpu`` (two cores, hours), ``gpu`` (half an hour).
+"""Whole configurations of a training run: ``smoke`` (a minute), ``cpu`` (two cores, hours), ``gpu`` (ten minutes).
 
 One recipe scales from smoke test to shipped model: the presets differ in numbers only. Each is a function that returns
 a complete frozen configuration, of which the command line overrides single fields.
@@ -74,6 +74,12 @@ class CodecTrainConfig:
     pool_blocks: int = 60_000
     start_blocks: int = 2_000
 
+    def __post_init__(self) -> None:
+        if self.start_blocks > self.pool_blocks:
+            raise ValueError(
+                f"start_blocks={self.start_blocks}: a pool of {self.pool_blocks} blocks never holds as many"
+            )
+
 
 @dataclass(frozen=True)
 class WorldTrainConfig:
@@ -83,7 +89,8 @@ class WorldTrainConfig:
     of their loss. ``change_most`` bounds the weight of tokens that change; ``weight_floor`` is the weight of pure noise
     in the ramp over signal levels; ``reward_weight`` and ``done_weight`` are of the heads. ``own_context`` is the share
     of steps whose context the model predicts itself, up to ``own_depth`` steps ahead. ``shortcut_from`` is the progress
-    at which the shortcut term starts (1 = never), ``shortcut_rows`` the share of clips it takes.
+    at which the shortcut term starts (1 = never), ``shortcut_rows`` the share of clips it takes. Without a cache,
+    training begins when ``start_blocks`` steps have been played, and about as many wait at most.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -102,6 +109,7 @@ class WorldTrainConfig:
     shortcut_from: float = 0.67
     shortcut_rows: float = 0.25
     image_every: int = 6
+    start_blocks: int = 2_000
 
 
 @dataclass(frozen=True)
@@ -109,10 +117,10 @@ class MemoryTrainConfig:
     """Training of a codec's memory.
 
     ``depths`` are the relative shares of steps whose shown frame is the true one, the decoder's own from one step ago,
-    from two, and so on; ``blank`` the share of moments that are shown nothing, ``true_latents`` of those that are
-    decoded from true latents. ``features``, ``colours`` and ``flow`` weigh the losses of edges, of the carried frame
-    and of its flow. ``decoder_coarse_depth`` is what remains of the decoder's deep blocks. ``probe_steps`` is the
-    length of the rollouts in probes.
+    from two, and so on; ``blank`` the share of moments that are shown nothing and decoded from true latents,
+    ``true_latents`` the share of the others that are. ``features``, ``colours`` and ``flow`` weigh the losses of edges,
+    of the carried frame and of its flow. ``decoder_coarse_depth`` is what remains of the decoder's deep blocks.
+    ``probe_steps`` is the length of the rollouts in probes.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -155,6 +163,7 @@ def smoke() -> Preset:
             run,
             clips=ClipConfig(length=12),
             singles=1.0,
+            start_blocks=60,
         ),
         MemoryTrainConfig(OptimConfig(steps=20, batch=4, warmup=5, ema=0.9), run),
     )
@@ -200,6 +209,7 @@ def gpu() -> Preset:
             ),
             run=run,
             singles=6.0,
+            start_blocks=10_000,
         ),
         replace(cpu().memory, run=replace(run, compile=False)),
     )

@@ -47,8 +47,9 @@ what the environment does.
 {curves}
 """
 _ABOUT_MEMORY = """
-`out_N`, `drawn_N`: median PSNR in dB of the N-th frame of free rollouts on predicted latents, with the memory and drawn
-from the latent alone, on steps that move; `carried_1` the true frame before moved along the flow, `copy_1` unmoved.
+`out_N`, `drawn_N`: median PSNR in dB, on steps that move, of the N-th frame after a true one, with the memory and drawn
+from the latent alone; pictures feed on themselves, each latent is predicted from the true past. `carried_1` is the true
+frame before moved along the flow, `copy_1` unmoved.
 """
 MEMORY_CURVE = ("carried_1", "out_1", "out_4", "out_8", "drawn_1", "drawn_8")
 CODEC_CURVE = ("psnr", "psnr_mean_of_blocks", "psnr_image")
@@ -69,14 +70,17 @@ def release(
     """Writes the model folder ``out`` from an exported ``model``, whose runs' records make the card.
 
     ``model`` lies in the folder of the last run, that of the world model; where that is the run of a memory,
-    ``world_run`` is the one before it. ``starts`` true starts per world go into the bank.
+    ``world_run`` is the one before it (``ValueError`` without). ``starts`` true starts per world go into the bank.
     """
     simulator = WorldSimulator.from_pretrained(model)
     simulator.bank = build_bank(simulator.config.worlds, starts)
-    runs = {"codec": codec_run, "world model": world_run or model.parent}
+    runs = {"codec": codec_run, "world model": model.parent}
     curves = {"codec": CODEC_CURVE, "world model": WORLD_CURVE}
-    if simulator.codec.memory is not None:
-        runs["memory"], curves["memory"] = model.parent, MEMORY_CURVE
+    if "depths" in _run_card(model.parent)["config"]:
+        if world_run is None:
+            raise ValueError(f"{model.parent} is the run of a memory: give the run of the world model too (world_run)")
+        runs |= {"world model": world_run, "memory": model.parent}
+        curves["memory"] = MEMORY_CURVE
     count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
     probes = {
         k.removeprefix("probe/"): v

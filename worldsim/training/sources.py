@@ -19,7 +19,7 @@ class SourceConfig:
     """``data`` are recordings; without any, worlds play live in ``workers`` processes (0 = in this one).
 
     ``steps`` ends live generation (0 = endless). ``held_out`` episodes per world, of validation maps, are generated
-    live for the probes where the recordings hold none. ``motion``: live worlds tell how the picture truly moved.
+    live for the probes where the recordings hold none.
     """
 
     data: tuple[Path, ...] = ()
@@ -31,15 +31,15 @@ class SourceConfig:
     frame_size: tuple[int, int] = (64, 64)
     max_steps: int = 300
     held_out: int = 2
-    motion: bool = False
 
 
-def training_episodes(config: SourceConfig) -> Iterator[Episode]:
-    """Episodes of the training maps: each of a recording once in random order, or live ones."""
+def training_episodes(config: SourceConfig, motion: bool = False) -> Iterator[Episode]:
+    """Episodes of the training maps: each of a recording once in random order, or live ones, which tell how the picture
+    truly moved where ``motion`` is asked for."""
     if config.data:
         yield from _recorded(config.data, config.seed)
         return
-    yield from generate_episodes(_live(config))
+    yield from generate_episodes(replace(_live(config), motion=motion))
 
 
 def held_out_episodes(config: SourceConfig) -> list[Episode]:
@@ -75,7 +75,6 @@ def _live(config: SourceConfig) -> GenerateConfig:
         frame_size=config.frame_size,
         max_steps=config.max_steps,
         words=True,
-        motion=config.motion,
     )
 
 
