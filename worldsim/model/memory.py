@@ -36,6 +36,35 @@ class Shown:
     ``describe``).
     """
 
+    frame: torch.Tensor
+    known: torch.Tensor
+    actions: torch.Tensor
+
+
+def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+    """``(B, A)`` numbers of actions, from multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees per step."""
+    return torch.cat([keys.float(), features.camera(camera)], dim=-1)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
+    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added."""
+
+    frame: torch.Tensor
+    flow: torch.Tensor
+    share: torch.Tensor
+    rest: torch.Tensor
+
+
+class Flow(nn.Module):
+    """Where each cell was: a polynomial of the place that the actions alone tell, plus what the cell's features tell.
+
+    A small turn of the camera moves the picture along a polynomial of second degree, whatever is in it (Longuet-Higgins
+    and Prazdny 1980), one of 14 degrees along one of third degree to a few hundredths of a cell; how far a step moves
+    each place depends on its depth.
+    """
+
     def __init__(self, width: int) -> None:
         super().__init__()
         last = nn.Linear(64, 2 * _TERMS)
