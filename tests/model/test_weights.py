@@ -249,3 +249,9 @@ def test_a_folder_of_before_the_memory_is_read_as_one_without(folder: Path) -> N
     simulator = WorldSimulator.from_pretrained(folder)
     assert simulator.codec.memory is None
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth
+
+
+@pytest.mark.parametrize("page", ["worldsim/weights/doom/README.md", "README.md", "CHANGELOG.md"])
+def test_pages_name_the_digest_of_the_shipped_model(page: str) -> None:
+    digest = WorldSimulator.from_pretrained().digest
+    assert digest in (Path(__file__).parents[2] / page).read_text()

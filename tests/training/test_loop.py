@@ -14,7 +14,7 @@ from worldsim.model.transformer import tiny_config
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.codec import CodecTraining, load_codec
 from worldsim.training.latents import LatentStore
-from worldsim.training.loop import Loop, build_optimisers
+from worldsim.training.loop import Loop, build_optimisers, zero_unless
 from worldsim.training.objective import draw_shortcut, shortcut_loss
 from worldsim.training.presets import OptimConfig, RunConfig, preset
 from worldsim.training.state import SHARD_BYTES, load_state, save_state
@@ -274,3 +274,12 @@ def test_shortcut_targets_have_no_gradient_and_a_perfect_model_no_loss(codec_run
             return type("P", (), {"x": clips.z})()
 
     assert float(shortcut_loss(Perfect(), clips, draw)) < 1e-8
+
+
+def test_gradients_that_are_not_finite_become_zeros_without_waiting():
+    gradients = [torch.tensor([1.0, float("nan")]), torch.tensor([[float("inf"), 2.0]])]
+    zero_unless(gradients, torch.tensor(False))
+    assert all(torch.equal(g, torch.zeros_like(g)) for g in gradients)
+    fine = [torch.tensor([1.0, -2.0]), torch.tensor([[3.0]])]
+    zero_unless(fine, torch.tensor(True))
+    assert torch.equal(fine[0], torch.tensor([1.0, -2.0])) and torch.equal(fine[1], torch.tensor([[3.0]]))

@@ -77,6 +77,12 @@ def test_true_motion_is_a_target_only_where_it_explains_the_picture():
     _, metrics = memory_loss(y, carried, moments, rows, torch.tensor([True]), CONFIG)
     assert float(metrics["flow"]) == pytest.approx(0.5, abs=0.02)
     assert float(metrics["colours"]) < 1e-6
+    assert float(metrics["share"]) == pytest.approx(0, abs=1e-3)  # what rests was seen, and is taken over
+    half = replace(carried, share=torch.full((1, 1, 32, 32), 0.5))
+    moments.motion.rows[1, :, :, 4:] = float("nan")  # now the right half was hidden: it must be drawn
+    _, unsure = memory_loss(y, half, moments, rows, torch.tensor([True]), CONFIG)
+    _, bold = memory_loss(y, carried, moments, rows, torch.tensor([True]), CONFIG)
+    assert float(unsure["share"]) == pytest.approx(np.log(2), abs=1e-3) and float(bold["share"]) > 5
     _, nothing = memory_loss(y, carried, moments, rows, torch.tensor([False]), CONFIG)
     assert float(nothing["flow"]) == 0
 

@@ -5,9 +5,14 @@ import json
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import worldsim  # noqa: F401
 from worldsim.cli.train import main
+from worldsim.model.debug import debug_simulator
+from worldsim.model.weights import WorldSimulator
+from worldsim.training.codec import CodecTraining
+from worldsim.training.presets import CodecTrainConfig, preset
 from worldsim.training.release import release
 
 LIVE = ["--source.workers", "1", "--source.max-steps", "40", "--source.held-out", "2"]
@@ -41,6 +46,33 @@ def test_one_command_trains_both_while_worlds_play_and_the_result_is_an_environm
     env.close()
 
 
+@pytest.mark.slow
+def test_a_world_model_trains_beside_live_worlds_without_a_cache(tmp_path):
+    debug_simulator().save_pretrained(tmp_path / "begin")
+    options = ["--codec", str(tmp_path / "begin"), "--begin", str(tmp_path / "begin"), *LIVE]
+    options += ["--source.worlds", "DoomRooms", "--train.optim.steps", "6", "--train.run.log-every", "1"]
+    assert main(["world", "--preset", "smoke", "--out", str(tmp_path / "run"), *options]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 6 and rows[-1]["probe/cached_latents"] >= 60
+    begin, now = (WorldSimulator.from_pretrained(tmp_path / name) for name in ("begin", "run/model"))
+    for name, tensor in begin.codec.state_dict().items():
+        assert torch.allclose(now.codec.state_dict()[name], tensor, atol=1e-3)
+
+
+def test_a_codec_goes_on_from_one_with_a_memory_whatever_the_preset_says(tmp_path):
+    begin = debug_simulator(memory=True).codec
+    stage = CodecTraining(preset("smoke").codec, tmp_path, iter(()), [], begin=begin)
+    stage.feeder.close()
+    assert stage.codec.config == begin.config
+    for name, tensor in begin.state_dict().items():
+        assert torch.equal(stage.codec.state_dict()[name], tensor)
+
+
+def test_a_pool_that_never_holds_enough_is_refused():
+    with pytest.raises(ValueError, match="a pool of 10 blocks never holds as many"):
+        CodecTrainConfig(pool_blocks=10, start_blocks=11)
+
+
 def test_a_cache_needs_a_source_that_ends(tmp_path):
     from worldsim.training.pipeline import fill_cache
     from worldsim.training.sources import SourceConfig
@@ -50,7 +82,5 @@ def test_a_cache_needs_a_source_that_ends(tmp_path):
 
 
 def test_unknown_presets_are_named():
-    from worldsim.training.presets import preset
-
     with pytest.raises(ValueError, match="smoke, cpu, gpu"):
         preset("tpu")

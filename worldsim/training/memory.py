@@ -163,7 +163,9 @@ def memory_loss(
     """Losses of decoded blocks ``y (B, 4, H, W, 3)``, of the carried frame, and of the flow against true motion.
 
     True motion counts only where following it explains the picture at least as well as copying does: overlays and what
-    moves by itself do not move with the scene.
+    moves by itself do not move with the scene. There the carried frame's share should be 1, and 0 where the motion
+    tells that a place was not seen: a mean of both is the least error while the flow is a little wrong, but a blurred
+    picture, and the more so the longer it feeds on itself.
     """
     target = to_pixels(moments.block.take(rows))
     error = y - target
@@ -175,6 +177,7 @@ def memory_loss(
     colours = ((carried.frame - goal).abs() * seen).mean()
     motion = moments.motion.take(rows).float()
     told = torch.isfinite(motion).all(1, keepdim=True)
+    hidden = ~told & told.any(-1, keepdim=True).any(-2, keepdim=True) & known[:, None, None, None]
     motion = torch.where(told, motion, 0.0)
     with torch.no_grad():
         source = moments.last(rows - 1)
@@ -183,12 +186,16 @@ def memory_loss(
         by_copy = F.adaptive_avg_pool2d((source - goal).abs().mean(1, keepdim=True), cells)
         told = told & (by_motion <= by_copy + 0.01) & known[:, None, None, None]
     flow = ((carried.flow - motion).abs().sum(1, keepdim=True) * told).sum() / told.sum().clamp(min=1)
-    loss = picture + config.colours * colours + config.flow * flow
+    taught = F.interpolate((told | hidden).float(), size=carried.share.shape[-2:])
+    seen_before = F.interpolate(told.float(), size=carried.share.shape[-2:])
+    wrong = -torch.where(seen_before > 0, carried.share, 1 - carried.share).clamp(min=1e-4).log()
+    share = (wrong * taught).sum() / taught.sum().clamp(min=1)
+    loss = picture + config.colours * colours + config.flow * flow + config.share * share
     metrics = {
         "psnr": 10 * torch.log10(4 / mse.detach()),
         "psnr_last": 10 * torch.log10(4 / last_mse.detach()),
         "colours": colours.detach(),
         "flow": flow.detach(),
-        "share": carried.share.mean().detach(),
+        "share": share.detach(),
     }
     return loss, metrics

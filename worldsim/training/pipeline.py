@@ -2,7 +2,7 @@
 
 ``train_all`` does everything in one command: generators play in worker processes from the first second to the last,
 the codec trains on the growing pool, is frozen, encodes what is there, and from then on every new episode goes straight
-to the codec while the transformer trains. That is how half an hour on a GPU machine is used.
+to the codec while the transformer trains. That is how a short time on a GPU machine is used.
 """
 
 from __future__ import annotations

@@ -1,0 +1,98 @@
+"""Frames and episodes while they come in."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from shades import make_episode
+
+from worldsim.training.pool import EpisodePool, Feeder
+
+
+def test_a_full_pool_keeps_the_newest_whole_blocks():
+    pool = EpisodePool(most_blocks=30)
+    old, new = make_episode(steps=25, seed=1), make_episode(steps=29, seed=2)
+    pool.add(old)
+    pool.add(new)
+    assert pool.blocks == 30
+    blocks, images = pool.sample(300, 40, np.random.default_rng(0))
+    assert blocks.shape == (300, 4, 32, 32, 3) and images.shape == (40, 1, 32, 32, 3)
+    held = {bytes(b.numpy().tobytes()) for b in blocks}
+    assert held == {b.tobytes() for b in (old.blocks[-1], *new.blocks)}
+    assert any(bool((image == 255).all()) for image in images)  # reset frames are white
+
+
+def test_blocks_that_are_cut_short_are_left_out():
+    episode = make_episode(steps=10)
+    cut = episode.n_frames.copy()
+    cut[-1] = 2
+    pool = EpisodePool(100)
+    pool.add(replace(episode, n_frames=cut))
+    assert pool.blocks == 9
+    pool.clear()
+    with pytest.raises(ValueError, match="the pool is empty"):
+        pool.sample(1, 1, np.random.default_rng(0))
+
+
+def test_a_feeder_hands_out_every_episode_once_and_waits_when_enough_wait():
+    made = [make_episode(steps=10, seed=i) for i in range(12)]
+    given = []
+
+    def source():
+        for episode in made:
+            given.append(episode.map_seed)
+            yield episode
+
+    feeder = Feeder(source(), keep=30)
+    feeder.wait_for(30)
+    threading.Event().wait(0.1)
+    assert len(given) == 3  # 30 blocks wait: the source does too
+    taken = []
+    while len(taken) < len(made):
+        taken += feeder.take(2)
+    assert [episode.map_seed for episode in taken] == list(range(12))
+    assert feeder.waiting == 0
+    feeder.close()
+
+
+def test_a_released_pool_lets_its_frames_go_and_episodes_go_past_it():
+    gate = threading.Event()
+
+    def source():
+        yield make_episode(steps=10)
+        gate.wait(10)
+        yield make_episode(steps=10)
+
+    pool = EpisodePool(100)
+    feeder = Feeder(source(), pool, keep=1000)
+    feeder.wait_for(10)
+    feeder.release_pool()
+    gate.set()
+    feeder.wait_for(20)
+    assert pool.blocks == 0 and len(feeder.take(5)) == 2
+    feeder.close()
+
+
+def test_a_failing_source_is_reported():
+    def source():
+        yield make_episode(steps=10)
+        raise RuntimeError("the engine died")
+
+    feeder = Feeder(source(), keep=1000)
+    with pytest.raises(RuntimeError, match="the engine died"):
+        feeder.wait_for(20)
+    assert len(feeder.take(5)) == 1
+    feeder.close()
+
+
+def test_columns_grow_and_keep_what_they_hold():
+    from worldsim.training.arena import Column
+
+    column = Column(torch.int64, (2,))
+    rows = torch.arange(40).view(20, 2)
+    for part in rows.split(3):
+        column.extend(part)
+    assert torch.equal(column.rows, rows) and len(column) == 20
+    assert torch.equal(column.take(torch.tensor([[3, 0]])), rows[[3, 0]][None])
