@@ -18,7 +18,7 @@ from torch import nn
 
 from worldsim.actions import NUM_KEYS
 from worldsim.model import features
-from worldsim.model.convolutions import CELL, Conv, Residual, cells_of, pixels_of
+from worldsim.model.convolutions import CELL, Conv, Residual, cells_of
 
 # B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
 
@@ -49,7 +49,8 @@ def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
 @dataclass(frozen=True)
 class Carried:
     """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
-    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added."""
+    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so that
+    light can change but what is carried cannot be blurred."""
 
     frame: torch.Tensor
     flow: torch.Tensor
@@ -130,7 +131,7 @@ class PixelMemory(nn.Module):
         self.flow = Flow(width)
         self.fetched_in = Conv(pixels, width, 3)
         self.blend = Residual(width)
-        self.out = nn.Conv2d(width, CELL**2 + pixels, 3, padding=1)
+        self.out = nn.Conv2d(width, CELL**2 + 3, 3, padding=1)
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
 
@@ -147,5 +148,6 @@ class PixelMemory(nn.Module):
         flow = self.flow(x, shown.actions)
         frame = fetched(shown.frame, flow, "bicubic")[:, 0]
         x = self.blend(x + self.fetched_in(cells_of(frame).to(x.dtype)))
-        share, rest = self.out(F.silu(x)).float().split([CELL**2, 3 * CELL**2], dim=1)
-        return Carried(frame, flow, F.pixel_shuffle(share, CELL).sigmoid(), pixels_of(rest, 1)[:, 0])
+        share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
+        rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
+        return Carried(frame, flow, F.pixel_shuffle(share, CELL).sigmoid(), rest)
