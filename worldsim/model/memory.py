@@ -49,8 +49,8 @@ def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
 @dataclass(frozen=True)
 class Carried:
     """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
-    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so that
-    light can change but what is carried cannot be blurred."""
+    ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so
+    that light can change but what is carried cannot be blurred."""
 
     frame: torch.Tensor
     flow: torch.Tensor
