@@ -479,3 +479,15 @@ def test_worlds_of_one_frame_per_step_are_remembered_as_images() -> None:
     alone = engine(simulator)
     alone.begin([0], [start(2, crafter)])
     assert differ(block, run(alone, [[0]], crafter)[0], 1, 0) < 1e-4
+
+
+def test_without_noise_more_passes_change_nothing_but_how_sure_the_model_says_it_is() -> None:
+    simulator = debug_simulator()
+    blocks = []
+    for steps in (1, 4):
+        rollout = engine(simulator, denoising_steps=steps, temperature=0.0)
+        rollout.begin([0], [start(1)])
+        blocks.append(run(rollout, plan(3, 1)))
+    for one, four in zip(*blocks):
+        assert differ(one, four) < 1e-4
+        assert torch.isnan(one.hallucination).all() and torch.isfinite(four.hallucination).all()

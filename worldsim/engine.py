@@ -55,7 +55,9 @@ class RolloutEngine(Passes):
         device: a torch device, or ``"auto"``.
         denoising_steps: K, network evaluations per latent (and one more with ``cache_mode="renoise"``).
         context_noise: noise of context latents in [0, 1), None for the model's own.
-        temperature: scale in [0, 1] of the noise that a step begins with, None for the model's own.
+        temperature: scale in [0, 1] of the noise that a step begins with, None for the model's own. At 0 the latent is
+            what the first pass expects, and further ones only tell how sure it is (``hallucination``): they would
+            denoise what has no noise, and drift.
         cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring.
         frame_size: ``(H, W)`` in pixels, multiples of the model's token, 16 pixels.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
@@ -147,15 +149,16 @@ class RolloutEngine(Passes):
         controls = Controls(keys.to(self.device)[:, None], camera.to(self.device)[:, None], self._acted)
         prepared = self._prepare(ring, controls, self._text.tokens(), self._seconds)
         size = self._step_size(self.lanes, self.denoising_steps)
-        last: list[Prediction] = []
+        passes: list[Prediction] = []
 
         def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            last[:] = [self._network(z[:, 0], tau[:, 0], prepared, size)]
-            return last[0].x
+            passes.append(self._network(z[:, 0], tau[:, 0], prepared, size))
+            return passes[-1].x
 
         start = self.temperature * noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
         drawn = sampler.sample(denoise, start[:, None], self.denoising_steps, tokens=self.tokens)
-        latent, finite = self._bounded(drawn.x[:, 0])
+        sample = drawn.x if self.temperature else passes[0].x  # without noise the first pass is the whole answer
+        latent, finite = self._bounded(sample[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, describe(controls.keys[:, 0], controls.camera[:, 0]))
         if self.codec.memory is not None:  # what is seen is what is remembered
@@ -163,10 +166,10 @@ class RolloutEngine(Passes):
             self._frame = pixels[:, -1]
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
-            last[:] = [self._network(context, self._context_tau, prepared)]
+            passes.append(self._network(context, self._context_tau, prepared))
         ring.previous, ring.previous_tau = context, self._context_tau.clone()
         self._text.advance()
-        return self._block(to_uint8(pixels), latent, last[0], drawn.change[:, 0], finite)
+        return self._block(to_uint8(pixels), latent, passes[-1], drawn.change[:, 0], finite)
 
     @torch.inference_mode()
     def set_text(self, lanes: Sequence[int], texts: Sequence[str], kind: TextKind, steps: int = 4) -> None:

@@ -22,7 +22,6 @@ from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fp
 from worldsim.video import contact_sheet, real_frames, side_by_side, write_animation, write_mp4, write_picture
 
 WALK = "forward*8 turn_left*6 forward*8 forward+turn_right*8 forward*6 turn_right*6 forward*8 turn_left*13"
-PROMPT = "rooms with red brick walls and a blue floor"
 SHEET_CELLS = 24
 
 
@@ -31,7 +30,7 @@ class Demo:
     """Walk through a world and write what was seen as a video and a contact sheet."""
 
     prompt: str | None = None
-    """What the world shall look like. Default: red brick walls; with --world, a start of its bank."""
+    """What the world shall look like. Default: a start of the bank, a true frame with its caption as the prompt."""
     actions: str = WALK
     """Action names, each with an optional *count; repeated until --steps are done."""
     steps: int = 140
@@ -137,7 +136,7 @@ def run(options: Demo) -> None:
             DREAM,
             options.world,
             model=options.model,
-            prompt=options.prompt or (None if options.world else PROMPT),
+            prompt=options.prompt,
             frame_size=options.size,
             denoising_steps=options.denoising_steps,
         )

@@ -57,7 +57,7 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     ceiling = torch.zeros(z.shape[:2], device=device)
     ceiling[:, -1] = 1
     drawn = {t: sampler.sample(denoise, t * eps, 4, z, ceiling) for t in TEMPERATURES}
-    errors = {t: last_error(sample.x) for t, sample in drawn.items()}
+    errors = {t: last_error(sample.x) if t else true for t, sample in drawn.items()}  # at 0 one pass is all there is
     best = min(TEMPERATURES, key=lambda t: errors[t].item())
     sampled, tempered = errors[1.0], errors[best]
     metrics: dict[str, torch.Tensor | float] = {
