@@ -103,6 +103,7 @@ class RolloutEngine(Passes):
         self._steps = torch.zeros(b, dtype=torch.int64, device=device)
         self._seconds = torch.ones(b, device=device)
         self._specs: list[WorldSpec | None] = [None] * b
+        self._single: list[int] = []
         self._text = TextMemory(self.world, b, device)
         self._frame = torch.zeros(b, *self.frame_size, 3, device=device)
         self._action = torch.zeros(b, ACTION, device=device)
@@ -129,6 +130,7 @@ class RolloutEngine(Passes):
             self._specs[lane] = start.world
             length = 0 if start.frames is None else len(start.frames)
             groups.setdefault((start.world.frames_per_step, length, len(start.actions)), []).append(i)
+        self._single = self._lanes_of_one_frame()
         pieces: list[tuple[list[int], Block]] = []
         for (_, length, _), members in groups.items():
             chosen = rows[torch.tensor(members, device=self.device)]
@@ -211,6 +213,7 @@ class RolloutEngine(Passes):
         self._action[lane] = state["action"].to(self.device)
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
+        self._single = self._lanes_of_one_frame()
         words = LaneWords(LaneText(**state["words"]["text"]), state["words"]["event"])
         self._text.begin([lane], [words.text], [spec.index])
         if state["event_left"]:
@@ -322,26 +325,24 @@ class RolloutEngine(Passes):
             known = torch.ones(self.lanes, dtype=torch.bool, device=self.device)
             shown = Shown(self._frame.permute(0, 3, 1, 2), known, torch.cat([action, self._action], dim=1))
             self._action = action
-        single = self._single()
-        if len(single) == self.lanes:
+        if len(self._single) == self.lanes:
             image = self.codec.decode_normalised(latent, 1, shown)
             return image.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
         pixels = self.codec.decode_normalised(latent, BLOCK_FRAMES, shown)
-        if single:
-            pixels[single] = pixels[single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
+        if self._single:
+            pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
         return pixels
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Latents of what lanes show."""
-        single = self._single()
-        if len(single) == self.lanes:
+        if len(self._single) == self.lanes:
             return self.codec.encode_normalised(pixels[:, -1:])
         latent = self.codec.encode_normalised(pixels)
-        if single:
-            latent[single] = self.codec.encode_normalised(pixels[single, -1:])
+        if self._single:
+            latent[self._single] = self.codec.encode_normalised(pixels[self._single, -1:])
         return latent
 
-    def _single(self) -> list[int]:
+    def _lanes_of_one_frame(self) -> list[int]:
         """Lanes whose world shows one frame per step."""
         return [i for i, spec in enumerate(self._specs) if spec is not None and spec.frames_per_step == 1]
 

@@ -19,6 +19,7 @@ from worldsim.training.latents import encode_episode
 from worldsim.training.memory import MemoryTraining, memory_loss, with_memory
 from worldsim.training.moments import CLIP, Moments, predict_each
 from worldsim.training.presets import smoke
+from worldsim.training.release import release
 
 CONFIG = smoke().memory
 
@@ -105,6 +106,8 @@ def test_one_command_gives_a_model_a_memory_and_it_resumes(tmp_path):
     assert "probe/out_4" in rows[-1]
     begin, now = (WorldSimulator.from_pretrained(tmp_path / name) for name in ("begin", "run/model"))
     assert now.codec.memory is not None and now.bank is not None
+    with pytest.raises(ValueError, match="the run of a memory: give the run of the world model too"):
+        release(tmp_path / "run" / "model", tmp_path, tmp_path / "shipped", "a test", "a test")
     for name, tensor in begin.world.state_dict().items():
         assert torch.allclose(now.world.state_dict()[name].float(), tensor.float(), atol=1e-3)
     frames = torch.from_numpy(make_episode(size=64).blocks[:2])

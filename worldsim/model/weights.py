@@ -243,10 +243,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version}; this version of worldsim reads up to {FORMAT_VERSION}. "
             "Update worldsim to load it."
         )
-    if version == 2 and isinstance(content.get("codec"), dict):
-        content["codec"] = {"decoder_coarse_depth": content["codec"].get("coarse_depth"), "memory": False} | content[
-            "codec"
-        ]
+    codec = content.get("codec")
+    if version == 2 and isinstance(codec, dict):
+        codec.setdefault("memory", False)
+        codec.setdefault("decoder_coarse_depth", codec.get("coarse_depth"))
     if kind != KIND:
         raise WeightsError(f"{path}: kind is {kind!r}; a world simulator has {KIND!r}")
     return content

@@ -61,8 +61,11 @@ class Texts:
 
 
 class Arena:
-    """Episodes as columns. Those of ``latents`` have one row per latent, an episode of T steps T + 1 of them, in which
-    action, reward and end are of the step that produced the latent (zeros for the reset frame's)."""
+    """Episodes as columns.
+
+    An episode of T steps has T + 1 rows in those from ``z`` to ``event``, in which action, reward and end are of the
+    step that produced the latent (zeros for the reset frame's), and one row in those from ``first`` on.
+    """
 
     def __init__(self, latent_shape: tuple[int, ...], device: torch.device | None = None) -> None:
         self.z = Column(torch.float16, latent_shape, device)

@@ -74,39 +74,28 @@ def draw_own_context(
     has a gradient, but a compiled model is called as the loss calls it: else it would be compiled once more.
     """
     with torch.set_grad_enabled(config.run.compile):
-        return _own_context(model, clips, eps, config, patch, generator)
-
-
-def _own_context(
-    model: WorldModel,
-    clips: Clips,
-    eps: torch.Tensor,
-    config: WorldTrainConfig,
-    patch: int,
-    generator: torch.Generator,
-) -> Draw:
-    b, t, _, h, w = clips.z.shape
-    device, tokens = clips.z.device, (h // patch) * (w // patch)
-    index = torch.arange(t)
-    odd = torch.rand(b, 1, generator=generator) < 0.5
-    depth = int(torch.randint(1, config.own_depth + 1, (), generator=generator))
-    causal, plain = (
-        torch.zeros(b, dtype=torch.int64, device=device),
-        torch.zeros(b, t, dtype=torch.int64, device=device),
-    )
-    blind = replace(config.levels, blind=1.0)
-    text, seen = clips.words.encode(model), clips.z
-    for turn in range(depth + 1):
-        wanted = ((index % 2 == 1) ^ odd ^ bool(turn % 2)) & (index > 0)
-        last = turn == depth
-        tau = send(draw_levels_of(wanted, config.levels if last else blind, generator, tokens), device)
-        wanted = send(wanted, device)
-        seen = torch.where(wanted[..., None, None, None], clips.z, seen)  # a target is noised from the truth
-        draw = Draw(tau, causal, eps, plain, seen, wanted)
-        if not last:
-            x = predict(model, clips, text, flow.add_noise(seen, eps, tau), draw).x
-            seen = torch.where(wanted[..., None, None, None], x.detach(), seen)
-    return draw
+        b, t, _, h, w = clips.z.shape
+        device, tokens = clips.z.device, (h // patch) * (w // patch)
+        index = torch.arange(t)
+        odd = torch.rand(b, 1, generator=generator) < 0.5
+        depth = int(torch.randint(1, config.own_depth + 1, (), generator=generator))
+        causal, plain = (
+            torch.zeros(b, dtype=torch.int64, device=device),
+            torch.zeros(b, t, dtype=torch.int64, device=device),
+        )
+        blind = replace(config.levels, blind=1.0)
+        text, seen = clips.words.encode(model), clips.z
+        for turn in range(depth + 1):
+            wanted = ((index % 2 == 1) ^ odd ^ bool(turn % 2)) & (index > 0)
+            last = turn == depth
+            tau = send(draw_levels_of(wanted, config.levels if last else blind, generator, tokens), device)
+            wanted = send(wanted, device)
+            seen = torch.where(wanted[..., None, None, None], clips.z, seen)  # a target is noised from the truth
+            draw = Draw(tau, causal, eps, plain, seen, wanted)
+            if not last:
+                x = predict(model, clips, text, flow.add_noise(seen, eps, tau), draw).x
+                seen = torch.where(wanted[..., None, None, None], x.detach(), seen)
+        return draw
 
 
 def predict(model: WorldModel, clips: Clips, text: TextTokens, z: torch.Tensor, draw: Draw) -> Prediction:

@@ -72,8 +72,6 @@ def release(
     ``model`` lies in the folder of the last run, that of the world model; where that is the run of a memory,
     ``world_run`` is the one before it (``ValueError`` without). ``starts`` true starts per world go into the bank.
     """
-    simulator = WorldSimulator.from_pretrained(model)
-    simulator.bank = build_bank(simulator.config.worlds, starts)
     runs = {"codec": codec_run, "world model": model.parent}
     curves = {"codec": CODEC_CURVE, "world model": WORLD_CURVE}
     if "depths" in _run_card(model.parent)["config"]:
@@ -81,6 +79,8 @@ def release(
             raise ValueError(f"{model.parent} is the run of a memory: give the run of the world model too (world_run)")
         runs |= {"world model": world_run, "memory": model.parent}
         curves["memory"] = MEMORY_CURVE
+    simulator = WorldSimulator.from_pretrained(model)
+    simulator.bank = build_bank(simulator.config.worlds, starts)
     count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
     probes = {
         k.removeprefix("probe/"): v
