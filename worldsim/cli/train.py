@@ -1,8 +1,9 @@
-"""``worldsim train codec | latents | world | memory | all | release``: episodes to weights, by presets.
+"""``worldsim train codec | latents | world | memory | forcing | all | release``: episodes to weights, by presets.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
 transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
-decoder of a trained model to carry pixels over, ``release`` makes a folder to ship of a run. The presets are ``smoke``
+decoder of a trained model to carry pixels over, ``forcing`` trains both on their own rollouts, ``release`` makes a
+folder to ship of a run. The presets are ``smoke``
 (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when
 the same command is given again.
 """
@@ -16,7 +17,15 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from worldsim.training.presets import PRESETS, CodecTrainConfig, MemoryTrainConfig, Preset, WorldTrainConfig, preset
+from worldsim.training.presets import (
+    PRESETS,
+    CodecTrainConfig,
+    ForcingConfig,
+    MemoryTrainConfig,
+    Preset,
+    WorldTrainConfig,
+    preset,
+)
 from worldsim.training.sources import SourceConfig
 
 if TYPE_CHECKING:
@@ -71,6 +80,16 @@ class TrainMemory:
     out: Path
     model: Path
     train: MemoryTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class TrainForcing:
+    """Train decoder and world model of MODEL (a model folder) on their own rollouts; exports OUT/model."""
+
+    out: Path
+    model: Path
+    train: ForcingConfig
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -146,6 +165,14 @@ def _memory(chosen: Preset, argv: list[str]) -> None:
     train_memory(args.train, args.source, _opened(args.model), args.out)
 
 
+def _forcing(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_forcing
+
+    default = TrainForcing(tyro.MISSING, tyro.MISSING, chosen.forcing)
+    args = tyro.cli(TrainForcing, default=default, args=argv, prog="worldsim train forcing")
+    train_forcing(args.train, args.source, _opened(args.model), args.out)
+
+
 def _all(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.pipeline import train_all
 
@@ -167,7 +194,15 @@ def _opened(folder: Path) -> WorldSimulator:
     return WorldSimulator.from_pretrained(folder)
 
 
-_STAGES = {"codec": _codec, "latents": _latents, "world": _world, "memory": _memory, "all": _all, "release": _release}
+_STAGES = {
+    "codec": _codec,
+    "latents": _latents,
+    "world": _world,
+    "memory": _memory,
+    "forcing": _forcing,
+    "all": _all,
+    "release": _release,
+}
 
 
 def main(argv: list[str]) -> int:

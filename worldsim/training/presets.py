@@ -137,18 +137,57 @@ class MemoryTrainConfig:
 
 
 @dataclass(frozen=True)
+class ForcingConfig:
+    """Training of decoder and world model on their own rollouts.
+
+    ``optim.batch`` lanes begin together from ``prefix`` true latents at most and go on for ``horizon`` steps, each of
+    which is a training step; ``blank`` moments beside them are decoded from true latents and shown nothing.
+    ``memory`` weighs the losses of the picture, ``latent`` that of the predicted latent, ``critic`` and ``likeness``
+    what the critic says and the distance of its features; ``veil`` is the noise that the critic looks through,
+    ``critic_width`` its channels. ``drop_text`` is the share of lanes that are told nothing. Every ``world_every``
+    steps ``world_batch`` clips of true latents keep what the world model knew, with the losses of ``world``.
+    """
+
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    memory: MemoryTrainConfig = field(default_factory=MemoryTrainConfig)
+    world: WorldTrainConfig = field(default_factory=WorldTrainConfig)
+    horizon: int = 16
+    prefix: int = 6
+    blank: int = 8
+    latent: float = 0.3
+    critic: float = 0.1
+    likeness: float = 0.5
+    veil: float = 0.05
+    critic_width: int = 48
+    drop_text: float = 0.2
+    world_every: int = 4
+    world_batch: int = 2
+    probe_steps: int = 16
+
+
+@dataclass(frozen=True)
 class Preset:
     """Runs that belong together."""
 
     codec: CodecTrainConfig
     world: WorldTrainConfig
     memory: MemoryTrainConfig
+    forcing: ForcingConfig
 
 
 def smoke() -> Preset:
     """Seconds on one core: the same path with the smallest networks."""
     run = RunConfig(log_every=5, probe_every=20, save_every=20, threads=1)
     codec = CodecConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
+    world = WorldTrainConfig(
+        tiny_config(),
+        OptimConfig(steps=40, batch=4, warmup=5, ema=0.9),
+        run,
+        clips=ClipConfig(length=12),
+        singles=1.0,
+        start_blocks=60,
+    )
     return Preset(
         CodecTrainConfig(
             codec,
@@ -158,34 +197,44 @@ def smoke() -> Preset:
             pool_blocks=4000,
             start_blocks=60,
         ),
-        WorldTrainConfig(
-            tiny_config(),
-            OptimConfig(steps=40, batch=4, warmup=5, ema=0.9),
-            run,
-            clips=ClipConfig(length=12),
-            singles=1.0,
-            start_blocks=60,
-        ),
+        world,
         MemoryTrainConfig(OptimConfig(steps=20, batch=4, warmup=5, ema=0.9), run),
+        ForcingConfig(
+            OptimConfig(steps=24, batch=4, warmup=5, ema=0.9),
+            replace(run, probe_every=12, save_every=8),
+            world=world,
+            horizon=4,
+            prefix=2,
+            blank=2,
+            critic_width=8,
+            probe_steps=4,
+        ),
     )
 
 
 def cpu() -> Preset:
     """Two cores without a GPU: hours, resumable."""
+    world = WorldTrainConfig(
+        optim=OptimConfig(steps=20_000, batch=6, lr=2e-3, warmup=100, decay=0.9, muon=True),
+        levels=LevelMix(shared=0.05, independent=0.2, following=0.6, blind=0.4),
+        weight_floor=0.6,
+        reward_weight=0.1,
+        done_weight=0.3,
+        singles=12.0,
+        singles_weight=0.5,
+        own_context=0.25,
+        shortcut_from=1.0,
+    )
     return Preset(
         CodecTrainConfig(optim=OptimConfig(steps=9500, batch=32, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
-        WorldTrainConfig(
-            optim=OptimConfig(steps=20_000, batch=6, lr=2e-3, warmup=100, decay=0.9, muon=True),
-            levels=LevelMix(shared=0.05, independent=0.2, following=0.6, blind=0.4),
-            weight_floor=0.6,
-            reward_weight=0.1,
-            done_weight=0.3,
-            singles=12.0,
-            singles_weight=0.5,
-            own_context=0.25,
-            shortcut_from=1.0,
-        ),
+        world,
         MemoryTrainConfig(OptimConfig(steps=12_000, batch=24, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
+        ForcingConfig(
+            OptimConfig(steps=16_000, batch=32, lr=6e-4, warmup=100, decay=0.9, muon=True),
+            RunConfig(log_every=96, probe_every=1600, save_every=800),
+            MemoryTrainConfig(share=0.05),
+            replace(world, own_context=0.0),
+        ),
     )
 
 
@@ -213,6 +262,13 @@ def gpu() -> Preset:
             start_blocks=10_000,
         ),
         replace(cpu().memory, run=replace(run, compile=False)),
+        replace(
+            cpu().forcing,
+            optim=replace(cpu().forcing.optim, batch=192),
+            run=replace(run, compile=False, log_every=96, probe_every=960),
+            blank=64,
+            world_batch=16,
+        ),
     )
 
 
