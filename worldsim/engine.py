@@ -56,8 +56,9 @@ class RolloutEngine(Passes):
         denoising_steps: K, network evaluations per latent (and one more with ``cache_mode="renoise"``).
         context_noise: noise of context latents in [0, 1), None for the model's own.
         temperature: scale in [0, 1] of the noise that a step begins with, None for the model's own. At 0 the latent is
-            what the first pass expects, and further ones only tell how sure it is (``hallucination``): they would
-            denoise what has no noise, and drift.
+            what the first pass expects, and no further one is made, whatever K is: they would denoise what has no
+            noise, and drift. ``hallucination`` then is the change of the prediction between that pass and the one over
+            what was drawn.
         cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring.
         frame_size: ``(H, W)`` in pixels, multiples of the model's token, 16 pixels.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
@@ -150,16 +151,21 @@ class RolloutEngine(Passes):
         self._steps += 1
         controls = Controls(keys.to(self.device)[:, None], camera.to(self.device)[:, None], self._acted)
         prepared = self._prepare(ring, controls, self._text.tokens(), self._seconds)
-        size = self._step_size(self.lanes, self.denoising_steps)
-        passes: list[Prediction] = []
+        count = self._passes_wanted()
+        size = self._step_size(self.lanes, count)
+        found: list[torch.Tensor] = []
+        read: list[Prediction] = []
 
         def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            passes.append(self._network(z[:, 0], tau[:, 0], prepared, size))
-            return passes[-1].x
+            newest = (z[:, 0], tau[:, 0], prepared, size)
+            if self.cache_mode == "reuse":  # heads are read from the last of these passes
+                read.append(self._network(*newest))
+            found.append(read[-1].x if read else self._denoise(*newest))
+            return found[-1]
 
-        start = self.temperature * noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
-        drawn = sampler.sample(denoise, start[:, None], self.denoising_steps, tokens=self.tokens)
-        sample = drawn.x if self.temperature else passes[0].x  # without noise the first pass is the whole answer
+        start = self._start_noise()
+        drawn = sampler.sample(denoise, start[:, None], count, tokens=self.tokens)
+        sample = drawn.x if self.temperature else found[0]  # without noise the first pass is the whole answer
         latent, finite = self._bounded(sample[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, describe(controls.keys[:, 0], controls.camera[:, 0]))
@@ -168,10 +174,13 @@ class RolloutEngine(Passes):
             self._frame = pixels[:, -1]
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
-            passes.append(self._network(context, self._context_tau, prepared))
+            read.append(self._network(context, self._context_tau, prepared))
+        change = drawn.change[:, 0]
+        if count < self.denoising_steps:
+            change = (read[-1].x - found[0])[:, 0].square().mean((1, 2, 3)).sqrt()
         ring.previous, ring.previous_tau = context, self._context_tau.clone()
         self._text.advance()
-        return self._block(to_uint8(pixels), latent, passes[-1], drawn.change[:, 0], finite)
+        return self._block(to_uint8(pixels), latent, read[-1], change, finite)
 
     @torch.inference_mode()
     def set_text(self, lanes: Sequence[int], texts: Sequence[str], kind: TextKind, steps: int = 4) -> None:
@@ -266,7 +275,7 @@ class RolloutEngine(Passes):
         prepared = [self._prepare(ring, controls, words, seconds) for words in (plain, text)]
 
         def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            without, given = (self._network(z[:, 0], tau[:, 0], said).x for said in prepared)
+            without, given = (self._denoise(z[:, 0], tau[:, 0], said) for said in prepared)
             return without + START_GUIDANCE * (given - without)
 
         seeds = self._seeds[rows]
@@ -283,6 +292,18 @@ class RolloutEngine(Passes):
         return block
 
     # parts of a step
+
+    def _passes_wanted(self) -> int:
+        """Denoising passes of a step: K, but without noise the first is the latent, and the pass after it, over what
+        was drawn where there is one, tells how sure it was."""
+        if self.temperature:
+            return self.denoising_steps
+        return min(self.denoising_steps, 1 if self.cache_mode == "renoise" else 2)
+
+    def _start_noise(self) -> torch.Tensor:
+        if not self.temperature:
+            return torch.zeros(self.lanes, *self.latent_shape, device=self.device)
+        return self.temperature * noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
 
     def _relative(self, change: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
         return torch.where(finite, change / self.model.config.hallucination_reference, 0.0)

@@ -43,7 +43,8 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 class Passes:
     """One model on one device for frames of one size: rings, passes over their lanes, and what needs no lane.
 
-    ``_network`` is a pass over the newest latents of a ring, ``_remember`` writes given latents to it.
+    ``_network`` is a pass over the newest latents of a ring, ``_denoise`` one without the heads, ``_remember`` writes
+    given latents to it.
     """
 
     def __init__(
@@ -75,6 +76,9 @@ class Passes:
         bounds = (config.latent_low, config.latent_high)
         self._range = [torch.tensor(x, device=self.device)[:, None, None] for x in bounds if x]
         self._network: Callable[..., Prediction] = torch.compile(self.world.step) if compile else self.world.step
+        self._denoise: Callable[..., torch.Tensor] = (
+            torch.compile(self.world.denoise) if compile else self.world.denoise
+        )
 
     def _new_ring(self, lanes: int, slot: int = 0) -> Ring:
         return Ring(self.world, lanes, self.tokens, self.latent_shape, self.dtype, self.device, slot)
@@ -152,7 +156,7 @@ class Passes:
         for j, latent in enumerate(latents):
             ring.advance()
             eps = noise.gaussian(seeds, torch.full_like(seeds, j), "latent", self.latent_shape)
-            x = self._network(eps, blind, self._prepare(ring, controls.frame(j), text, seconds)).x[:, 0]
+            x = self._denoise(eps, blind, self._prepare(ring, controls.frame(j), text, seconds))[:, 0]
             errors.append((x - latent).square().mean())
             given = latent.expand(n_noise, -1, -1, -1)
             self._remember(ring, given, seeds, j, controls.frame(j), text, seconds)

@@ -286,8 +286,8 @@ class WorldModel(nn.Module):
         step_size: torch.Tensor | None,
         prepared: Prepared,
         along_time: AlongTime,
-    ) -> Prediction:
-        """All layers and the output for noisy latents ``z (B, T, C, H, W)`` at ``tau (B, T)``."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Clean latents like ``z (B, T, C, H, W)`` at ``tau (B, T)``, and what the registers ``(B, T, R, D)`` hold."""
         b, t, _, h, _ = z.shape
         p, dtype, n = self.config.patch, self.registers.dtype, prepared.stem.shape[2]
         if step_size is None:
@@ -308,8 +308,12 @@ class WorldModel(nn.Module):
         out = out + (mixed(prepared.moved, moving) + mixed(neighbours(estimate, OWN), own)).view_as(z)
         level = tau[..., None, None, None].float()
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
-        reward, done = self.heads(x[:, :, n:], prepared.heads)
-        return Prediction(x_hat, reward.float(), done.float())
+        return x_hat, x[:, :, n:]
+
+    def _with_heads(self, found: tuple[torch.Tensor, torch.Tensor], prepared: Prepared) -> Prediction:
+        x, registers = found
+        reward, done = self.heads(registers, prepared.heads)
+        return Prediction(x, reward.float(), done.float())
 
     # the two ways to run it -----------------------------------------------------------------------------------------
 
@@ -336,7 +340,8 @@ class WorldModel(nn.Module):
         if valid is not None:
             mask = mask & (valid[:, None] | torch.eye(z.shape[1], dtype=torch.bool, device=z.device))
         prepared = self._prepare(previous, previous_tau, controls, text, mode)
-        return self._predict(z, tau, step_size, prepared, lambda time, y: time(y, seconds, mask))
+        found = self._predict(z, tau, step_size, prepared, lambda time, y: time(y, seconds, mask))
+        return self._with_heads(found, prepared)
 
     def prepare_step(
         self,
@@ -368,6 +373,17 @@ class WorldModel(nn.Module):
 
         The prediction has T = 1. Passes of one frame (denoising steps, the context pass) share what was prepared.
         """
+        return self._with_heads(self._newest(z, tau, prepared, step_size), prepared.frame)
+
+    def denoise(
+        self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """``step`` without the heads: the clean latent ``(B, 1, C, H, W)`` alone."""
+        return self._newest(z, tau, prepared, step_size)[0]
+
+    def _newest(
+        self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         remaining = iter(prepared.caches)
 
         def along_time(time: TimeAttention, y: torch.Tensor) -> torch.Tensor:

@@ -71,21 +71,20 @@ def _kept(x: torch.Tensor) -> torch.Tensor:
 
 
 def criticism(
-    critic: Critic, drawn: torch.Tensor, true: torch.Tensor, noise: float
+    critic: Critic, drawn: torch.Tensor, true: torch.Tensor, veils: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """What the decoder loses to the critic, the distance of features, and what the critic loses: three scalars.
 
     ``drawn`` and ``true`` blocks are pairs. The first two have gradients for ``drawn`` alone, the last for the critic
-    alone. Both kinds get Gaussian noise of deviation ``noise``, without which a critic looks at the last bits.
+    alone. ``veils`` is noise for two such batches, ``(2, B, K, H, W, 3)``: a critic that sees bare pictures looks at
+    their last bits. The first veil covers both of a pair, where the decoder learns.
     """
-    veil = noise * torch.randn_like(true)
     fixed: Mapping[str, torch.Tensor] = {name: p.detach() for name, p in critic.named_parameters()}
-    with torch.no_grad():
-        of_true = critic(true + veil)
-    of_drawn: Opinion = functional_call(critic, dict(fixed), (drawn + veil,))
-    pairs = zip(of_drawn.logits, of_true.logits)
-    fooled = torch.stack([F.softplus(t - d).mean() for d, t in pairs]).mean()
-    distances = [(d - t).float().abs().mean() for d, t in zip(of_drawn.features, of_true.features)]
-    seen_true, seen_drawn = critic(true + veil), critic(drawn.detach() + noise * torch.randn_like(true))
+    seen_true = critic(true + veils[0])
+    seen_drawn = critic(drawn.detach() + veils[1])
+    of_drawn: Opinion = functional_call(critic, dict(fixed), (drawn + veils[0],))
+    pairs = list(zip(of_drawn.logits, seen_true.logits))
+    fooled = torch.stack([F.softplus(t.detach() - d).mean() for d, t in pairs]).mean()
+    distances = [(d - t.detach()).float().abs().mean() for d, t in zip(of_drawn.features, seen_true.features)]
     caught = torch.stack([F.softplus(d - t).mean() for d, t in zip(seen_drawn.logits, seen_true.logits)]).mean()
     return fooled, torch.stack(distances).mean(), caught

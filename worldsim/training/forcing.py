@@ -28,7 +28,7 @@ from worldsim.lane_text import TextMemory
 from worldsim.model.codec import to_pixels
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.heads import two_hot
-from worldsim.model.memory import Shown
+from worldsim.model.memory import ACTION, Shown
 from worldsim.model.transformer import Prediction, PreparedStep
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneText
@@ -53,12 +53,12 @@ from worldsim.worlds import WORLDS
 
 
 class _Lanes:
-    """Rollouts under way: each lane's ring, text, shown ``frame (B, 3, H, W)`` and the row of the moment it is at."""
+    """Rollouts under way: each lane's ring, text, shown ``frame (B, 3, H, W)``, last ``action`` and the row of the
+    moment it is at."""
 
     def __init__(self, ring: Ring, text: TextMemory, rows: torch.Tensor, seconds: torch.Tensor) -> None:
         self.ring, self.text, self.rows, self.seconds = ring, text, rows, seconds
-        self.frame = torch.zeros(0)
-        self.left = 0
+        self.frame = self.action = torch.zeros(0)
 
 
 class SelfForcing:
@@ -97,6 +97,7 @@ class SelfForcing:
         self.moments = self._moments(episodes)
         self.sampler = ClipSampler(self.store, config.world.clips, self.loop.device)
         self.context_tau = 1 - begin.config.context_noise
+        self.hallucination_reference = begin.config.hallucination_reference
         self._lanes: _Lanes | None = None
         self._starts = self._able_rows()
 
@@ -128,7 +129,7 @@ class SelfForcing:
         config, loop = self.config, self.loop
         with loop.autocast():
             if self._lanes is None or step % config.horizon == 0:
-                self._lanes = self._begin_lanes()
+                self._lanes = self._begin_lanes(int(loop.rng.integers(1, config.prefix + 1)))
             loss, metrics = self._roll(self._lanes)
             if config.world_every and step % config.world_every == 0:
                 clip_loss, clip_metrics = self._clips()
@@ -151,13 +152,13 @@ class SelfForcing:
     # rollouts
 
     @torch.no_grad()
-    def _begin_lanes(self) -> _Lanes:
-        """Lanes that know up to ``prefix`` true latents, the first of them that of a single frame."""
+    def _begin_lanes(self, count: int) -> _Lanes:
+        """Lanes that know ``count`` true latents, the first of them that of a single frame; fewer near a reset."""
         config, moments, device = self.config, self.moments, self.loop.device
         rng, batch = self.loop.rng, config.optim.batch
         worlds = list(self._starts)
-        rows = torch.from_numpy(np.array([rng.choice(self._starts[worlds[i]]) for i in rng.integers(len(worlds), size=batch)]))
-        count = int(rng.integers(1, config.prefix + 1))
+        drawn = [worlds[i] for i in rng.integers(len(worlds), size=batch)]
+        rows = torch.from_numpy(np.array([rng.choice(self._starts[world]) for world in drawn]))
         first = rows - torch.minimum(torch.tensor(count - 1), moments.before.rows[rows])
         told = [moments.told[i] for i in moments.episode.rows[rows].tolist()]
         text = TextMemory(self.world, batch, device)
@@ -166,14 +167,13 @@ class SelfForcing:
             scene, view, _ = read_facts(known.facts[int(moments.before.rows[row])])
             spec = WORLDS[known.world]
             silent, unseen = rng.random() < config.drop_text, rng.random() < config.world.clips.no_view
-            said = "" if silent else prompt_text(spec, scene_caption(scene, "medium"))
-            texts.append(LaneText(said, "" if silent or unseen else view_caption(view, "medium"), known.goal))
+            prompt = "" if silent else prompt_text(spec, scene_caption(scene, "medium"))
+            texts.append(LaneText(prompt, "" if silent or unseen else view_caption(view, "medium"), known.goal))
         text.begin(range(batch), texts, [WORLDS[known.world].index for known in told])
         seconds = torch.tensor([WORLDS[known.world].step_seconds for known in told], device=device)
         dtype = torch.bfloat16 if config.run.bf16 else torch.float32
-        h, w = moments.true.rows.shape[2:]
-        patch = self.world.config.patch
-        ring = Ring(self.world, batch, h * w // patch**2, tuple(moments.true.rows.shape[1:]), dtype, device)
+        channels, h, w = moments.true.rows.shape[1:]
+        ring = Ring(self.world, batch, h * w // self.world.config.patch**2, (channels, h, w), dtype, device)
         lanes = _Lanes(ring, text, rows, seconds)
         said = text.tokens()
         before = replace(said, view_age=torch.full_like(said.view_age, NO_VIEW))
@@ -191,6 +191,7 @@ class SelfForcing:
                 ring.clear(torch.nonzero(~begun)[:, 0])
         text.advance()
         lanes.frame = moments.last(rows)
+        lanes.action = moments.action.take(rows) * send((rows > first).float(), device)[:, None]
         return lanes
 
     def _controls(self, rows: torch.Tensor, first: torch.Tensor) -> Controls:
@@ -235,7 +236,7 @@ class SelfForcing:
         prepared = self._prepare(lanes, self._controls(rows, none), lanes.text.tokens())
         blind = torch.zeros(len(rows), device=device)
         true = moments.true.take(rows).float()
-        z = self.world.step(torch.zeros_like(true), blind, prepared).x[:, 0]
+        z = self.world.denoise(torch.zeros_like(true), blind, prepared)[:, 0]
         self._cut(lanes.ring)
 
         pair = torch.stack([moments.true.take(rows_alive - 1).float(), true[alive]], dim=1)
@@ -248,30 +249,34 @@ class SelfForcing:
         known = torch.arange(len(shown_rows), device=device) < count
         frames = torch.cat([lanes.frame[alive], torch.zeros_like(lanes.frame[:1]).expand(len(blank), -1, -1, -1)])
         latents = torch.cat([z[alive].float(), moments.true.take(blank).float()])
-        shown = Shown(frames, known, moments.actions(shown_rows))
+        actions = moments.actions(shown_rows)
+        actions[:count, ACTION:] = lanes.action[alive]
+        shown = Shown(frames, known, actions)
         y, carried = self.codec.decode_with(self.codec.denormalise(latents), 4, shown)
         assert carried is not None
         y = y.float()
         picture, metrics = memory_loss(y, carried, moments, shown_rows, known, config.memory)
         goal = to_pixels(moments.block.take(shown_rows))
-        fooled, likeness, caught = criticism(self.critic, y, goal, config.veil)
+        veils = config.veil * self.loop.noise((2, *goal.shape))
+        fooled, likeness, caught = criticism(self.critic, y, goal, veils)
 
         with torch.no_grad():
             block = to_pixels(moments.block.take(rows)).float()
             block[alive] = y[:count].detach().clamp(-1, 1)
             lanes.frame = block[:, -1].permute(0, 3, 1, 2)
             own = self.codec.encode_normalised(block)
-        prediction = self._remember(lanes, own, PreparedStep(prepared.frame, lanes.ring.caches, prepared.slot, prepared.mask))
+        prediction = self._remember(lanes, own, replace(prepared, caches=lanes.ring.caches))
         paid = send(going, device)[:, None]
         reward = -(two_hot(moments.reward.take(rows)[:, None]) * prediction.reward.log_softmax(-1)).sum(-1)
         done = moments.done.take(rows)[:, None].float()
         ended = F.binary_cross_entropy_with_logits(prediction.done, done, reduction="none")
         reward, ended = masked_mean(reward, paid), masked_mean(ended, paid)
         lanes.text.advance()
+        lanes.action = moments.action.take(rows)
         loss = picture + config.latent * latent + config.critic * fooled + config.likeness * likeness + caught
         loss = loss + config.world.reward_weight * reward + config.world.done_weight * ended
-        heads = {"latent": latent, "fooled": fooled, "likeness": likeness, "caught": caught, "reward": reward, "done": ended}
-        return loss, metrics | {name: value.detach() for name, value in heads.items()}
+        metrics |= {"latent": latent, "fooled": fooled, "likeness": likeness, "caught": caught}
+        return loss, {name: value.detach() for name, value in (metrics | {"reward": reward, "done": ended}).items()}
 
     # what is looked at
 
@@ -281,9 +286,10 @@ class SelfForcing:
         episodes = [e for e in self.held_out if len(e) >= context + n]
         if not episodes:
             return {}
-        dreams = dream(self._simulator(), episodes, context, n, self.loop.device)
+        dreamt = dream(self._simulator(), episodes, context, n, self.loop.device)
+        self.hallucination_reference *= float(dreamt.hallucination[:, 0].mean())
         true = np.stack([e.observations[context + 1 : context + n + 1] for e in episodes]).astype(np.float32)
-        drawn = np.stack(dreams).astype(np.float32)
+        drawn = dreamt.frames.astype(np.float32)
         errors = np.square((drawn - true) / 127.5).mean((2, 3, 4))
         edges = [np.abs(np.diff(x, axis=3)).mean((0, 2, 3, 4)) for x in (drawn, true)]
         first: dict[str, int] = {}
@@ -293,15 +299,16 @@ class SelfForcing:
         for i in first.values():
             rows += [x[i][:: max(1, n // 16)].astype(np.uint8) for x in (true, drawn)]
         save_rows(self.out / "sheets" / f"forcing-{step:06d}.png", rows)
-        metrics = {}
+        metrics = {"hallucination": self.hallucination_reference}
         for ahead in sorted({1, 4, 8, n}):
             if ahead <= n:
                 metrics[f"free_{ahead}"] = float(np.mean([psnr(e) for e in errors[:, ahead - 1]]))
-                metrics[f"sharp_{ahead}"] = float(edges[0][ahead - 1] / edges[1][ahead - 1])
+                metrics[f"sharp_{ahead}"] = float(edges[0][ahead - 1] / max(edges[1][ahead - 1], 1e-6))
         return metrics
 
     def _simulator(self) -> WorldSimulator:
-        simulator = WorldSimulator.create(self.begin.config, bank=self.begin.bank)
+        config = replace(self.begin.config, hallucination_reference=self.hallucination_reference)
+        simulator = WorldSimulator.create(config, bank=self.begin.bank)
         simulator.codec.load_state_dict(self.codec.state_dict())
         simulator.world.load_state_dict(self.world.state_dict())
         return simulator

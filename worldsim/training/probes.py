@@ -26,8 +26,9 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     """Metrics of one held-out batch of equal-length clips whose last frame is valid and acted.
 
     ``temperature`` is the one of ``TEMPERATURES`` that samples with the least error (``tempered_mse``), and
-    ``hallucination`` the RMS change of the prediction between the last two of four denoising steps at it, the scale of
-    what the environment reports under this name. ``shortcut``: samples name their step size, as the environment's do.
+    ``hallucination`` the RMS change of the prediction between the last two of four denoising steps at it (at 0, where
+    there is one, between it and a pass over what it found), the scale of what the environment reports under this name.
+    ``shortcut``: samples name their step size, as the environment's do.
     """
     z, device = clips.z, clips.z.device
     eps = torch.randn(z.shape, generator=generator).to(device)
@@ -38,12 +39,15 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     def last_error(x: torch.Tensor) -> torch.Tensor:
         return masked_mean((x[:, -1] - z[:, -1]).square(), moving)
 
-    def at_level(level: float, controls: Controls) -> torch.Tensor:
+    def predicted(seen: torch.Tensor, level: float, controls: Controls) -> torch.Tensor:
         tau = torch.ones(z.shape[:2], device=device)
         tau[:, -1] = level
         draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, torch.zeros_like(tau).long())
         changed = replace(clips, controls=controls)
-        return last_error(predict(model, changed, text, flow.add_noise(z, eps, tau), draw).x)
+        return predict(model, changed, text, flow.add_noise(seen, eps, tau), draw).x
+
+    def at_level(level: float, controls: Controls) -> torch.Tensor:
+        return last_error(predicted(z, level, controls))
 
     shuffled = _last_action_from(clips.controls, order)
     true, wrong = at_level(0.0, clips.controls), at_level(0.0, shuffled)
@@ -60,11 +64,16 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     errors = {t: last_error(sample.x) if t else true for t, sample in drawn.items()}  # at 0 one pass is all there is
     best = min(TEMPERATURES, key=lambda t: errors[t].item())
     sampled, tempered = errors[1.0], errors[best]
+    change = drawn[best].change[:, -1]
+    if not best:
+        found = predicted(z, 0.0, clips.controls)
+        again = predicted(torch.cat([z[:, :-1], found[:, -1:].to(z.dtype)], dim=1), LEVELS[-1], clips.controls)
+        change = (again - found)[:, -1].square().mean((1, 2, 3)).sqrt()
     metrics: dict[str, torch.Tensor | float] = {
         "next_mse": true, "shuffled_over_true": wrong / true, "over_copy_last": true / copied,
         "sampled_mse": sampled, "sampled_over_copy_last": sampled / copied, "temperature": best,
         "tempered_mse": tempered, "tempered_over_copy_last": tempered / copied,
-        "hallucination": drawn[best].change[:, -1].mean(),
+        "hallucination": change.mean(),
     }  # fmt: skip
     metrics |= {f"mse_at_{level}": at_level(level, clips.controls) for level in LEVELS[1:]}
     return {name: float(value) for name, value in metrics.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +154,7 @@ class WorldTraining:
         episodes = list(by_world.values())
         if not episodes:
             return
-        dreams = dream(self._simulator(), episodes, context, generated, self.loop.device)
+        dreams = dream(self._simulator(), episodes, context, generated, self.loop.device).frames
         rows = []
         for episode, imagined in zip(episodes, dreams):
             truth = episode.observations[: context + generated + 1]
@@ -162,11 +162,18 @@ class WorldTraining:
         save_rows(self.out / "sheets" / f"world-{step:06d}.png", rows)
 
 
-def dream(
-    simulator: WorldSimulator, episodes: list[Episode], context: int, steps: int, device: torch.device
-) -> list[np.ndarray]:
-    """Free-running rollouts from ``context`` true steps under the recorded actions: uint8 ``(steps, H, W, 3)`` each,
-    the last frame of every block (actions are noop past an episode's end)."""
+@dataclass(frozen=True)
+class Dream:
+    """Rollouts of N episodes: ``frames`` uint8 ``(N, T, H, W, 3)``, the last of every block, and the ``hallucination
+    (N, T)`` that the engine told."""
+
+    frames: np.ndarray
+    hallucination: np.ndarray
+
+
+def dream(simulator: WorldSimulator, episodes: list[Episode], context: int, steps: int, device: torch.device) -> Dream:
+    """Free-running rollouts of ``steps`` from ``context`` true steps under the recorded actions, which are noop past
+    an episode's end."""
     engine = RolloutEngine(simulator, lanes=len(episodes), device=device, frame_size=episodes[0].frame_size)
     starts = []
     for number, episode in enumerate(episodes):
@@ -176,10 +183,11 @@ def dream(
         text = LaneText(prompt_text(spec, scene_caption(scene, "medium")), view_caption(view, "medium"), episode.goal)
         starts.append(LaneStart(spec, number, text, frames, episode.actions[:context].astype(np.int64)))
     engine.begin(list(range(len(episodes))), starts)
-    seen = []
+    seen, unsure = [], []
     for t in range(context, context + steps):
         keys = np.array([e.keys[t] if t < len(e) else 0 for e in episodes], np.uint32)
         camera = np.stack([e.camera[t] if t < len(e) else np.zeros(2, np.float32) for e in episodes])
         block = engine.step(torch.from_numpy(multi_hot(keys)), torch.from_numpy(camera))
         seen.append(block.frames[:, -1].cpu().numpy())
-    return list(np.stack(seen, axis=1))
+        unsure.append(block.hallucination.cpu().numpy())
+    return Dream(np.stack(seen, axis=1), np.stack(unsure, axis=1))

@@ -1,0 +1,160 @@
+"""Training on own rollouts: its rollouts are the engine's, gradients go where they should, a run resumes exactly."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from shades import make_episode
+
+from worldsim.actions import multi_hot
+from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
+from worldsim.cli.train import main
+from worldsim.engine import RolloutEngine
+from worldsim.model.debug import debug_simulator
+from worldsim.model.weights import WorldSimulator
+from worldsim.predictor import LaneStart, LaneText
+from worldsim.recording.facts_json import read_facts
+from worldsim.training.critic import Critic, criticism
+from worldsim.training.forcing import SelfForcing
+from worldsim.training.pipeline import train_forcing
+from worldsim.training.presets import smoke
+from worldsim.training.sources import SourceConfig
+from worldsim.worlds import WORLDS
+
+CONFIG = smoke().forcing
+
+
+def quiet_simulator() -> WorldSimulator:
+    """A model with a memory in which nothing is random."""
+    made = debug_simulator(memory=True, bank=False)
+    config = replace(made.config, context_noise=0.0, temperature=0.0, latent_low=(), latent_high=())
+    simulator = WorldSimulator.create(config)
+    simulator.codec.load_state_dict(made.codec.state_dict())
+    simulator.world.load_state_dict(made.world.state_dict())
+    return simulator
+
+
+def training(tmp_path, simulator=None, count=3, **changes) -> SelfForcing:
+    config = replace(CONFIG, run=replace(CONFIG.run, bf16=False), **changes)
+    episodes = [make_episode(seed=i, steps=14 + 3 * i, dies=i == 1) for i in range(count)]
+    return SelfForcing(config, tmp_path, simulator or quiet_simulator(), iter(episodes), episodes[:1])
+
+
+@pytest.mark.parametrize("prefix", [1, 3])
+def test_its_rollouts_are_those_of_the_engine(tmp_path, prefix):
+    simulator = quiet_simulator()
+    world = replace(CONFIG.world, clips=replace(CONFIG.world.clips, no_view=0.0))
+    run = training(tmp_path, simulator, drop_text=0.0, horizon=5, world=world)
+    lanes = run._begin_lanes(prefix)
+    episodes = [make_episode(seed=i, steps=14 + 3 * i, dies=i == 1) for i in range(3)]
+    spec, starts, plans = WORLDS["DoomRooms"], [], []
+    for row in lanes.rows.tolist():
+        episode = episodes[int(run.moments.episode.rows[row])]
+        t = int(run.moments.before.rows[row])
+        known = min(prefix - 1, t)
+        scene, view, _ = read_facts(episode.facts[t])
+        text = LaneText(prompt_text(spec, scene_caption(scene, "medium")), view_caption(view, "medium"), "")
+        blocks = episode.blocks[t - known : t].reshape(-1, 32, 32, 3)
+        frames = np.concatenate([episode.observations[t - known][None], blocks])
+        starts.append(LaneStart(spec, 0, text, frames, episode.actions[t - known : t].astype(np.int64)))
+        plans.append((episode, t))
+    engine = RolloutEngine(simulator, len(starts), "cpu", frame_size=(32, 32), dtype=torch.float32)
+    engine.begin(range(len(starts)), starts)
+    for ahead in range(4):
+        with torch.no_grad():
+            run._roll(lanes)
+        going = [t + ahead < len(episode) for episode, t in plans]
+        acted = [(e, min(t + ahead, len(e) - 1)) for e, t in plans]
+        keys = multi_hot(np.array([e.keys[t] for e, t in acted], np.uint32))
+        block = engine.step(torch.from_numpy(keys), torch.from_numpy(np.stack([e.camera[t] for e, t in acted])))
+        ours = (lanes.frame.permute(0, 2, 3, 1) + 1) * 127.5
+        difference = (ours - block.frames[:, -1].float()).abs()[torch.tensor(going)]
+        assert any(going) and difference.max() < 1 and ours[torch.tensor(going)].std() > 3  # the engine's are rounded
+
+
+def test_a_critic_teaches_the_drawer_and_learns_itself_each_alone():
+    torch.manual_seed(0)
+    critic = Critic(4, width=8)
+    true, drawn = torch.rand(3, 4, 32, 32, 3) * 2 - 1, torch.zeros(3, 4, 32, 32, 3, requires_grad=True)
+    bare = torch.zeros(2, *true.shape)
+    fooled, likeness, caught = criticism(critic, drawn, true, bare)
+    (fooled + likeness).backward(retain_graph=True)
+    assert drawn.grad is not None and drawn.grad.abs().sum() > 0
+    assert all(p.grad is None for p in critic.parameters())
+    drawn.grad = None
+    caught.backward()
+    assert drawn.grad is None and all(p.grad is not None for p in critic.parameters())
+    assert float(criticism(critic, true, true, bare)[1]) == 0  # what is true is alike
+    optimiser = torch.optim.Adam(critic.parameters(), 1e-2)
+    for _ in range(30):
+        optimiser.zero_grad()
+        criticism(critic, drawn, torch.rand(3, 4, 32, 32, 3) * 2 - 1, bare)[2].backward()
+        optimiser.step()
+    fooled, _, caught = criticism(critic, drawn, torch.rand(3, 4, 32, 32, 3) * 2 - 1, bare)
+    assert caught.item() < 0.2 < 1.5 < fooled.item()  # grey is told from noise
+
+
+def test_gradients_reach_decoder_and_world_model_but_not_the_encoder(tmp_path):
+    run = training(tmp_path)
+    loss, _ = run._loss(0)
+    loss.backward()
+    reached = {name.split(".")[0] for name, p in run.world.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {"layers", "patch_out", "moves", "motion_out", "heads", "text"} <= reached
+    codec = {name.split(".")[0] for name, p in run.codec.named_parameters() if p.grad is not None}
+    assert {"decoder", "image", "flow", "residual", "memory"} <= codec and not codec & {"stems", "encoder", "to_latent"}
+
+
+def test_lanes_stand_still_where_their_episode_has_ended(tmp_path):
+    run = training(tmp_path, count=1, horizon=12)
+    lanes = run._begin_lanes(1)
+    lanes.rows[:] = len(run.moments) - 2
+    with torch.no_grad():
+        _, first = run._roll(lanes)
+        assert torch.isfinite(first["reward"])
+        lanes.rows[0] = 3  # one goes on
+        _, metrics = run._roll(lanes)
+    assert lanes.rows.tolist() == [4] + [len(run.moments) - 1] * 3
+    assert all(torch.isfinite(value) for value in metrics.values())
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    whole = training(tmp_path / "whole")
+    whole.run(until=16)
+    part = training(tmp_path / "part")
+    part.run(until=8)
+    again = training(tmp_path / "part")
+    assert again.loop.resume() and again.loop.step == 8
+    again.run(until=16)
+    for (name, a), b in zip(whole.loop.model.state_dict().items(), again.loop.model.state_dict().values()):
+        assert torch.equal(a, b), name
+    probes = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert {"probe/free_1", "probe/free_4", "probe/sharp_4", "probe/hallucination"} <= set(probes[-1])
+    exported = WorldSimulator.from_pretrained(tmp_path / "whole" / "model")
+    assert exported.config.hallucination_reference == pytest.approx(probes[-1]["probe/hallucination"], rel=1e-4)
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="worldsim train memory"):
+        training(tmp_path, debug_simulator())
+    with pytest.raises(ValueError, match="no episodes to start from"):
+        training(tmp_path, count=0)
+    single = make_episode()
+    single = replace(single, frames_per_step=1, n_frames=np.ones_like(single.n_frames))
+    with pytest.raises(ValueError, match="shows one frame per step"):
+        SelfForcing(CONFIG, tmp_path, quiet_simulator(), iter([single]), [])
+    with pytest.raises(ValueError, match="a source that ends"):
+        train_forcing(CONFIG, SourceConfig(), quiet_simulator(), tmp_path)
+
+
+@pytest.mark.slow
+def test_one_command_trains_on_rollouts_in_true_worlds(tmp_path):
+    debug_simulator(memory=True).save_pretrained(tmp_path / "begin")
+    options = ["--model", str(tmp_path / "begin"), "--source.worlds", "DoomRooms", "--source.max-steps", "30"]
+    options += ["--source.steps", "90", "--source.held-out", "1", "--train.optim.steps", "8"]
+    assert main(["forcing", "--preset", "smoke", "--out", str(tmp_path / "run"), *options]) == 0
+    begin, now = (WorldSimulator.from_pretrained(tmp_path / name) for name in ("begin", "run/model"))
+    frames = torch.from_numpy(make_episode(size=64).blocks[:2])
+    assert torch.allclose(now.codec.encode(frames), begin.codec.encode(frames), atol=1e-2)
+    assert now.digest != begin.digest
