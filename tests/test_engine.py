@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -491,3 +491,35 @@ def test_without_noise_more_passes_change_nothing_but_how_sure_the_model_says_it
     for one, four in zip(*blocks):
         assert differ(one, four) < 1e-4
         assert torch.isnan(one.hallucination).all() and torch.isfinite(four.hallucination).all()
+
+
+@pytest.mark.parametrize(
+    "temperature, cache_mode, steps, bare, read",
+    [
+        (0.0, "renoise", 4, 1, 1),
+        (0.0, "renoise", 1, 1, 1),
+        (0.0, "reuse", 4, 0, 2),
+        (0.0, "reuse", 1, 0, 1),
+        (1.0, "renoise", 4, 4, 1),
+        (1.0, "reuse", 4, 0, 4),
+    ],
+)
+def test_a_step_makes_no_pass_that_changes_nothing(
+    temperature: float, cache_mode: Literal["renoise", "reuse"], steps: int, bare: int, read: int
+) -> None:
+    """``bare`` passes have no heads, ``read`` ones do."""
+    rollout = engine(debug_simulator(), denoising_steps=steps, temperature=temperature, cache_mode=cache_mode)
+    rollout.begin([0], [start(1)])
+    made = {"bare": 0, "read": 0}
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run_it(*args: Any) -> Any:
+            made[name] += 1
+            return call(*args)
+
+        return run_it
+
+    rollout._denoise, rollout._network = counted("bare", rollout._denoise), counted("read", rollout._network)
+    block = run(rollout, plan(1, 1))[0]
+    assert made == {"bare": bare, "read": read}
+    assert bool(torch.isnan(block.hallucination).all()) == (steps == 1)
