@@ -15,6 +15,7 @@ from worldsim.diffusion import flow, noise, sampler
 from worldsim.engine import RolloutEngine
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.debug import debug_simulator
+from worldsim.model.memory import larger
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart, LaneText
 from worldsim.worlds import WORLDS, WorldSpec
@@ -310,7 +311,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 2 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 3 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
@@ -458,7 +459,7 @@ def test_a_memory_shows_the_last_frame_and_remembers_what_it_shows() -> None:
         rollout = engine(simulator, context_noise=0.0)
         rollout.begin([0], [replace(start(1), frames=picture(1))])
         with torch.inference_mode():
-            rollout._frame[:] = torch.from_numpy(first) / 127.5 - 1
+            rollout._canvas[:] = larger((torch.from_numpy(first) / 127.5 - 1).permute(0, 3, 1, 2))
         block = run(rollout, [[1]])[0]
         again = simulator.codec.encode(block.frames).clamp(-4, 4)
         assert float((again - block.latent).abs().max()) < 0.05  # frames are rounded to 8 bits

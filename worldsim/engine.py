@@ -29,7 +29,7 @@ from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_pixels, to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.memory import ACTION, Shown, describe
+from worldsim.model.memory import ACTION, Shown, describe, larger
 from worldsim.model.transformer import Prediction
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import Passes
@@ -43,7 +43,7 @@ CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 class RolloutEngine(Passes):
@@ -106,7 +106,7 @@ class RolloutEngine(Passes):
         self._specs: list[WorldSpec | None] = [None] * b
         self._single: list[int] = []
         self._text = TextMemory(self.world, b, device)
-        self._frame = torch.zeros(b, *self.frame_size, 3, device=device)
+        self._canvas = torch.zeros(b, 3, *(2 * n for n in self.frame_size), device=device)
         self._action = torch.zeros(b, ACTION, device=device)
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
@@ -171,7 +171,6 @@ class RolloutEngine(Passes):
         pixels = self._decode(latent, describe(controls.keys[:, 0], controls.camera[:, 0]))
         if self.codec.memory is not None:  # what is seen is what is remembered
             latent, finite = self._bounded_too(self._encode(pixels), finite)
-            self._frame = pixels[:, -1]
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
             read.append(self._network(context, self._context_tau, prepared))
@@ -206,7 +205,7 @@ class RolloutEngine(Passes):
             "view_age": int(text.age[lane]),
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
-            "frame": self._frame[lane].cpu().clone(),
+            "canvas": self._canvas[lane].cpu().clone(),
             "action": self._action[lane].cpu().clone(),
         }
 
@@ -218,7 +217,7 @@ class RolloutEngine(Passes):
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
         self._ring.set_lane(lane, state["memory"])
-        self._frame[lane] = state["frame"].to(self.device)
+        self._canvas[lane] = state["canvas"].to(self.device)
         self._action[lane] = state["action"].to(self.device)
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
@@ -243,7 +242,7 @@ class RolloutEngine(Passes):
         given = given_controls(starts, self.device)
         self._prefill(rows, latents, given)
         self._action[rows] = describe(given.keys[:, -1], given.camera[:, -1]) if n else 0.0
-        self._frame[rows] = to_pixels(frames[:, -1])
+        self._canvas[rows] = _canvas(frames[:, -1])
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
 
@@ -285,7 +284,7 @@ class RolloutEngine(Passes):
         self._prefill(rows, [latent], controls)
         self._action[rows] = 0.0
         image = self.codec.decode(latent, 1)[:, 0]
-        self._frame[rows] = to_pixels(image)
+        self._canvas[rows] = _canvas(image)
         block = _first_block(repeat(image, "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous(), latent)
         block.hallucination.copy_(self._relative(drawn.change[:, 0], finite))
         block.valid.copy_(finite)
@@ -341,15 +340,16 @@ class RolloutEngine(Passes):
     def _decode(self, latent: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
         memory is shown the lanes' last frames."""
-        shown = None
-        if self.codec.memory is not None:
+        frames = 1 if len(self._single) == self.lanes else BLOCK_FRAMES
+        if self.codec.memory is None:
+            pixels = self.codec.decode_normalised(latent, frames)
+        else:
             known = torch.ones(self.lanes, dtype=torch.bool, device=self.device)
-            shown = Shown(self._frame.permute(0, 3, 1, 2), known, torch.cat([action, self._action], dim=1))
+            shown = Shown(self._canvas, known, torch.cat([action, self._action], dim=1))
+            pixels, self._canvas = self.codec.show(latent, frames, shown)
             self._action = action
-        if len(self._single) == self.lanes:
-            image = self.codec.decode_normalised(latent, 1, shown)
-            return image.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
-        pixels = self.codec.decode_normalised(latent, BLOCK_FRAMES, shown)
+        if frames == 1:
+            return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
         if self._single:
             pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
         return pixels
@@ -380,6 +380,11 @@ class RolloutEngine(Passes):
         if spec is None:
             raise ValueError(f"lane {lane} has not begun")
         return spec
+
+
+def _canvas(frames: torch.Tensor) -> torch.Tensor:
+    """Canvases of uint8 frames ``(M, H, W, 3)``."""
+    return larger(to_pixels(frames).permute(0, 3, 1, 2))
 
 
 def _first_block(frames: torch.Tensor, latent: torch.Tensor, bins: int = REWARD_BINS) -> Block:

@@ -8,7 +8,19 @@ import torch
 from worldsim.actions import ACTION_ID
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.convolutions import CELL
-from worldsim.model.memory import ACTION, Flow, Shown, describe, fetched, places, polynomial
+from worldsim.model.memory import (
+    ACTION,
+    Carried,
+    Flow,
+    Shown,
+    describe,
+    fetched,
+    kept,
+    larger,
+    places,
+    polynomial,
+    smaller,
+)
 from worldsim.worlds import WORLDS
 
 CONFIG = CodecConfig(
@@ -31,7 +43,7 @@ def codec() -> Codec:
 
 def shown(known: bool = True, height: int = 32, width: int = 48) -> Shown:
     frame = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    return Shown(frame, torch.full((2,), known), action("turn_left", 2))
+    return Shown(larger(frame), torch.full((2,), known), action("turn_left", 2))
 
 
 def certain(codec: Codec) -> None:
@@ -104,3 +116,32 @@ def test_what_comes_from_outside_is_the_border():
     image = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 1, 16, 16)
     moved = fetched(image, torch.tensor([[[[10.0]], [[0.0]]]]).expand(1, 2, 4, 4))
     assert torch.all(moved == 15.0)
+
+
+def test_a_canvas_holds_its_picture_exactly():
+    picture = torch.rand(2, 3, 16, 24) * 2 - 1
+    assert torch.allclose(smaller(larger(picture)), picture, atol=1e-6)
+    share, known = torch.rand(2, 1, 16, 24), torch.tensor([True, False])
+    carried = Carried(torch.rand(2, 3, 32, 48), torch.zeros(2, 2, 4, 6), share, torch.zeros(2, 3, 16, 24))
+    canvas = kept(picture, carried, known)
+    assert torch.allclose(smaller(canvas), picture, atol=1e-6)
+    assert torch.allclose(canvas[1], larger(picture)[1], atol=1e-6)  # one that was shown nothing is drawn
+
+
+def test_detail_outlives_many_small_moves():
+    """Stripes of four pixels, moved by parts of a pixel, there and back."""
+    stripes = torch.where(torch.arange(64) % 4 < 2, 1.0, -1.0).expand(1, 3, 64, 64).contiguous()
+    certainly = torch.ones(1, 1, 64, 64)
+    pictures = {"canvas": larger(stripes), "picture": stripes}
+    for step in range(16):
+        flow = torch.full((1, 2, 16, 16), 0.125 if step % 2 else -0.125)  # half a pixel
+        moved = {name: fetched(image, flow, "bicubic")[:, 0] for name, image in pictures.items()}
+        carried = Carried(moved["canvas"], flow, certainly, torch.zeros(1, 3, 64, 64))
+        pictures = {
+            "canvas": kept(carried.frame, carried, torch.ones(1, dtype=torch.bool)),
+            "picture": moved["picture"],
+        }
+    inside = (..., slice(16, 48), slice(16, 48))
+    left = {"canvas": smaller(pictures["canvas"]), "picture": pictures["picture"]}
+    error = {name: float((image[inside] - stripes[inside]).square().mean()) for name, image in left.items()}
+    assert error["canvas"] < 0.03 < 0.1 < error["picture"]

@@ -13,6 +13,7 @@ from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
 from worldsim.cli.train import main
 from worldsim.engine import RolloutEngine
 from worldsim.model.debug import debug_simulator
+from worldsim.model.memory import smaller
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneStart, LaneText
 from worldsim.recording.facts_json import read_facts
@@ -69,7 +70,7 @@ def test_its_rollouts_are_those_of_the_engine(tmp_path, prefix):
         acted = [(e, min(t + ahead, len(e) - 1)) for e, t in plans]
         keys = multi_hot(np.array([e.keys[t] for e, t in acted], np.uint32))
         block = engine.step(torch.from_numpy(keys), torch.from_numpy(np.stack([e.camera[t] for e, t in acted])))
-        ours = (lanes.frame.permute(0, 2, 3, 1) + 1) * 127.5
+        ours = (smaller(lanes.canvas).permute(0, 2, 3, 1) + 1) * 127.5
         difference = (ours - block.frames[:, -1].float()).abs()[torch.tensor(going)]
         assert any(going) and difference.max() < 1 and ours[torch.tensor(going)].std() > 3  # the engine's are rounded
 

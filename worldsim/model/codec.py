@@ -20,7 +20,7 @@ from einops import rearrange
 from torch import nn
 
 from worldsim.model.convolutions import CELL, Conv, pixels_of, stack
-from worldsim.model.memory import Carried, PixelMemory, Shown, fetched
+from worldsim.model.memory import Carried, PixelMemory, Shown, fetched, kept
 
 # B batch, K frames of a block, C latent channels; images are B K H W 3 outside, B (K 3) H W inside
 
@@ -154,10 +154,19 @@ class Codec(nn.Module):
         """uint8 frames ``(B, frames, H, W, 3)`` of normalised latents; ``frames`` is k, or 1 for an image."""
         return to_uint8(self.decode_normalised(z_BCHW, frames))
 
-    def decode_normalised(self, z_BCHW: torch.Tensor, frames: int, shown: Shown | None = None) -> torch.Tensor:
-        """float32 pixels in [-1, 1] of normalised latents. A codec with a memory takes over what was ``shown``."""
+    def decode_normalised(self, z_BCHW: torch.Tensor, frames: int) -> torch.Tensor:
+        """float32 pixels in [-1, 1] of normalised latents."""
         z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
-        return self.decode_pixels(z, frames, shown).float().clamp(-1, 1)
+        return self.decode_pixels(z, frames).float().clamp(-1, 1)
+
+    def show(self, z_BCHW: torch.Tensor, frames: int, shown: Shown) -> tuple[torch.Tensor, torch.Tensor]:
+        """``decode_normalised`` of a codec with a memory, which takes over what was ``shown``, and the next canvas."""
+        z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
+        pixels, carried = self.decode_with(z, frames, shown)
+        if carried is None:
+            raise ValueError("this codec has no memory to go on from what was shown")
+        pixels = pixels.float().clamp(-1, 1)
+        return pixels, kept(pixels[:, -1].permute(0, 3, 1, 2), carried, shown.known)
 
 
 def to_pixels(frames: torch.Tensor) -> torch.Tensor:

@@ -31,14 +31,19 @@ _TERMS = 10
 class Shown:
     """What lanes showed last.
 
-    ``frame`` float ``(B, 3, H, W)`` in [-1, 1], ``known (B,)`` False where there was none; ``actions (B, 2 A)`` are the
-    one that leads from it to the frame that is decoded and the one before, which tells what is still moving (see
-    ``describe``).
+    ``canvas`` float ``(B, 3, 2 H, 2 W)`` holds the last frame in [-1, 1] at twice its size (see ``kept``), ``known
+    (B,)`` is False where there was none; ``actions (B, 2 A)`` are the one that leads from it to the frame that is
+    decoded and the one before, which tells what is still moving (see ``describe``).
     """
 
-    frame: torch.Tensor
+    canvas: torch.Tensor
     known: torch.Tensor
     actions: torch.Tensor
+
+    @property
+    def frame(self) -> torch.Tensor:
+        """The last frame, ``(B, 3, H, W)``."""
+        return smaller(self.canvas)
 
 
 def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
@@ -48,14 +53,46 @@ def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Carried:
-    """What the memory brings to a new frame: the last ``frame (B, 3, H, W)`` moved along ``flow (B, 2, h, w)``, its
+    """What the memory brings to a new frame: the ``canvas (B, 3, 2 H, 2 W)`` moved along ``flow (B, 2, h, w)``, its
     ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so
     that light can change but what is carried cannot be blurred."""
 
-    frame: torch.Tensor
+    canvas: torch.Tensor
     flow: torch.Tensor
     share: torch.Tensor
     rest: torch.Tensor
+
+    @property
+    def frame(self) -> torch.Tensor:
+        """The last frame moved, ``(B, 3, H, W)``."""
+        return smaller(self.canvas)
+
+
+def smaller(canvas: torch.Tensor) -> torch.Tensor:
+    """The picture ``(B, C, H, W)`` of a canvas of twice its size."""
+    return F.avg_pool2d(canvas, 2)
+
+
+def larger(picture: torch.Tensor) -> torch.Tensor:
+    """A smooth canvas of twice the size whose picture is exactly ``picture (B, C, H, W)``."""
+    smooth = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)
+    return smooth + _doubled(picture - smaller(smooth))
+
+
+def kept(shown: torch.Tensor, carried: Carried, known: torch.Tensor) -> torch.Tensor:
+    """The canvas of what is ``shown (B, 3, H, W)``: carried where the memory had its share, smooth where it was drawn.
+
+    A picture that is moved by parts of a pixel is interpolated, and one that is moved at every step loses its detail
+    within ten; at twice the size the same detail is far from what interpolation dampens. Its picture is exactly
+    ``shown``.
+    """
+    share = _doubled(carried.share * known.float()[:, None, None, None])
+    canvas = torch.lerp(larger(shown), carried.canvas, share)
+    return canvas + _doubled(shown - smaller(canvas))
+
+
+def _doubled(x: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 class Flow(nn.Module):
@@ -146,8 +183,8 @@ class PixelMemory(nn.Module):
 
     def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
         flow = self.flow(x, shown.actions)
-        frame = fetched(shown.frame, flow, "bicubic")[:, 0]
-        x = self.blend(x + self.fetched_in(cells_of(frame).to(x.dtype)))
+        canvas = fetched(shown.canvas, flow, "bicubic")[:, 0]
+        x = self.blend(x + self.fetched_in(cells_of(smaller(canvas)).to(x.dtype)))
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
         rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
-        return Carried(frame, flow, F.pixel_shuffle(share, CELL).sigmoid(), rest)
+        return Carried(canvas, flow, F.pixel_shuffle(share, CELL).sigmoid(), rest)

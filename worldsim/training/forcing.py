@@ -28,7 +28,7 @@ from worldsim.lane_text import TextMemory
 from worldsim.model.codec import to_pixels
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.heads import two_hot
-from worldsim.model.memory import ACTION, Shown
+from worldsim.model.memory import ACTION, Shown, kept, larger
 from worldsim.model.transformer import Prediction, PreparedStep
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneText
@@ -53,12 +53,12 @@ from worldsim.worlds import WORLDS
 
 
 class _Lanes:
-    """Rollouts under way: each lane's ring, text, shown ``frame (B, 3, H, W)``, last ``action`` and the row of the
+    """Rollouts under way: each lane's ring, text, ``canvas`` of what it showed, last ``action`` and the row of the
     moment it is at."""
 
     def __init__(self, ring: Ring, text: TextMemory, rows: torch.Tensor, seconds: torch.Tensor) -> None:
         self.ring, self.text, self.rows, self.seconds = ring, text, rows, seconds
-        self.frame = self.action = torch.zeros(0)
+        self.canvas = self.action = torch.zeros(0)
 
 
 class SelfForcing:
@@ -190,7 +190,7 @@ class SelfForcing:
             if not bool(begun.all()):
                 ring.clear(torch.nonzero(~begun)[:, 0])
         text.advance()
-        lanes.frame = moments.last(rows)
+        lanes.canvas = larger(moments.last(rows))
         lanes.action = moments.action.take(rows) * send((rows > first).float(), device)[:, None]
         return lanes
 
@@ -247,11 +247,11 @@ class SelfForcing:
         blank = torch.from_numpy(self.loop.rng.choice(np.flatnonzero(moments.before.rows.numpy() > 0), config.blank))
         shown_rows = torch.cat([rows_alive, blank])
         known = torch.arange(len(shown_rows), device=device) < count
-        frames = torch.cat([lanes.frame[alive], torch.zeros_like(lanes.frame[:1]).expand(len(blank), -1, -1, -1)])
+        nothing = torch.zeros_like(lanes.canvas[:1]).expand(len(blank), -1, -1, -1)
         latents = torch.cat([z[alive].float(), moments.true.take(blank).float()])
         actions = moments.actions(shown_rows)
         actions[:count, ACTION:] = lanes.action[alive]
-        shown = Shown(frames, known, actions)
+        shown = Shown(torch.cat([lanes.canvas[alive], nothing]), known, actions)
         y, carried = self.codec.decode_with(self.codec.denormalise(latents), 4, shown)
         assert carried is not None
         y = y.float()
@@ -262,10 +262,11 @@ class SelfForcing:
 
         with torch.no_grad():
             block = to_pixels(moments.block.take(rows)).float()
-            block[alive] = y[:count].detach().clamp(-1, 1)
-            lanes.frame = block[:, -1].permute(0, 3, 1, 2)
-            own = self.codec.encode_normalised(block)
-        prediction = self._remember(lanes, own, replace(prepared, caches=lanes.ring.caches))
+            own = y.detach().clamp(-1, 1)
+            block[alive] = own[:count]
+            lanes.canvas[alive] = kept(own[:, -1].permute(0, 3, 1, 2), carried, known)[:count]
+            latents = self.codec.encode_normalised(block)
+        prediction = self._remember(lanes, latents, replace(prepared, caches=lanes.ring.caches))
         paid = send(going, device)[:, None]
         reward = -(two_hot(moments.reward.take(rows)[:, None]) * prediction.reward.log_softmax(-1)).sum(-1)
         done = moments.done.take(rows)[:, None].float()

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from worldsim.model.codec import Codec, to_pixels, to_uint8
-from worldsim.model.memory import Carried, Shown, fetched
+from worldsim.model.memory import Carried, Shown, fetched, kept, larger, smaller
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.codec import feature_loss, psnr
@@ -78,21 +78,21 @@ class MemoryTraining:
         rows = torch.from_numpy(rng.choice(able, batch))
         blank = send(torch.from_numpy(rng.random(batch) < config.blank), device)
         truth = send(torch.from_numpy(rng.random(batch) < config.true_latents), device) | blank
-        frame = moments.last(rows - depth)
+        canvas = larger(moments.last(rows - depth))
         with self.loop.autocast():
             for back in range(depth - 1, 0, -1):
                 with torch.no_grad():
-                    y, _ = self._decode(moments, rows - back, frame, truth, ~blank)
-                    frame = y[:, -1].permute(0, 3, 1, 2).float().clamp(-1, 1)
-            y, carried = self._decode(moments, rows, frame, truth, ~blank)
+                    y, carried = self._decode(moments, rows - back, canvas, truth, ~blank)
+                    canvas = _next_canvas(y, carried, ~blank)
+            y, carried = self._decode(moments, rows, canvas, truth, ~blank)
             assert carried is not None
             return memory_loss(y.float(), carried, moments, rows, ~blank, config)
 
     def _decode(
-        self, moments: Moments, rows: torch.Tensor, frame: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
+        self, moments: Moments, rows: torch.Tensor, canvas: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
     ) -> tuple[torch.Tensor, Carried | None]:
         z = torch.where(truth[:, None, None, None], moments.true.take(rows), moments.predicted.take(rows)).float()
-        return self.codec.decode_with(self.codec.denormalise(z), 4, Shown(frame, known, moments.actions(rows)))
+        return self.codec.decode_with(self.codec.denormalise(z), 4, Shown(canvas, known, moments.actions(rows)))
 
     def _probe(self, step: int) -> dict[str, float]:
         """PSNR on steps that move, ``config.probe_steps`` ahead from a true frame: pictures feed on themselves, each
@@ -102,19 +102,20 @@ class MemoryTraining:
         sheet: list[torch.Tensor] = []
         for moments in self.probes:
             starts = torch.arange(4, len(moments) - n, n)
-            frame = moments.last(starts)
+            canvas = larger(moments.last(starts))
             no = torch.zeros(len(starts), dtype=torch.bool, device=self.loop.device)
-            seen = [frame]
+            seen = [smaller(canvas)]
             for ahead in range(1, n + 1):
                 rows = starts + ahead
                 with self.loop.autocast():
-                    y, carried = self._decode(moments, rows, frame, no, ~no)
-                    drawn, _ = self._decode(moments, rows, frame, no, no)
+                    y, carried = self._decode(moments, rows, canvas, no, ~no)
+                    drawn, _ = self._decode(moments, rows, canvas, no, no)
                 target, before = moments.last(rows), moments.last(rows - 1)
                 moving = (target - before).abs().mean((1, 2, 3)) > 0.03
-                frame = y[:, -1].permute(0, 3, 1, 2).float().clamp(-1, 1)
-                seen.append(frame)
                 assert carried is not None
+                canvas = _next_canvas(y, carried, ~no)
+                frame = smaller(canvas)
+                seen.append(frame)
                 pictures = {"out": frame, "drawn": drawn[:, -1].permute(0, 3, 1, 2).float().clamp(-1, 1)}
                 if ahead == 1:
                     pictures |= {"carried": carried.frame, "copy": before}
@@ -137,6 +138,11 @@ class MemoryTraining:
 
     def _export(self) -> None:
         self._simulator().save_pretrained(self.out / "model")
+
+
+def _next_canvas(y: torch.Tensor, carried: Carried | None, known: torch.Tensor) -> torch.Tensor:
+    assert carried is not None
+    return kept(y[:, -1].permute(0, 3, 1, 2).float().clamp(-1, 1), carried, known)
 
 
 def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
