@@ -106,7 +106,7 @@ def test_one_command_gives_a_model_a_memory_and_it_resumes(tmp_path):
     assert "probe/out_4" in rows[-1]
     begin, now = (WorldSimulator.from_pretrained(tmp_path / name) for name in ("begin", "run/model"))
     assert now.codec.memory is not None and now.bank is not None
-    with pytest.raises(ValueError, match="the run of a memory: give the run of the world model too"):
+    with pytest.raises(ValueError, match="trained the memory: give the run of the world model before it too"):
         release(tmp_path / "run" / "model", tmp_path, tmp_path / "shipped", "a test", "a test")
     for name, tensor in begin.world.state_dict().items():
         assert torch.allclose(now.world.state_dict()[name].float(), tensor.float(), atol=1e-3)

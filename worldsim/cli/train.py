@@ -118,8 +118,8 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
 class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
-    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of a memory's run, ``world_run`` is that of the
-    world model before it.
+    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of a memory's run or one on rollouts,
+    ``world_run`` and ``memory_run`` are those before it.
     """
 
     model: Path
@@ -130,6 +130,7 @@ class Release:
     starts: int = 24
     name: str = "doom"
     world_run: Path | None = None
+    memory_run: Path | None = None
 
 
 def _release(chosen: Preset, argv: list[str]) -> None:
