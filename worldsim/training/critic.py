@@ -30,12 +30,15 @@ class Opinion:
 
 
 class _Scaled(nn.Module):
-    """A convolution whose kernels are held at unit norm, so that the critic's slope stays bounded, with a gain."""
+    """A convolution whose kernels are used at unit norm, so that the critic's slope stays bounded.
+
+    Their own norm only sets how fast they turn: drawn as small as here, they do within a few hundred steps.
+    """
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         super().__init__()
         self.stride, self.padding = stride, (size - 1) // 2
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.weight = nn.Parameter(0.05 * torch.randn(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
