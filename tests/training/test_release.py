@@ -52,8 +52,6 @@ def test_every_stage_is_a_column_and_a_curve(runs, tmp_path, monkeypatch):
 
 
 def test_a_run_before_the_last_must_be_named(runs, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"give the run of the memory before it too \(memory_run"
-    ):
+    with pytest.raises(ValueError, match=r"give the run of the memory before it too \(memory_run"):
         release(runs["forcing"] / "model", runs["codec"], tmp_path / "out", "", "", world_run=runs["world"])
     assert not (tmp_path / "out").exists()

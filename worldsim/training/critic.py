@@ -38,7 +38,7 @@ class _Scaled(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         super().__init__()
         self.stride, self.padding = stride, (size - 1) // 2
-        self.weight = nn.Parameter(0.05 * torch.randn(outputs, inputs, size, size))
+        self.weight = nn.Parameter(0.01 * torch.randn(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -156,9 +156,9 @@ class ForcingConfig:
     prefix: int = 6
     blank: int = 8
     latent: float = 0.3
-    critic: float = 0.1
-    likeness: float = 0.5
-    veil: float = 0.05
+    critic: float = 0.4
+    likeness: float = 1.0
+    veil: float = 0.15
     critic_width: int = 48
     drop_text: float = 0.2
     world_every: int = 4

@@ -1,0 +1,80 @@
+"""The cylinder of what was seen, in a world that is a known function of direction."""
+
+import pytest
+import torch
+
+from worldsim.model.panorama import FADE, WALKED, Panorama
+
+CPU = torch.device("cpu")
+
+
+def world(heading: float, height: int = 64, width: int = 64) -> torch.Tensor:
+    """What a camera of 90 degrees sees of a sky of smooth stripes: float ``(1, 3, H, W)``."""
+    right = ((2 * torch.arange(width) + 1) / width - 1)[None, :]
+    down = ((2 * torch.arange(height) + 1 - height) / width)[:, None]
+    angle = torch.deg2rad(torch.tensor(heading)) - torch.atan(right)
+    tall = down / (1 + right**2).sqrt()
+    return torch.stack([torch.sin(5 * angle) + 0 * tall, torch.cos(7 * angle) * torch.cos(4 * tall), tall + 0 * angle])[
+        None
+    ]
+
+
+def turn(degrees: float, walk: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    keys = torch.zeros(1, 32)
+    keys[:, WALKED[0]] = float(walk)
+    return keys, torch.tensor([[degrees, 0.0]])
+
+
+SEEN = torch.tensor([True])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 96), (96, 64)])
+def test_a_whole_turn_brings_back_what_was_seen(size):
+    seen = Panorama(1, *size, CPU)
+    for step in range(24):
+        seen.show(world(15.0 * step, *size), SEEN)
+        seen.move(*turn(15.0))
+    for heading, back in ((0.0, 0.0), (45.0, 45.0), (315.0, 270.0)):
+        seen.move(*turn(back))
+        view, truth = seen.view(), world(heading, *size)
+        known = view[:, 3] > 0.99
+        assert known[:, size[0] // 4 : -size[0] // 4].all()
+        error = (view[:, :3] - truth).abs().amax(1)[known]
+        assert error.mean() < 0.01 and error.max() < 0.15
+
+
+def test_only_what_was_seen_is_fresh_and_a_turn_uncovers_it():
+    seen = Panorama(1, 64, 64, CPU)
+    seen.show(world(0.0), SEEN)
+    seen.move(*turn(45.0))  # the left edge comes to the middle
+    fresh = seen.view()[0, 3, 32]
+    assert (fresh[:30] == 0).all() and (fresh[34:] > 0.99).all()
+    seen.move(*turn(180.0))
+    assert (seen.view()[0, 3] == 0).all()
+
+
+def test_a_step_to_another_place_fades_what_was_seen():
+    seen = Panorama(1, 64, 64, CPU)
+    seen.show(world(0.0), SEEN)
+    seen.move(*turn(0.0, walk=True))
+    assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(FADE))
+    seen.show(world(0.0), SEEN)
+    assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(1.0))
+
+
+def test_lanes_are_each_their_own():
+    pair, first, second = Panorama(2, 32, 32, CPU), Panorama(1, 32, 32, CPU), Panorama(1, 32, 32, CPU)
+    frames = torch.rand(2, 3, 32, 32)
+    turns = torch.tensor([[14.0, 0.0], [-33.0, 0.0]])
+    for _ in range(5):
+        pair.show(frames, torch.tensor([True, False]))
+        pair.move(torch.zeros(2, 32), turns)
+        first.show(frames[:1], SEEN)
+        first.move(torch.zeros(1, 32), turns[:1])
+        second.move(torch.zeros(1, 32), turns[1:])
+    assert torch.allclose(pair.view()[:1], first.view(), atol=1e-5) and (pair.view()[1] == 0).all()
+    third = Panorama(2, 32, 32, CPU)
+    third.put(torch.tensor([1]), first)
+    assert torch.equal(third.view()[1:], first.view())
+    third.clear(torch.tensor([1]))
+    assert (third.texture == 0).all() and (third.heading == 0).all()

@@ -1,0 +1,96 @@
+"""What lanes have seen all round them: a picture of the horizon that turning uncovers again.
+
+The world model remembers its window of latents, and the canvas of the pixel memory what is in view. What a turn moves
+out of view would be lost to both and drawn anew, as something else. Here every shown frame is also laid on a cylinder
+round the camera, at the heading that the actions tell, and where a turn brings a place back into view its pixels are
+there (an environment map, Blinn and Newell 1976; cylindrical, Chen 1995). A turn moves nothing on the cylinder, so that
+nothing blurs however long it takes. A step to another place does move things, by how far depends on their distance,
+which the cylinder does not know: each column holds how fresh it is, and the decoder learns how far to trust it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from worldsim.actions import KEY_BIT
+
+# B lanes, H W size of a frame, P rows and N columns of the cylinder, V columns of a view
+
+WALKED = tuple(KEY_BIT[name] for name in ("forward", "backward", "strafe_left", "strafe_right"))
+"""Keys that move the camera to another place."""
+FADE = 0.9
+"""What a step to another place leaves of the freshness."""
+_MARGIN = 2
+
+
+class Panorama:
+    """Cylinders of ``lanes`` lanes for frames of ``height`` x ``width`` pixels and a horizontal view of 90 degrees.
+
+    ``texture (B, 4, P, N)`` holds colours in [-1, 1] and freshness in [0, 1], 0 where nothing was seen; ``heading
+    (B,)`` is in degrees, left positive, from where the lane began.
+    """
+
+    def __init__(self, lanes: int, height: int, width: int, device: torch.device) -> None:
+        self.height, self.width = height, width
+        self.rows, self.columns = 3 * height // 2, 6 * width
+        self.texture = torch.zeros(lanes, 4, self.rows, self.columns, device=device)
+        self.heading = torch.zeros(lanes, device=device)
+
+    def clear(self, lanes: torch.Tensor) -> None:
+        """Lanes that have seen nothing."""
+        self.texture[lanes] = 0.0
+        self.heading[lanes] = 0.0
+
+    def put(self, lanes: torch.Tensor, other: Panorama) -> None:
+        """``lanes`` become those of ``other``."""
+        self.texture[lanes], self.heading[lanes] = other.texture, other.heading
+
+    def move(self, keys: torch.Tensor, camera: torch.Tensor) -> None:
+        """Takes an action, multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees: turns; fades if it walks."""
+        self.heading = (self.heading + camera[:, 0]) % 360
+        walked = keys[:, WALKED].any(1)
+        self.texture[:, 3] *= torch.where(walked, FADE, 1.0)[:, None, None]
+
+    def view(self) -> torch.Tensor:
+        """What is known of the present view, ``(B, 4, H, W)``: colours, and freshness."""
+        columns = self._columns()
+        window = self.texture.gather(3, columns[:, None, None].expand(-1, 4, self.rows, -1))
+        x, y = _places(self.height, self.width, self.texture.device)
+        left = torch.rad2deg(-torch.atan(x))[None] + self.heading[:, None, None]
+        column = left / 360 * self.columns - 0.5 - self._first()[:, None, None]
+        across = (2 * column + 1) / window.shape[3] - 1
+        down = (y / (1 + x.square()).sqrt() * self.width / self.height).expand_as(across)
+        return F.grid_sample(window, torch.stack([across, down], dim=-1), align_corners=False)
+
+    def show(self, picture: torch.Tensor, lanes: torch.Tensor) -> None:
+        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of ``lanes (B,)`` bool."""
+        columns = self._columns()
+        number = self._first()[:, None] + torch.arange(columns.shape[1], device=columns.device)
+        left = torch.deg2rad((number + 0.5) * 360 / self.columns - self.heading[:, None])[:, None]
+        row = torch.arange(self.rows, device=columns.device)
+        down = ((2 * row + 1) / self.rows - 1)[None, :, None]
+        grid = torch.stack(torch.broadcast_tensors(-torch.tan(left), down / torch.cos(left)), dim=-1)
+        inside = (grid.abs() < 1).all(-1) & (torch.cos(left) > 0.5) & lanes[:, None, None]
+        seen = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
+        index = columns[:, None, None].expand(-1, 4, self.rows, -1)
+        window = torch.where(inside[:, None], seen, self.texture.gather(3, index))
+        self.texture.scatter_(3, index, window)
+
+    def _first(self) -> torch.Tensor:
+        """The leftmost column of each view, counted from the heading 0 on; it may lie past the seam."""
+        middle = (self.heading / 360 * self.columns).floor()
+        return middle - self.columns // 8 - _MARGIN
+
+    def _columns(self) -> torch.Tensor:
+        """int64 ``(B, V)``: the columns of each view, in their order."""
+        count = self.columns // 4 + 2 * _MARGIN + 1
+        return (self._first()[:, None].long() + torch.arange(count, device=self.heading.device)) % self.columns
+
+
+def _places(height: int, width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Midpoints of pixels, right and down of the middle in halves of the width: two float32 ``(H, W)``."""
+    down = (2 * torch.arange(height, device=device) + 1 - height) / width
+    right = (2 * torch.arange(width, device=device) + 1 - width) / width
+    return right[None, :].expand(height, width), down[:, None].expand(height, width)
