@@ -311,7 +311,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 3 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 4 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
@@ -524,3 +524,29 @@ def test_a_step_makes_no_pass_that_changes_nothing(
     block = run(rollout, plan(1, 1))[0]
     assert made == {"bare": bare, "read": read}
     assert bool(torch.isnan(block.hallucination).all()) == (steps == 1)
+
+
+@pytest.mark.parametrize("name, returns", [("DoomRooms", True), ("Table", False)])
+def test_what_a_turn_moved_out_of_view_is_there_when_it_comes_back(name: str, returns: bool) -> None:
+    """Every pixel is fetched from outside of the last frame, which only a panorama can answer."""
+    made = debug_simulator(memory=True)
+    simulator = WorldSimulator.create(replace(made.config, worlds=("DoomRooms", "Table")))
+    simulator.codec.load_state_dict(made.codec.state_dict())
+    assert simulator.codec.memory is not None
+    with torch.no_grad():
+        for parameter in simulator.codec.memory.parameters():
+            parameter.zero_()
+        simulator.codec.memory.flow.rest.bias.fill_(100.0)
+        simulator.codec.memory.out.bias[:16] = -100.0  # the memory alone would draw everything
+    across = np.linspace(0, 255, 64)[None, :, None].repeat(64, 0)
+    frame = np.concatenate([across, across[::-1, ::-1], np.full_like(across, 90)], axis=2).astype(np.uint8)
+    rollout = engine(simulator, context_noise=0.0)
+    rollout.begin([0], [LaneStart(WORLDS[name], 0, frames=frame[None])])
+    for turn in (14.0, 14.0, -14.0, -14.0):
+        rollout.step(torch.zeros(1, 32), torch.tensor([[turn, 0.0]]))
+        if turn == 14.0:
+            state = rollout.get_state(0)
+            rollout.begin([0], [LaneStart(WORLDS[name], 1, frames=frame[None, ::-1].copy())])
+            rollout.set_state(0, state)
+    error = (larger(torch.from_numpy(frame).permute(2, 0, 1)[None] / 127.5 - 1) - rollout._canvas)[..., 32:96, 32:]
+    assert (float(error.abs().mean()) < 0.03) == returns

@@ -29,7 +29,8 @@ from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_pixels, to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.memory import ACTION, Shown, describe, larger
+from worldsim.model.memory import ACTION, Shown, describe, larger, smaller
+from worldsim.model.panorama import Panorama
 from worldsim.model.transformer import Prediction
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import Passes
@@ -43,7 +44,7 @@ CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 
 class RolloutEngine(Passes):
@@ -107,6 +108,8 @@ class RolloutEngine(Passes):
         self._single: list[int] = []
         self._text = TextMemory(self.world, b, device)
         self._canvas = torch.zeros(b, 3, *(2 * n for n in self.frame_size), device=device)
+        self._panorama = Panorama(b, *self.frame_size, device) if self.codec.config.panorama else None
+        self._turns = torch.zeros(b, dtype=torch.bool, device=device)
         self._action = torch.zeros(b, ACTION, device=device)
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
@@ -126,6 +129,9 @@ class RolloutEngine(Passes):
         self._steps[rows] = 0
         self._seconds[rows] = torch.tensor([s.world.step_seconds for s in starts], device=self.device)
         self._ring.clear(rows)
+        self._turns[rows] = torch.tensor([s.world.first_person for s in starts], device=self.device)
+        if self._panorama is not None:
+            self._panorama.clear(rows)
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, (lane, start) in enumerate(zip(lanes, starts)):
             self._specs[lane] = start.world
@@ -168,7 +174,7 @@ class RolloutEngine(Passes):
         sample = drawn.x if self.temperature else found[0]  # without noise the first pass is the whole answer
         latent, finite = self._bounded(sample[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
-        pixels = self._decode(latent, describe(controls.keys[:, 0], controls.camera[:, 0]))
+        pixels = self._decode(latent, controls)
         if self.codec.memory is not None:  # what is seen is what is remembered
             latent, finite = self._bounded_too(self._encode(pixels), finite)
         context = self._noised(latent, eps, self._context_tau)
@@ -207,6 +213,7 @@ class RolloutEngine(Passes):
             "memory": self._ring.get_lane(lane),
             "canvas": self._canvas[lane].cpu().clone(),
             "action": self._action[lane].cpu().clone(),
+            "panorama": None if self._panorama is None else self._panorama.get_lane(lane),
         }
 
     @torch.inference_mode()
@@ -219,8 +226,10 @@ class RolloutEngine(Passes):
         self._ring.set_lane(lane, state["memory"])
         self._canvas[lane] = state["canvas"].to(self.device)
         self._action[lane] = state["action"].to(self.device)
+        if self._panorama is not None:
+            self._panorama.set_lane(lane, state["panorama"])
         spec = WORLDS[state["world"]]
-        self._specs[lane] = spec
+        self._specs[lane], self._turns[lane] = spec, spec.first_person
         self._single = self._lanes_of_one_frame()
         words = LaneWords(LaneText(**state["words"]["text"]), state["words"]["event"])
         self._text.begin([lane], [words.text], [spec.index])
@@ -242,9 +251,20 @@ class RolloutEngine(Passes):
         given = given_controls(starts, self.device)
         self._prefill(rows, latents, given)
         self._action[rows] = describe(given.keys[:, -1], given.camera[:, -1]) if n else 0.0
-        self._canvas[rows] = _canvas(frames[:, -1])
+        self._canvas[rows] = larger(_pictures(frames[:, -1]))
+        if self._panorama is not None:
+            self._panorama.put(rows, self._seen_round(rows, frames, k, given))
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
+
+    def _seen_round(self, rows: torch.Tensor, frames: torch.Tensor, k: int, given: Controls) -> Panorama:
+        """What lanes saw that began with ``frames (M, F, H, W, 3)``, k for each action."""
+        panorama = Panorama(len(rows), *self.frame_size, self.device)
+        latents = given.keys.shape[1]
+        for t in range(latents):
+            panorama.move(given.keys[:, t], given.camera[:, t])
+            panorama.show(_pictures(frames[:, -1 - (latents - 1 - t) * k]), self._turns[rows])
+        return panorama
 
     def _prefill(self, rows: torch.Tensor, latents: Sequence[torch.Tensor], controls: Controls) -> None:
         """Runs given latents through the network, the last of them into the present slot.
@@ -284,7 +304,9 @@ class RolloutEngine(Passes):
         self._prefill(rows, [latent], controls)
         self._action[rows] = 0.0
         image = self.codec.decode(latent, 1)[:, 0]
-        self._canvas[rows] = _canvas(image)
+        self._canvas[rows] = larger(_pictures(image))
+        if self._panorama is not None:
+            self._panorama.put(rows, self._seen_round(rows, image[:, None], 1, controls))
         block = _first_block(repeat(image, "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous(), latent)
         block.hallucination.copy_(self._relative(drawn.change[:, 0], finite))
         block.valid.copy_(finite)
@@ -337,21 +359,33 @@ class RolloutEngine(Passes):
             distribution,
         )
 
-    def _decode(self, latent: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    def _decode(self, latent: torch.Tensor, controls: Controls) -> torch.Tensor:
         """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
-        memory is shown the lanes' last frames."""
+        memory is shown what the lanes showed."""
         frames = 1 if len(self._single) == self.lanes else BLOCK_FRAMES
         if self.codec.memory is None:
             pixels = self.codec.decode_normalised(latent, frames)
         else:
-            known = torch.ones(self.lanes, dtype=torch.bool, device=self.device)
-            shown = Shown(self._canvas, known, torch.cat([action, self._action], dim=1))
-            pixels, self._canvas = self.codec.show(latent, frames, shown)
-            self._action = action
+            pixels = self._show(latent, frames, controls)
         if frames == 1:
             return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
         if self._single:
             pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
+        return pixels
+
+    def _show(self, latent: torch.Tensor, frames: int, controls: Controls) -> torch.Tensor:
+        """Decodes with the memory, which takes up what is shown."""
+        keys, camera = controls.keys[:, 0], controls.camera[:, 0]
+        action, around = describe(keys, camera), None
+        if self._panorama is not None:
+            self._panorama.move(keys, camera)
+            around = self._panorama.view()
+        known = torch.ones(self.lanes, dtype=torch.bool, device=self.device)
+        shown = Shown(self._canvas, known, torch.cat([action, self._action], dim=1), around)
+        pixels, self._canvas = self.codec.show(latent, frames, shown)
+        self._action = action
+        if self._panorama is not None:
+            self._panorama.show(smaller(self._canvas), self._turns)
         return pixels
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -382,9 +416,9 @@ class RolloutEngine(Passes):
         return spec
 
 
-def _canvas(frames: torch.Tensor) -> torch.Tensor:
-    """Canvases of uint8 frames ``(M, H, W, 3)``."""
-    return larger(to_pixels(frames).permute(0, 3, 1, 2))
+def _pictures(frames: torch.Tensor) -> torch.Tensor:
+    """float ``(M, 3, H, W)`` in [-1, 1] of uint8 frames ``(M, H, W, 3)``."""
+    return to_pixels(frames).permute(0, 3, 1, 2)
 
 
 def _first_block(frames: torch.Tensor, latent: torch.Tensor, bins: int = REWARD_BINS) -> Block:

@@ -29,7 +29,7 @@ from worldsim.model.memory import Carried, PixelMemory, Shown, fetched, kept
 class CodecConfig:
     """``block_frames`` k frames become one latent of ``latent_channels`` at 1/4 of the size; widths are the channels
     at 1/4 and 1/8 of the size, depths the residual blocks there, those of the decoder under names of their own.
-    ``memory``: the decoder may be shown the last frame."""
+    ``memory``: the decoder may be shown the last frame; ``panorama``: and what was seen all round before it."""
 
     block_frames: int = 4
     latent_channels: int = 4
@@ -40,6 +40,11 @@ class CodecConfig:
     decoder_fine_depth: int = 3
     decoder_coarse_depth: int = 2
     memory: bool = False
+    panorama: bool = False
+
+    def __post_init__(self) -> None:
+        if self.panorama and not self.memory:
+            raise ValueError("panorama=True: a codec without a memory has no use for one; give memory=True too")
 
     @property
     def stride(self) -> int:
@@ -89,7 +94,7 @@ class Codec(nn.Module):
         self.image = nn.Conv2d(fine, pixels, 3, padding=1)
         self.flow = nn.Conv2d(fine, 2 * (k - 1), 3, padding=1)
         self.residual = nn.Conv2d(fine, (k - 1) * pixels, 3, padding=1)
-        self.memory = PixelMemory(config.fine_width) if config.memory else None
+        self.memory = PixelMemory(config.fine_width, config.panorama) if config.memory else None
         with torch.no_grad():
             self.flow.weight.mul_(0.1)  # nothing moves much at first
         self.register_buffer("latent_mean", torch.zeros(c))

@@ -24,6 +24,8 @@ from worldsim.model.convolutions import CELL, Conv, Residual, cells_of
 
 ACTION = NUM_KEYS + 18
 """Numbers that describe an action to the memory."""
+TRUSTED, DOUBTED = 0.8, 0.4
+"""Freshness from which on a panorama is believed wholly, and up to which not at all: two steps of walking, and nine."""
 _TERMS = 10
 
 
@@ -33,12 +35,14 @@ class Shown:
 
     ``canvas`` float ``(B, 3, 2 H, 2 W)`` holds the last frame in [-1, 1] at twice its size (see ``kept``), ``known
     (B,)`` is False where there was none; ``actions (B, 2 A)`` are the one that leads from it to the frame that is
-    decoded and the one before, which tells what is still moving (see ``describe``).
+    decoded and the one before, which tells what is still moving (see ``describe``). ``around (B, 4, H, W)`` is what a
+    ``Panorama`` holds of the view that is decoded, None without one.
     """
 
     canvas: torch.Tensor
     known: torch.Tensor
     actions: torch.Tensor
+    around: torch.Tensor | None = None
 
     @property
     def frame(self) -> torch.Tensor:
@@ -55,12 +59,14 @@ def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
 class Carried:
     """What the memory brings to a new frame: the ``canvas (B, 3, 2 H, 2 W)`` moved along ``flow (B, 2, h, w)``, its
     ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so
-    that light can change but what is carried cannot be blurred."""
+    that light can change but what is carried cannot be blurred. Where the panorama stood in for the canvas,
+    ``recalled (B, 1, H, W)`` is how far it is believed, 0 elsewhere."""
 
     canvas: torch.Tensor
     flow: torch.Tensor
     share: torch.Tensor
     rest: torch.Tensor
+    recalled: torch.Tensor
 
     @property
     def frame(self) -> torch.Tensor:
@@ -132,35 +138,46 @@ def places(h: int, w: int, device: torch.device) -> tuple[torch.Tensor, torch.Te
     return right[None, :].expand(h, w), down[:, None].expand(h, w)
 
 
-def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """``image`` seen through K flow fields: float32 ``(B, K, C, H, W)``.
+def sources(flow: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Where K flow fields fetch each pixel from: ``(B, K, H, W, 2)``, x first, -1 to 1 inside of the picture.
 
     ``flow (B, 2K, h, w)`` holds, x first, how far from each place, in latent cells, its colour is fetched; it is
-    smoothed to pixels, and colours between pixels are interpolated by ``mode``. What would come from outside is the
-    border's colour.
+    smoothed to pixels.
     """
-    b, _, height, width = image_BCHW.shape
     cell = height / flow.shape[2]
     field = rearrange(flow.float(), "b (k d) h w -> (b k) d h w", d=2)
     field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False)
-    count = len(field) // b
     y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
     x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
     here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
     right, down = field.unbind(1)
     grid = here + torch.stack([right * (2 * cell / width), down * (2 * cell / height)], dim=-1)
+    return grid.unflatten(0, (len(flow), -1))
+
+
+def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """``image`` seen through K flow fields, ``flow`` as in ``sources``: float32 ``(B, K, C, H, W)``.
+
+    Colours between pixels are interpolated by ``mode``. What would come from outside is the border's colour.
+    """
+    return _sampled(image_BCHW, sources(flow, *image_BCHW.shape[2:]), mode)
+
+
+def _sampled(image_BCHW: torch.Tensor, grid_BKHW2: torch.Tensor, mode: str) -> torch.Tensor:
+    count = grid_BKHW2.shape[1]
     copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1).float()
-    seen = F.grid_sample(copies, grid, mode=mode, padding_mode="border", align_corners=False)
+    seen = F.grid_sample(copies, grid_BKHW2.flatten(0, 1), mode=mode, padding_mode="border", align_corners=False)
     return rearrange(seen, "(b k) c h w -> b k c h w", k=count)
 
 
 class PixelMemory(nn.Module):
     """Looks at the frame before, fetches colours from it, and says how to blend them with what is drawn.
 
-    ``width`` is that of the decoder's features at 1/4 of the size.
+    ``width`` is that of the decoder's features at 1/4 of the size. With a ``panorama``, what the last frame does not
+    hold is fetched from there.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, panorama: bool = False) -> None:
         super().__init__()
         pixels = 3 * CELL**2
         self.frame_in = nn.Conv2d(pixels + 2, width, 3, padding=1)
@@ -169,6 +186,7 @@ class PixelMemory(nn.Module):
         self.fetched_in = Conv(pixels, width, 3)
         self.blend = Residual(width)
         self.out = nn.Conv2d(width, CELL**2 + 3, 3, padding=1)
+        self.panorama = panorama
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
 
@@ -183,8 +201,16 @@ class PixelMemory(nn.Module):
 
     def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
         flow = self.flow(x, shown.actions)
-        canvas = fetched(shown.canvas, flow, "bicubic")[:, 0]
+        grid = sources(flow, *shown.canvas.shape[2:])
+        canvas = _sampled(shown.canvas, grid, "bicubic")[:, 0]
+        recalled = torch.zeros_like(canvas[:, :1, ::2, ::2])
+        if self.panorama and shown.around is not None:
+            outside = (grid[:, 0].abs() > 1).any(-1)[:, None]
+            colours, fresh = shown.around.split([3, 1], dim=1)
+            canvas = torch.where(outside & (_doubled(fresh) > 0), larger(colours), canvas)
+            recalled = smaller(outside.float()) * ((fresh - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
         x = self.blend(x + self.fetched_in(cells_of(smaller(canvas)).to(x.dtype)))
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
         rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
-        return Carried(canvas, flow, F.pixel_shuffle(share, CELL).sigmoid(), rest)
+        share = torch.maximum(F.pixel_shuffle(share, CELL).sigmoid(), recalled)
+        return Carried(canvas, flow, share, rest, recalled)

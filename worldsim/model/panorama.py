@@ -46,6 +46,15 @@ class Panorama:
         """``lanes`` become those of ``other``."""
         self.texture[lanes], self.heading[lanes] = other.texture, other.heading
 
+    def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
+        """What a lane has seen, on the CPU."""
+        return {"texture": self.texture[lane].cpu().clone(), "heading": self.heading[lane].cpu().clone()}
+
+    def set_lane(self, lane: int, seen: dict[str, torch.Tensor]) -> None:
+        """Puts what ``get_lane`` gave into ``lane``."""
+        self.texture[lane] = seen["texture"].to(self.texture.device)
+        self.heading[lane] = seen["heading"].to(self.heading.device)
+
     def move(self, keys: torch.Tensor, camera: torch.Tensor) -> None:
         """Takes an action, multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees: turns; fades if it walks."""
         self.heading = (self.heading + camera[:, 0]) % 360

@@ -5,9 +5,9 @@ than the last, and after some steps it draws fog. Here lanes begin from true fra
 recorded actions: one pass of the world model, the decoder with its memory, the encoder, one pass over what was drawn
 (as the rollout engine does at temperature 0). Each step is taught where it ought to have arrived (DAgger, Ross et al.
 2011; for video, self forcing, Huang et al. 2025): the latent, the picture and its motion, reward and termination. A
-gradient reaches one step back, through the decoder into the world model and no further. A critic keeps pictures from
-becoming the mean of what might be seen. The encoder is frozen, so latents stay what they were; clips of true latents
-between the rollouts keep what the world model knew of other noise levels.
+gradient reaches one step back, through the decoder into the world model and no further. The encoder is frozen, so
+latents stay what they were; clips of true latents between the rollouts keep what the world model knew of other noise
+levels.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from worldsim.actions import NUM_KEYS
 from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
 from worldsim.diffusion import flow
 from worldsim.lane_text import TextMemory
 from worldsim.model.codec import to_pixels
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.heads import two_hot
-from worldsim.model.memory import ACTION, Shown, kept, larger
+from worldsim.model.memory import ACTION, Shown, kept, larger, smaller
+from worldsim.model.panorama import Panorama
 from worldsim.model.transformer import Prediction, PreparedStep
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneText
@@ -37,7 +39,6 @@ from worldsim.recording.facts_json import read_facts
 from worldsim.ring import Ring
 from worldsim.training.clips import ClipSampler
 from worldsim.training.codec import psnr
-from worldsim.training.critic import Critic, criticism
 from worldsim.training.latents import LatentStore
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.memory import memory_loss
@@ -53,12 +54,15 @@ from worldsim.worlds import WORLDS
 
 
 class _Lanes:
-    """Rollouts under way: each lane's ring, text, ``canvas`` of what it showed, last ``action`` and the row of the
-    moment it is at."""
+    """Rollouts under way: each lane's ring, text, ``canvas`` of what it showed, last ``action``, ``panorama`` where the
+    camera ``turns``, and the row of the moment it is at."""
 
-    def __init__(self, ring: Ring, text: TextMemory, rows: torch.Tensor, seconds: torch.Tensor) -> None:
-        self.ring, self.text, self.rows, self.seconds = ring, text, rows, seconds
+    def __init__(
+        self, ring: Ring, text: TextMemory, rows: torch.Tensor, seconds: torch.Tensor, turns: torch.Tensor
+    ) -> None:
+        self.ring, self.text, self.rows, self.seconds, self.turns = ring, text, rows, seconds, turns
         self.canvas = self.action = torch.zeros(0)
+        self.panorama: Panorama | None = None
 
 
 class SelfForcing:
@@ -86,12 +90,11 @@ class SelfForcing:
         self.config, self.out, self.begin, self.held_out = config, out, begin, held_out
         write_run_card(out, config)
         self.codec, self.world = copy.deepcopy((begin.codec, begin.world))
-        self.critic = Critic(begin.config.codec.block_frames, config.critic_width)
         self.codec.requires_grad_(True)
         self.world.requires_grad_(True)
         for module in (self.codec.stems, self.codec.encoder, self.codec.to_latent):
             module.requires_grad_(False)
-        parts = nn.ModuleDict({"codec": self.codec, "world": self.world, "critic": self.critic})
+        parts = nn.ModuleDict({"codec": self.codec, "world": self.world})
         self.loop = Loop(out, parts, config.optim, config.run)
         self.store = LatentStore()
         self.moments = self._moments(episodes)
@@ -174,7 +177,10 @@ class SelfForcing:
         dtype = torch.bfloat16 if config.run.bf16 else torch.float32
         channels, h, w = moments.true.rows.shape[1:]
         ring = Ring(self.world, batch, h * w // self.world.config.patch**2, (channels, h, w), dtype, device)
-        lanes = _Lanes(ring, text, rows, seconds)
+        turns = torch.tensor([WORLDS[known.world].first_person for known in told], device=device)
+        lanes = _Lanes(ring, text, rows, seconds, turns)
+        if self.codec.config.panorama:
+            lanes.panorama = Panorama(batch, self.codec.config.stride * h, self.codec.config.stride * w, device)
         said = text.tokens()
         before = replace(said, view_age=torch.full_like(said.view_age, NO_VIEW))
         for number in range(count):  # lanes that know fewer latents than others begin later
@@ -187,8 +193,14 @@ class SelfForcing:
             controls = self._controls(at.clamp(min=0), is_first)
             prepared = self._prepare(lanes, controls, said if number == count - 1 else before)
             self._remember(lanes, latent, prepared)
+            if lanes.panorama is not None:
+                lanes.panorama.move(controls.keys[:, 0], controls.camera[:, 0])
+                lanes.panorama.show(moments.last(at.clamp(min=0)), lanes.turns)
             if not bool(begun.all()):
-                ring.clear(torch.nonzero(~begun)[:, 0])
+                late = torch.nonzero(~begun)[:, 0]
+                ring.clear(late)
+                if lanes.panorama is not None:
+                    lanes.panorama.clear(late)
         text.advance()
         lanes.canvas = larger(moments.last(rows))
         lanes.action = moments.action.take(rows) * send((rows > first).float(), device)[:, None]
@@ -197,7 +209,7 @@ class SelfForcing:
     def _controls(self, rows: torch.Tensor, first: torch.Tensor) -> Controls:
         """What led to moments; nothing did to the first ones of their lanes."""
         acted = (~first).float()[:, None]
-        keys = self.moments.action.take(rows)[:, :32] * acted
+        keys = self.moments.action.take(rows)[:, :NUM_KEYS] * acted
         camera = self.moments.camera.take(rows) * acted
         return Controls(keys[:, None], camera[:, None], torch.where(first, FIRST, ACTED)[:, None])
 
@@ -251,20 +263,24 @@ class SelfForcing:
         latents = torch.cat([z[alive].float(), moments.true.take(blank).float()])
         actions = moments.actions(shown_rows)
         actions[:count, ACTION:] = lanes.action[alive]
-        shown = Shown(torch.cat([lanes.canvas[alive], nothing]), known, actions)
+        around = None
+        if lanes.panorama is not None:
+            lanes.panorama.move(moments.action.take(rows)[:, :NUM_KEYS], moments.camera.take(rows))
+            view = lanes.panorama.view()[alive]
+            around = torch.cat([view, torch.zeros_like(view[:1]).expand(len(blank), -1, -1, -1)])
+        shown = Shown(torch.cat([lanes.canvas[alive], nothing]), known, actions, around)
         y, carried = self.codec.decode_with(self.codec.denormalise(latents), 4, shown)
         assert carried is not None
         y = y.float()
         picture, metrics = memory_loss(y, carried, moments, shown_rows, known, config.memory)
-        goal = to_pixels(moments.block.take(shown_rows))
-        veils = config.veil * self.loop.noise((2, *goal.shape))
-        fooled, likeness, caught = criticism(self.critic, y, goal, veils)
 
         with torch.no_grad():
             block = to_pixels(moments.block.take(rows)).float()
             own = y.detach().clamp(-1, 1)
             block[alive] = own[:count]
             lanes.canvas[alive] = kept(own[:, -1].permute(0, 3, 1, 2), carried, known)[:count]
+            if lanes.panorama is not None:
+                lanes.panorama.show(smaller(lanes.canvas), lanes.turns)
             latents = self.codec.encode_normalised(block)
         prediction = self._remember(lanes, latents, replace(prepared, caches=lanes.ring.caches))
         paid = send(going, device)[:, None]
@@ -274,10 +290,10 @@ class SelfForcing:
         reward, ended = masked_mean(reward, paid), masked_mean(ended, paid)
         lanes.text.advance()
         lanes.action = moments.action.take(rows)
-        loss = picture + config.latent * latent + config.critic * fooled + config.likeness * likeness + caught
+        loss = picture + config.latent * latent
         loss = loss + config.world.reward_weight * reward + config.world.done_weight * ended
-        metrics |= {"latent": latent, "fooled": fooled, "likeness": likeness, "caught": caught}
-        return loss, {name: value.detach() for name, value in (metrics | {"reward": reward, "done": ended}).items()}
+        metrics |= {"latent": latent, "reward": reward, "done": ended}
+        return loss, {name: value.detach() for name, value in metrics.items()}
 
     # what is looked at
 

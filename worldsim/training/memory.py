@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from worldsim.model.codec import Codec, to_pixels, to_uint8
+from worldsim.model.convolutions import CELL
 from worldsim.model.memory import Carried, Shown, fetched, kept, larger, smaller
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
@@ -150,7 +151,8 @@ def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
 
     Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` are taken.
     """
-    fresh = Codec(replace(codec.config, memory=True, decoder_coarse_depth=config.decoder_coarse_depth))
+    sizes = replace(codec.config, decoder_coarse_depth=config.decoder_coarse_depth)
+    fresh = Codec(replace(sizes, memory=True, panorama=config.panorama))
     own = fresh.state_dict()
     fresh.load_state_dict(own | {name: value for name, value in codec.state_dict().items() if name in own})
     for module in (fresh.stems, fresh.encoder, fresh.to_latent):
@@ -184,6 +186,7 @@ def memory_loss(
     motion = moments.motion.take(rows).float()
     told = torch.isfinite(motion).all(1, keepdim=True)
     hidden = ~told & told.any(-1, keepdim=True).any(-2, keepdim=True) & known[:, None, None, None]
+    hidden = hidden & (F.max_pool2d(carried.recalled, CELL) == 0)  # the panorama may have seen it
     motion = torch.where(told, motion, 0.0)
     with torch.no_grad():
         source = moments.last(rows - 1)

@@ -114,7 +114,7 @@ class WorldTrainConfig:
 
 @dataclass(frozen=True)
 class MemoryTrainConfig:
-    """Training of a codec's memory.
+    """Training of a codec's memory, which is one with a panorama where ``panorama`` says so.
 
     ``depths`` are the relative shares of steps whose shown frame is the true one, the decoder's own from one step ago,
     from two, and so on; ``blank`` the share of moments that are shown nothing and decoded from true latents,
@@ -133,6 +133,7 @@ class MemoryTrainConfig:
     flow: float = 0.3
     share: float = 0.3
     decoder_coarse_depth: int = 1
+    panorama: bool = True
     probe_steps: int = 8
 
 
@@ -142,10 +143,9 @@ class ForcingConfig:
 
     ``optim.batch`` lanes begin together from ``prefix`` true latents at most and go on for ``horizon`` steps, each of
     which is a training step; ``blank`` moments beside them are decoded from true latents and shown nothing.
-    ``memory`` weighs the losses of the picture, ``latent`` that of the predicted latent, ``critic`` and ``likeness``
-    what the critic says and the distance of its features; ``veil`` is the noise that the critic looks through,
-    ``critic_width`` its channels. ``drop_text`` is the share of lanes that are told nothing. Every ``world_every``
-    steps ``world_batch`` clips of true latents keep what the world model knew, with the losses of ``world``.
+    ``memory`` weighs the losses of the picture, ``latent`` that of the predicted latent. ``drop_text`` is the share of
+    lanes that are told nothing. Every ``world_every`` steps ``world_batch`` clips of true latents keep what the world
+    model knew, with the losses of ``world``.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -156,10 +156,6 @@ class ForcingConfig:
     prefix: int = 6
     blank: int = 8
     latent: float = 0.3
-    critic: float = 0.4
-    likeness: float = 1.0
-    veil: float = 0.15
-    critic_width: int = 48
     drop_text: float = 0.2
     world_every: int = 4
     world_batch: int = 2
@@ -206,7 +202,6 @@ def smoke() -> Preset:
             horizon=4,
             prefix=2,
             blank=2,
-            critic_width=8,
             probe_steps=4,
         ),
     )
@@ -230,7 +225,7 @@ def cpu() -> Preset:
         world,
         MemoryTrainConfig(OptimConfig(steps=12_000, batch=24, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
         ForcingConfig(
-            OptimConfig(steps=16_000, batch=32, lr=6e-4, warmup=100, decay=0.9, muon=True),
+            OptimConfig(steps=16_000, batch=32, lr=2.5e-4, warmup=100, decay=0.9, muon=True),
             RunConfig(log_every=96, probe_every=1600, save_every=800),
             MemoryTrainConfig(share=0.05),
             replace(world, own_context=0.0),
