@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from minecraft_data import draw_deeds, expect_told_by_pictures, vpt_lines, write_minerl, write_vpt
 
+from worldsim.cli.importing import import_all
 from worldsim.cli.main import main
 from worldsim.recording.minerl import read_minerl
 from worldsim.recording.reader import Recording
-from worldsim.recording.vpt import read_vpt
+from worldsim.recording.vpt import find_vpt, read_vpt
 from worldsim.recording.writer import RecordingWriter
 
 
@@ -145,6 +146,13 @@ def test_a_broken_source_ends_the_import_or_is_passed_over_until_it_is_repaired(
     assert main([*command, "--resume"]) == 0
     assert "2 episodes" in capsys.readouterr().out and len(Recording.open(out)) == 7
     assert main([*command, "--resume"]) == 0 and len(Recording.open(out)) == 7
+
+
+def test_a_stopped_import_ends_after_the_source_under_way(vpt: Path, tmp_path: Path) -> None:
+    answers = iter([False, False, True])
+    with RecordingWriter(tmp_path / "set") as writer:
+        counts = import_all(writer, find_vpt(vpt), read_vpt, stopped=lambda: next(answers))
+    assert (counts.sources, counts.episodes) == (2, 3) == (2, len(Recording.open(tmp_path / "set")))
 
 
 @pytest.mark.parametrize(

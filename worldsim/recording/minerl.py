@@ -103,7 +103,7 @@ def read_minerl(folder: Path, size: tuple[int, int] = (64, 64), split: str = "tr
     require(skip >= 0, folder / METADATA, f"tells of {count} frames, too few for the {len(ticks)} steps of {ARRAYS}")
     frames = read_video(folder / VIDEO, count, folder / METADATA, size, skip)
     rewarded = bool(ticks.reward[(len(ticks) - 1) // BLOCK * BLOCK :].any())
-    goal = task_of(folder.parent.name)
+    goal = task_of(folder.resolve().parent.name)
     return minecraft_episode(
         frames,
         ticks,
