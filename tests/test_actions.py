@@ -12,6 +12,7 @@ from worldsim.actions import (
     KEYS,
     NUM_ACTIONS,
     NUM_KEYS,
+    UNKNOWN_ACTION,
     ActionTable,
     Camera,
     camera_motion,
@@ -109,3 +110,15 @@ def test_actions_inside_the_space_come_back_as_integers() -> None:
     assert int(check_actions(3, 4, ())) == 3
     with pytest.raises(ValueError, match=r"shape \(2,\)"):
         check_actions(np.array([0, 1, 2]), 4, (2,))
+
+
+def test_ids_are_found_by_their_controls() -> None:
+    table = ActionTable.build(range(NUM_ACTIONS), Camera())
+    np.testing.assert_array_equal(table.matching(table.keys, table.camera), np.arange(NUM_ACTIONS))
+    nearly = table.camera + np.float32(5e-4)
+    np.testing.assert_array_equal(table.matching(table.keys, nearly), np.arange(NUM_ACTIONS))
+    assert (table.matching(table.keys, table.camera + 1) == UNKNOWN_ACTION).all()
+    assert (table.matching(table.keys | np.uint32(1 << KEY_BIT["sprint"]), table.camera) == UNKNOWN_ACTION).all()
+    few = ActionTable.build((0, ACTION_ID["forward"]), Camera())
+    assert few.matching(table.keys, table.camera)[:4].tolist() == [0, 1, UNKNOWN_ACTION, UNKNOWN_ACTION]
+    assert few.matching(table.keys, table.camera).dtype == np.int16

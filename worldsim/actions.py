@@ -92,6 +92,12 @@ class ActionTable:
             canonical[action] = action
         return cls(keys, motion, canonical)
 
+    def matching(self, keys: np.ndarray, camera: np.ndarray) -> np.ndarray:
+        """int16 ``(T,)`` ids of the actions whose controls are these key masks ``(T,)`` and camera motions ``(T, 2)``
+        (to a thousandth of a degree); ``UNKNOWN_ACTION`` where there is none."""
+        same = (keys[:, None] == self.keys) & (np.abs(camera[:, None] - self.camera) < 1e-3).all(-1)
+        return np.where(same.any(1), same.argmax(1), UNKNOWN_ACTION).astype(np.int16)
+
 
 def multi_hot(keys: np.ndarray) -> np.ndarray:
     """float32 ``(..., 32)`` multi-hot of uint32 key masks ``(...)``."""

@@ -10,7 +10,6 @@ from worldsim_envs.sora.options import (
     Episode,
     LaneOptions,
     SoraConfig,
-    fit_frame,
     per_lane,
     resolve,
     split_options,
@@ -142,15 +141,3 @@ def test_texts_may_differ_by_lane() -> None:
 def test_a_missing_bank_is_explained() -> None:
     with pytest.raises(ValueError, match=r"has no bank of starts.*pass start=.prompt."):
         resolve(config(), 0, 1, LaneOptions(), None, 0)
-
-
-def test_frames_are_fitted_without_distortion() -> None:
-    y, x = np.mgrid[0:64, 0:64]
-    round_thing = ((y - 32) ** 2 + (x - 32) ** 2 < 12**2)[..., None] * np.full(3, 255)
-    for size in ((64, 96), (96, 64), (32, 32), (128, 128)):
-        fitted = fit_frame(round_thing.astype(np.uint8), size)
-        assert fitted.shape == (*size, 3)
-        rows, columns = (np.ptp(np.flatnonzero(fitted[..., 0].max(axis) > 127)) + 1 for axis in (1, 0))
-        assert abs(int(rows) - int(columns)) <= 2
-    same = fit_frame(FRAMES[0], (64, 64))
-    assert not np.shares_memory(same, FRAMES)

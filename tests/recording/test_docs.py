@@ -1,14 +1,18 @@
-"""The examples of docs/data.md do what the page says."""
+"""The examples of docs/data.md do what the page says, and its tables and those of docs/minecraft.md are complete."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 
+from worldsim.actions import KEY_BIT
+from worldsim.recording import minerl, vpt
 from worldsim.recording.columns import data_schema, features
 from worldsim.recording.reader import Recording
 
-PAGE = (Path(__file__).parents[2] / "docs/data.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "data.md").read_text()
+HOTBAR = {f"hotbar.{slot}" for slot in range(2, 9)}
 
 
 def test_the_example_for_own_data_writes_a_recording(tmp_path, monkeypatch):
@@ -19,6 +23,17 @@ def test_the_example_for_own_data_writes_a_recording(tmp_path, monkeypatch):
     assert (episode.world, len(episode), episode.policy) == ("MyStreet", 10, "human")
     assert episode.keys.tolist() == [1] * 10 and np.isnan(episode.pose).all()
     assert episode.views == [""] + ["a street with parked cars"] * 10
+
+
+def test_the_table_of_minecrafts_keys_is_that_of_the_readers():
+    names = {1 << bit: name for name, bit in KEY_BIT.items()}
+    page = (DOCS / "minecraft.md").read_text()
+    rows = [[re.findall(r"`([\w.]+)`", cell) for cell in line.split("|")[1:4]] for line in page.splitlines()]
+    told = {(name, key) for keys, *sources in filter(None, rows) for cell in sources for name in cell for key in keys}
+    items = {item: mask for masks in minerl.CHOSEN.values() for item, mask in masks.items() if item}
+    pressed = {name.removeprefix("key.keyboard."): mask for name, mask in vpt.HELD.items()}
+    for reads in (minerl.HELD, items, pressed):
+        assert {(name, names[mask]) for name, mask in reads.items() if name not in HOTBAR} <= told
 
 
 def test_every_column_is_documented():

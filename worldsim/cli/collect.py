@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
         if len(writer) and not run.resume:
             raise ValueError(f"{run.out} holds {len(writer)} episodes already; add --resume to go on with it")
         done = sum(entry.steps for entry in writer.entries)
-        note_run(run, argv, len(writer))
+        note_run(run.out, asdict(run), argv, len(writer))
         progress = Progress(config, len(writer), done)
         while not progress.complete and not stopped():
             for episode in generate_episodes(progress.rest(), stop=stopped):
@@ -166,11 +166,11 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def note_run(run: Collect, argv: list[str], first_episode: int) -> None:
-    """Appends settings, command line and versions to ``meta/runs.jsonl``."""
-    path = run.out / "meta/runs.jsonl"
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(run).items()}
-    line = {"first_episode": first_episode, "argv": argv, "settings": settings, "versions": versions()}
+def note_run(folder: Path, settings: Mapping[str, Any], argv: list[str], first_episode: int) -> None:
+    """Appends settings, command line and versions to ``meta/runs.jsonl`` of the recording in ``folder``."""
+    path = folder / "meta/runs.jsonl"
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    line = {"first_episode": first_episode, "argv": argv, "settings": plain, "versions": versions()}
     before = path.read_bytes() if path.exists() else b""
     write_durably(path, before + json.dumps(line).encode() + b"\n")
 

@@ -108,13 +108,16 @@ def goals(entries: Sequence[Entry]) -> str:
 
 
 def action_table(entries: Sequence[Entry]) -> str:
-    """Share of every action in every world."""
+    """Share of every action in every world, and of steps whose controls are those of none."""
     worlds = sorted({entry.world for entry in entries})
-    counts = {w: np.sum([e.action_counts for e in entries if e.world == w], axis=0) for w in worlds}
+    groups = {world: [entry for entry in entries if entry.world == world] for world in worlds}
+    steps = {world: sum(entry.steps for entry in group) for world, group in groups.items()}
+    known = {world: np.sum([entry.action_counts for entry in group], axis=0) for world, group in groups.items()}
+    counts = {world: [*known[world], steps[world] - known[world].sum()] for world in worlds}
     rows = [["action", *worlds]]
-    for action, name in enumerate(ACTION_MEANINGS):
+    for action, name in enumerate((*ACTION_MEANINGS, "(none of these)")):
         if any(counts[w][action] for w in worlds):
-            shares = [counts[w][action] / max(counts[w].sum(), 1) for w in worlds]
+            shares = [counts[w][action] / steps[w] for w in worlds]
             rows.append([name, *(f"{share:.1%}" if share else "-" for share in shares)])
     return table(rows)
 
@@ -159,10 +162,14 @@ def sheet(recording: Recording, numbers: Iterable[int]) -> np.ndarray:
     for number in numbers:
         episode = recording.episode(number)
         for t in np.linspace(0, len(episode), SHEET_COLUMNS).astype(int):
-            action = ACTION_MEANINGS[episode.actions[t]] if t < len(episode) and episode.actions[t] >= 0 else "end"
             frames.append(episode.observations[t])
-            labels.append(f"{number} / {t} {action}")
+            labels.append(f"{number} / {t} {action_name(episode.actions[t]) if t < len(episode) else 'end'}")
     return contact_sheet(np.stack(frames), labels, title=str(recording.folder), columns=SHEET_COLUMNS)
+
+
+def action_name(action: int) -> str:
+    """Name of a recorded action; "?" for controls that are none's."""
+    return ACTION_MEANINGS[action] if action >= 0 else "?"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

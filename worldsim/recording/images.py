@@ -1,5 +1,5 @@
-"""Frames as PNG, without loss: at 128 pixels and below, video's colour subsampling would smear what a model
-must learn."""
+"""Frames at the size of a recording, and as PNG, without loss: at 128 pixels and below, video's colour subsampling
+would smear what a model must learn."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ import numpy as np
 
 PNG_LEVEL = 1
 """zlib level of stored frames; higher levels are several times slower and save little (``docs/data.md``)."""
+
+
+def fit_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """``frame`` at ``size`` (H, W) without distortion: the largest centre part of that aspect ratio, resized (by the
+    mean over areas where it shrinks)."""
+    height, width = size
+    if frame.shape[:2] == size:
+        return frame.copy()
+    scale = min(frame.shape[0] / height, frame.shape[1] / width)
+    part = (max(1, round(height * scale)), max(1, round(width * scale)))
+    top, left = (frame.shape[0] - part[0]) // 2, (frame.shape[1] - part[1]) // 2
+    cut = frame[top : top + part[0], left : left + part[1]]
+    method = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
+    return np.ascontiguousarray(cv2.resize(cut, (width, height), interpolation=method))
 
 
 def encode_png(frames: np.ndarray, level: int = PNG_LEVEL) -> list[bytes]:

@@ -150,7 +150,7 @@ def read_index(folder: Path) -> list[Entry]:
             part = [entry_from_json(text) for text in rows.column("worldsim").to_pylist()]
         except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise RecordingError(
-                f"{path} is not a readable index of episodes ({_short(error)}); if the data files are whole, "
+                f"{path} is not a readable index of episodes ({short(error)}); if the data files are whole, "
                 f"delete {folder / 'meta/episodes'} and the index is rebuilt from them"
             ) from error
         if [entry.episode_index for entry in part] != list(range(len(entries), len(entries) + len(part))):
@@ -186,7 +186,7 @@ def entry_of_data_file(path: Path) -> Entry:
         entry = entry_from_json((file.schema_arrow.metadata or {})[ENTRY_KEY].decode())
         rows = file.read().num_rows
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise RecordingError(f"{path} is damaged or not a data file of a recording ({_short(error)})") from error
+        raise RecordingError(f"{path} is damaged or not a data file of a recording ({short(error)})") from error
     if rows != entry.length:
         raise RecordingError(f"{path} holds {rows} rows, not the {entry.length} of its episode")
     return entry
@@ -226,5 +226,6 @@ def _index_row(entry: Entry) -> dict[str, Any]:
     return row
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """An error as one short line."""
     return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Frames above 128 pixels as H.264 in MP4, one file per episode, read clip by clip.
+"""Frames above 128 pixels as H.264 in MP4, one file per episode, read clip by clip; videos of others, read in order.
 
 Groups of 8 pictures without B-frames: a clip from the middle starts at a key frame at most 7 frames before
 it; long groups cost several times more to read at random, whatever the decoder. Lossy (crf 12, 4:2:0 colour),
@@ -9,6 +9,7 @@ checked before any decoding.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from worldsim.recording.store import RecordingError, publish
 GROUP = 8
 CODECS = ("h264", "hevc", "av1")
 """Codecs that a recording's video may have; no other decoder is ever started."""
+FOREIGN_CODECS = (*CODECS, "mpeg4")
+"""Codecs that a video from elsewhere may have."""
+MAX_SIDE = 4096
+"""Pixels along a side above which a video from elsewhere is not decoded."""
 
 
 def encode_video(path: Path, frames: np.ndarray, fps: float) -> None:
@@ -73,3 +78,23 @@ def decode_video(path: Path, rows: slice, fps: float, frame_size: tuple[int, int
     except (av.FFmpegError, IndexError) as error:
         raise RecordingError(f"{path} is damaged or not a video: {error}") from error
     raise RecordingError(f"{path} is too short: it has no frames {rows.start + len(frames)} to {rows.stop - 1}")
+
+
+def foreign_frames(path: Path) -> Iterator[np.ndarray]:
+    """All frames of a video from elsewhere in the order in which they are shown, uint8 ``(H, W, 3)`` each.
+
+    Raises ``RecordingError`` naming the file where it is damaged or of a codec or size that is not decoded.
+    """
+    try:
+        with av.open(str(path), "r", format="mp4") as container:
+            stream = container.streams.video[0]
+            name, height, width = stream.codec_context.name, stream.height, stream.width
+            if name not in FOREIGN_CODECS or max(height, width) > MAX_SIDE:
+                raise RecordingError(
+                    f"{path} holds {height}x{width} {name}; decoded are {', '.join(FOREIGN_CODECS)} "
+                    f"of at most {MAX_SIDE} pixels a side"
+                )
+            for picture in container.decode(stream):
+                yield picture.to_ndarray(format="rgb24")
+    except (av.FFmpegError, IndexError) as error:
+        raise RecordingError(f"{path} is damaged or not a video: {error}") from error

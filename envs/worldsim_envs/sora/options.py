@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 
 from worldsim.bank import Bank
 from worldsim.captions.grammar import prompt_text
 from worldsim.captions.parse import ParsedPrompt, parse_prompt
 from worldsim.predictor import LaneText
+from worldsim.recording.images import fit_frame
 from worldsim.worlds import WORLDS, WorldSpec, world_named
 
 DEFAULT_WORLD = "DoomRooms"
@@ -266,20 +266,6 @@ def _init_actions(actions: np.ndarray | None, world: WorldSpec, config: SoraConf
     if actions.min() < 0 or actions.max() >= len(ids):
         raise ValueError(f"init_actions holds {actions.min()} to {actions.max()}; accepted are 0 to {len(ids) - 1}")
     return ids[actions].astype(np.int64)
-
-
-def fit_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """``frame`` at ``size`` (H, W) without distortion: the largest centre part of that aspect ratio,
-    resized."""
-    height, width = size
-    if frame.shape[:2] == size:
-        return frame.copy()
-    scale = min(frame.shape[0] / height, frame.shape[1] / width)
-    part = (max(1, round(height * scale)), max(1, round(width * scale)))
-    top, left = (frame.shape[0] - part[0]) // 2, (frame.shape[1] - part[1]) // 2
-    cut = frame[top : top + part[0], left : left + part[1]]
-    method = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
-    return np.ascontiguousarray(cv2.resize(cut, (width, height), interpolation=method))
 
 
 def _each(value: Texts) -> list[str]:
