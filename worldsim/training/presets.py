@@ -155,7 +155,7 @@ class ForcingConfig:
     horizon: int = 16
     prefix: int = 6
     blank: int = 8
-    latent: float = 0.3
+    latent: float = 1.0
     drop_text: float = 0.2
     world_every: int = 4
     world_batch: int = 2
