@@ -109,7 +109,6 @@ class RolloutEngine(Passes):
         self._text = TextMemory(self.world, b, device)
         self._canvas = torch.zeros(b, 3, *(2 * n for n in self.frame_size), device=device)
         self._panorama = Panorama(b, *self.frame_size, device) if self.codec.config.panorama else None
-        self._turns = torch.zeros(b, dtype=torch.bool, device=device)
         self._action = torch.zeros(b, ACTION, device=device)
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
@@ -129,9 +128,8 @@ class RolloutEngine(Passes):
         self._steps[rows] = 0
         self._seconds[rows] = torch.tensor([s.world.step_seconds for s in starts], device=self.device)
         self._ring.clear(rows)
-        self._turns[rows] = torch.tensor([s.world.first_person for s in starts], device=self.device)
         if self._panorama is not None:
-            self._panorama.clear(rows)
+            self._panorama.begin(rows, self._reach([s.world for s in starts]))
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, (lane, start) in enumerate(zip(lanes, starts)):
             self._specs[lane] = start.world
@@ -229,7 +227,7 @@ class RolloutEngine(Passes):
         if self._panorama is not None:
             self._panorama.set_lane(lane, state["panorama"])
         spec = WORLDS[state["world"]]
-        self._specs[lane], self._turns[lane] = spec, spec.first_person
+        self._specs[lane] = spec
         self._single = self._lanes_of_one_frame()
         words = LaneWords(LaneText(**state["words"]["text"]), state["words"]["event"])
         self._text.begin([lane], [words.text], [spec.index])
@@ -260,10 +258,12 @@ class RolloutEngine(Passes):
     def _seen_round(self, rows: torch.Tensor, frames: torch.Tensor, k: int, given: Controls) -> Panorama:
         """What lanes saw that began with ``frames (M, F, H, W, 3)``, k for each action."""
         panorama = Panorama(len(rows), *self.frame_size, self.device)
+        if self._panorama is not None:
+            panorama.reach = self._panorama.reach[rows]
         latents = given.keys.shape[1]
         for t in range(latents):
             panorama.move(given.keys[:, t], given.camera[:, t])
-            panorama.show(_pictures(frames[:, -1 - (latents - 1 - t) * k]), self._turns[rows])
+            panorama.show(_pictures(frames[:, -1 - (latents - 1 - t) * k]))
         return panorama
 
     def _prefill(self, rows: torch.Tensor, latents: Sequence[torch.Tensor], controls: Controls) -> None:
@@ -385,7 +385,7 @@ class RolloutEngine(Passes):
         pixels, self._canvas = self.codec.show(latent, frames, shown)
         self._action = action
         if self._panorama is not None:
-            self._panorama.show(smaller(self._canvas), self._turns)
+            self._panorama.show(smaller(self._canvas))
         return pixels
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -396,6 +396,11 @@ class RolloutEngine(Passes):
         if self._single:
             latent[self._single] = self.codec.encode_normalised(pixels[self._single, -1:])
         return latent
+
+    def _reach(self, worlds: Sequence[WorldSpec]) -> torch.Tensor:
+        """What a panorama must know of the cameras of ``worlds``."""
+        reach = [0.0 if world.lens is None else world.lens.reach(*self.frame_size) for world in worlds]
+        return torch.tensor(reach, device=self.device)
 
     def _lanes_of_one_frame(self) -> list[int]:
         """Lanes whose world shows one frame per step."""

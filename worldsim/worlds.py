@@ -28,16 +28,31 @@ def split_of(map_seed: int) -> str | None:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """A camera that turns at its own place and sees a screen of ``aspect`` (width over height), of which frames are the
+    largest centre part of their shape; ``across`` is the tangent of half the screen's horizontal view."""
+
+    across: float
+    aspect: float
+
+    def reach(self, height: int, width: int) -> float:
+        """Tangent of half the horizontal view of frames of ``height`` x ``width``."""
+        return self.across * min(width / height / self.aspect, 1.0)
+
+
+DOOM_LENS = Lens(across=1.0, aspect=4 / 3)
+
+
+@dataclass(frozen=True)
 class WorldSpec:
     """What is fixed about a world.
 
     ``index`` is its row in the model's world embedding (frozen, since it is baked into weights). ``frames_per_step``
     is k, ``fps`` video frames per second. ``reads`` are the action ids that do something. ``time_limit`` is in steps.
-    ``prompt`` is the default scene text. ``first_person``: the camera, of 90 degrees, turns at its own place.
-    ``living_reward`` is what an uneventful step pays, and ``goals`` the goal
-    strings (``""`` is the world's own reward). ``settings`` are scene texts that also mean this world. ``package`` is
-    the subpackage of ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs
-    its ``engine``.
+    ``prompt`` is the default scene text. ``lens`` is that of a world which is seen by a camera that turns at its own
+    place, as a player does. ``living_reward`` is what an uneventful step pays, and ``goals`` the goal strings (``""``
+    is the world's own reward). ``settings`` are scene texts that also mean this world. ``package`` is the subpackage of
+    ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs its ``engine``.
     """
 
     name: str
@@ -48,7 +63,7 @@ class WorldSpec:
     reads: tuple[int, ...]
     time_limit: int
     prompt: str
-    first_person: bool = False
+    lens: Lens | None = None
     living_reward: float = 0.0
     goals: tuple[str, ...] = ("",)
     camera: Camera = field(default_factory=Camera)
@@ -116,24 +131,24 @@ WORLDS: dict[str, WorldSpec] = {
     for spec in (
         WorldSpec(
             "DoomRooms", 0, "Doom rooms", 4, 35.0, _ids(*_ROOMS), 525, "rooms and corridors with coloured walls",
-            first_person=True,
+            lens=DOOM_LENS,
             goals=("", *(f"collect the {colour} {shape}" for colour in COLOURS for shape in COLLECTIBLES)),
         ),
         WorldSpec(
             "DoomTakeCover", 1, "Doom take cover", 4, 35.0, _ids("noop", "strafe_left", "strafe_right"), 525,
-            "monsters throw fireballs across a room", first_person=True, living_reward=4.0,
+            "monsters throw fireballs across a room", lens=DOOM_LENS, living_reward=4.0,
         ),
         WorldSpec(
             "DoomHealthGathering", 2, "Doom health gathering", 4, 35.0, _ids(*_WALK), 525,
-            "a hall with an acid floor and medkits", first_person=True, living_reward=4.0,
+            "a hall with an acid floor and medkits", lens=DOOM_LENS, living_reward=4.0,
         ),
         WorldSpec(
             "DoomMyWayHome", 3, "Doom my way home", 4, 35.0, _ids(*_WALK), 525,
-            "a maze of rooms with a green armour vest", first_person=True, living_reward=-0.0004,
+            "a maze of rooms with a green armour vest", lens=DOOM_LENS, living_reward=-0.0004,
         ),
         WorldSpec(
             "DoomBasic", 4, "Doom basic", 4, 35.0, _ids("noop", "strafe_left", "strafe_right", "attack"), 75,
-            "a monster at the far wall of a room", first_person=True, living_reward=-4.0,
+            "a monster at the far wall of a room", lens=DOOM_LENS, living_reward=-4.0,
         ),
         WorldSpec(
             "Table", 5, "Physics table", 4, 20.0, _ids(*_TABLE), 600, "coloured things on a table",

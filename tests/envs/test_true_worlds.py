@@ -67,6 +67,22 @@ def test_blocks_and_info_after_reset_and_step(world: TrueWorld) -> None:
     assert set(info["truth"]["camera"]) == {"K", "c2w", "yaw", "pitch"}
 
 
+@pytest.mark.parametrize("size", [(64, 64), (48, 96), (96, 64)])
+@pytest.mark.parametrize("name", [name for name, spec in WORLDS.items() if spec.lens])
+def test_the_lens_of_a_world_is_that_of_its_camera(name: str, size: tuple[int, int]) -> None:
+    """What the panorama of a learned world relies on: the view, and turns at the camera's place."""
+    world, spec = make(name, frame_size=size), WORLDS[name]
+    before = world.reset(seed=3)[1]["truth"]["camera"]
+    assert spec.lens and spec.lens.reach(*size) == pytest.approx(size[1] / 2 / before["K"][0, 0], abs=1e-6)
+    for action in (a for a in spec.reads if spec.table.camera[a, 0] and not spec.table.keys[a]):
+        after = world.step(np.int64(action))[4]["truth"]["camera"]
+        turned = (after["yaw"] - before["yaw"] + 180) % 360 - 180
+        assert turned == pytest.approx(spec.table.camera[action, 0], abs=0.1)
+        np.testing.assert_allclose(after["c2w"][:3, 3], before["c2w"][:3, 3], atol=0.05)
+        before = after
+    world.close()
+
+
 def test_arrays_are_fresh(world: TrueWorld) -> None:
     """What was returned may be overwritten: neither the running world nor what it returns later knows."""
     world.reset(seed=1)

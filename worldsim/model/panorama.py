@@ -25,10 +25,11 @@ _MARGIN = 2
 
 
 class Panorama:
-    """Cylinders of ``lanes`` lanes for frames of ``height`` x ``width`` pixels and a horizontal view of 90 degrees.
+    """Cylinders of ``lanes`` lanes for frames of ``height`` x ``width`` pixels.
 
-    ``texture (B, 4, P, N)`` holds colours in [-1, 1] and freshness in [0, 1], 0 where nothing was seen; ``heading
-    (B,)`` is in degrees, left positive, from where the lane began.
+    ``reach (B,)`` is the tangent of half the horizontal view, at most 1; 0 for lanes whose camera does not turn at its
+    place, which have none. ``texture (B, 4, P, N)`` holds colours in [-1, 1] and freshness in [0, 1], 0 where nothing
+    was seen; ``heading (B,)`` is in degrees, left positive, from where the lane began.
     """
 
     def __init__(self, lanes: int, height: int, width: int, device: torch.device) -> None:
@@ -36,24 +37,26 @@ class Panorama:
         self.rows, self.columns = 3 * height // 2, 6 * width
         self.texture = torch.zeros(lanes, 4, self.rows, self.columns, device=device)
         self.heading = torch.zeros(lanes, device=device)
+        self.reach = torch.zeros(lanes, device=device)
 
-    def clear(self, lanes: torch.Tensor) -> None:
-        """Lanes that have seen nothing."""
+    def begin(self, lanes: torch.Tensor, reach: torch.Tensor) -> None:
+        """``lanes`` have seen nothing yet, and their cameras have this ``reach``."""
         self.texture[lanes] = 0.0
         self.heading[lanes] = 0.0
+        self.reach[lanes] = reach
 
     def put(self, lanes: torch.Tensor, other: Panorama) -> None:
         """``lanes`` become those of ``other``."""
-        self.texture[lanes], self.heading[lanes] = other.texture, other.heading
+        self.texture[lanes], self.heading[lanes], self.reach[lanes] = other.texture, other.heading, other.reach
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane has seen, on the CPU."""
-        return {"texture": self.texture[lane].cpu().clone(), "heading": self.heading[lane].cpu().clone()}
+        return {name: getattr(self, name)[lane].cpu().clone() for name in ("texture", "heading", "reach")}
 
     def set_lane(self, lane: int, seen: dict[str, torch.Tensor]) -> None:
         """Puts what ``get_lane`` gave into ``lane``."""
-        self.texture[lane] = seen["texture"].to(self.texture.device)
-        self.heading[lane] = seen["heading"].to(self.heading.device)
+        for name, value in seen.items():
+            getattr(self, name)[lane] = value.to(self.heading.device)
 
     def move(self, keys: torch.Tensor, camera: torch.Tensor) -> None:
         """Takes an action, multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees: turns; fades if it walks."""
@@ -66,21 +69,24 @@ class Panorama:
         columns = self._columns()
         window = self.texture.gather(3, columns[:, None, None].expand(-1, 4, self.rows, -1))
         x, y = _places(self.height, self.width, self.texture.device)
-        left = torch.rad2deg(-torch.atan(x))[None] + self.heading[:, None, None]
+        x = x * self.reach[:, None, None]
+        left = torch.rad2deg(-torch.atan(x)) + self.heading[:, None, None]
         column = left / 360 * self.columns - 0.5 - self._first()[:, None, None]
         across = (2 * column + 1) / window.shape[3] - 1
-        down = (y / (1 + x.square()).sqrt() * self.width / self.height).expand_as(across)
+        down = y / (1 + x.square()).sqrt()
         return F.grid_sample(window, torch.stack([across, down], dim=-1), align_corners=False)
 
-    def show(self, picture: torch.Tensor, lanes: torch.Tensor) -> None:
-        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of ``lanes (B,)`` bool."""
+    def show(self, picture: torch.Tensor) -> None:
+        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders."""
         columns = self._columns()
         number = self._first()[:, None] + torch.arange(columns.shape[1], device=columns.device)
         left = torch.deg2rad((number + 0.5) * 360 / self.columns - self.heading[:, None])[:, None]
         row = torch.arange(self.rows, device=columns.device)
         down = ((2 * row + 1) / self.rows - 1)[None, :, None]
-        grid = torch.stack(torch.broadcast_tensors(-torch.tan(left), down / torch.cos(left)), dim=-1)
-        inside = (grid.abs() < 1).all(-1) & (torch.cos(left) > 0.5) & lanes[:, None, None]
+        turns = self.reach[:, None, None] > 0
+        across = -torch.tan(left) / torch.where(turns, self.reach[:, None, None], 1.0)
+        grid = torch.stack(torch.broadcast_tensors(across, down / torch.cos(left)), dim=-1)
+        inside = (grid.abs() < 1).all(-1) & (torch.cos(left) > 0.5) & turns
         seen = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
         index = columns[:, None, None].expand(-1, 4, self.rows, -1)
@@ -99,7 +105,7 @@ class Panorama:
 
 
 def _places(height: int, width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Midpoints of pixels, right and down of the middle in halves of the width: two float32 ``(H, W)``."""
-    down = (2 * torch.arange(height, device=device) + 1 - height) / width
+    """Midpoints of pixels, right and down of the middle in halves of width and height: two float32 ``(H, W)``."""
+    down = (2 * torch.arange(height, device=device) + 1 - height) / height
     right = (2 * torch.arange(width, device=device) + 1 - width) / width
     return right[None, :].expand(height, width), down[:, None].expand(height, width)

@@ -54,13 +54,11 @@ from worldsim.worlds import WORLDS
 
 
 class _Lanes:
-    """Rollouts under way: each lane's ring, text, ``canvas`` of what it showed, last ``action``, ``panorama`` where the
-    camera ``turns``, and the row of the moment it is at."""
+    """Rollouts under way: each lane's ring, text, ``canvas`` of what it showed, last ``action``, ``panorama``, and the
+    row of the moment it is at."""
 
-    def __init__(
-        self, ring: Ring, text: TextMemory, rows: torch.Tensor, seconds: torch.Tensor, turns: torch.Tensor
-    ) -> None:
-        self.ring, self.text, self.rows, self.seconds, self.turns = ring, text, rows, seconds, turns
+    def __init__(self, ring: Ring, text: TextMemory, rows: torch.Tensor, seconds: torch.Tensor) -> None:
+        self.ring, self.text, self.rows, self.seconds = ring, text, rows, seconds
         self.canvas = self.action = torch.zeros(0)
         self.panorama: Panorama | None = None
 
@@ -177,10 +175,13 @@ class SelfForcing:
         dtype = torch.bfloat16 if config.run.bf16 else torch.float32
         channels, h, w = moments.true.rows.shape[1:]
         ring = Ring(self.world, batch, h * w // self.world.config.patch**2, (channels, h, w), dtype, device)
-        turns = torch.tensor([WORLDS[known.world].first_person for known in told], device=device)
-        lanes = _Lanes(ring, text, rows, seconds, turns)
+        lanes = _Lanes(ring, text, rows, seconds)
         if self.codec.config.panorama:
-            lanes.panorama = Panorama(batch, self.codec.config.stride * h, self.codec.config.stride * w, device)
+            size = (self.codec.config.stride * h, self.codec.config.stride * w)
+            lanes.panorama = Panorama(batch, *size, device)
+            lenses = [WORLDS[known.world].lens for known in told]
+            reach = torch.tensor([0.0 if lens is None else lens.reach(*size) for lens in lenses], device=device)
+            lanes.panorama.begin(torch.arange(batch, device=device), reach)
         said = text.tokens()
         before = replace(said, view_age=torch.full_like(said.view_age, NO_VIEW))
         for number in range(count):  # lanes that know fewer latents than others begin later
@@ -195,12 +196,12 @@ class SelfForcing:
             self._remember(lanes, latent, prepared)
             if lanes.panorama is not None:
                 lanes.panorama.move(controls.keys[:, 0], controls.camera[:, 0])
-                lanes.panorama.show(moments.last(at.clamp(min=0)), lanes.turns)
+                lanes.panorama.show(moments.last(at.clamp(min=0)))
             if not bool(begun.all()):
                 late = torch.nonzero(~begun)[:, 0]
                 ring.clear(late)
                 if lanes.panorama is not None:
-                    lanes.panorama.clear(late)
+                    lanes.panorama.begin(late, lanes.panorama.reach[late])
         text.advance()
         lanes.canvas = larger(moments.last(rows))
         lanes.action = moments.action.take(rows) * send((rows > first).float(), device)[:, None]
@@ -280,7 +281,7 @@ class SelfForcing:
             block[alive] = own[:count]
             lanes.canvas[alive] = kept(own[:, -1].permute(0, 3, 1, 2), carried, known)[:count]
             if lanes.panorama is not None:
-                lanes.panorama.show(smaller(lanes.canvas), lanes.turns)
+                lanes.panorama.show(smaller(lanes.canvas))
             latents = self.codec.encode_normalised(block)
         prediction = self._remember(lanes, latents, replace(prepared, caches=lanes.ring.caches))
         paid = send(going, device)[:, None]
