@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,12 @@ def test_equal_seeds_give_equal_expansions_and_others_differ_only_in_what_was_op
     assert len({full.view.ceiling for full in made}) > 5 and len({full.view.light for full in made}) == 3
 
 
+@cache
+def many(prompt: str) -> tuple[Expansion, ...]:
+    """Expansions of ``prompt`` by 600 seeds."""
+    return tuple(expand(prompt, seed) for seed in range(600))
+
+
 SLOTS = {
     "rooms": lambda moment: moment.scene.rooms,
     "light": lambda moment: moment.view.light,
@@ -136,12 +143,13 @@ def assert_same_distribution(values: Sequence[Any], of: Sequence[Any]) -> None:
 @pytest.mark.parametrize("world", ["DoomRooms", "DoomHealthGathering", "Table", "Scene"])
 def test_open_slots_follow_the_training_distribution(world: str, slot: str) -> None:
     value = SLOTS[slot]
-    made = [expand(WORLDS[world].env_id, seed) for seed in range(600)]
-    assert_same_distribution([value(full) for full in made], [value(moment) for moment in samples(world)])
+    assert_same_distribution(
+        [value(full) for full in many(WORLDS[world].env_id)], [value(moment) for moment in samples(world)]
+    )
 
 
 def test_open_slots_follow_it_given_what_was_said() -> None:
-    made = [expand("doom rooms: red walls", seed) for seed in range(600)]
+    made = many("doom rooms: red walls")
     red = [moment for moment in samples("DoomRooms") if moment.view.wall.colour == "red"]
     assert len(red) >= FEWEST
     for value in (lambda m: m.view.wall.pattern, lambda m: "red" in {w.colour for w in m.scene.walls}):
@@ -169,9 +177,8 @@ def test_samples_are_the_training_maps_in_captions_that_read_back_exactly(world:
 def test_samples_are_what_the_true_world_says(world: str) -> None:
     pytest.importorskip(WORLDS[world].engine)
     stored = [(scene, view) for _, scene, view in captions_of(world)]
-    for n, caption in enumerate(draw_captions(WORLDS[world], 6)):
-        assert caption in stored, n
-    assert stored[0] == draw_captions(WORLDS[world], 1)[0]
+    drawn = draw_captions(WORLDS[world], 2)  # a map of Crafter takes half a second
+    assert drawn[0] == stored[0] and drawn[1] in stored[:2]
 
 
 @pytest.mark.slow

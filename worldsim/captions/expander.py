@@ -129,8 +129,8 @@ class GrammarExpander:
         full = said
         if answer is not None:
             full = complete(full, absent.strip(_said(answer, spec, answer.understood)))
-        starts = [absent.strip(start) for start in samples(spec.name)]
-        full = complete(full, draw_like(full, starts, np.random.default_rng(seed)))
+        start = draw_like(full, samples(spec.name), np.random.default_rng(seed))
+        full = complete(full, absent.strip(start))
         return _worded(prompt, parsed, spec, chosen_by, said, full, notes)
 
     def _world(self, parsed: ParsedPrompt, world: str | None, answer: ParsedPrompt | None) -> tuple[WorldSpec, str]:
