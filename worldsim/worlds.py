@@ -177,6 +177,9 @@ WORLDS: dict[str, WorldSpec] = {
 }  # fmt: skip
 
 
+DEFAULT_WORLD = "DoomRooms"
+"""The world of a learned environment where neither an argument nor the prompt says which."""
+
 DOOM_WORLDS: tuple[str, ...] = tuple(name for name, spec in WORLDS.items() if spec.package == "doom")
 """What is recorded and trained on where nothing else is said: the worlds of the shipped weights."""
 

@@ -229,3 +229,8 @@ def prompt_text(world: WorldSpec, scene: str) -> str:
     """The scene part as the model reads it: the world's title, then the scene text ("Doom rooms: a maze
     ...")."""
     return f"{world.title}: {scene}" if scene else world.title
+
+
+def whole_text(world: WorldSpec, scene: str, view: str = "", event: str = "") -> str:
+    """The parts of a text in one line, as a user is shown them ("Doom rooms: a maze .... red walls")."""
+    return ". ".join(part for part in (prompt_text(world, scene), view, event) if part)

@@ -260,6 +260,19 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Settings: the default prompts of the worlds, each with its paraphrases."""
 
+WORLD_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "DoomRooms": ("dungeon", "dungeons"),
+    "DoomTakeCover": ("dodge fireballs", "dodging fireballs", "dodge the fireballs"),
+    "DoomHealthGathering": ("gather health", "gather medkits", "gathering medkits"),
+    "DoomMyWayHome": ("labyrinth", "find my way home", "find the way home"),
+    "DoomBasic": ("shooting range", "target practice"),
+    "Table": ("pool table", "billiard table", "air hockey", "2d physics"),
+    "Crafter": ("crafter", "crafting game", "survival game", "2d minecraft"),
+    "Scene": ("toy world", "toy room", "3d physics"),
+}
+"""What people call a world besides its name. Read only where its name is not in the text; none of them stands
+within a wording that the grammar writes."""
+
 NUMBERS: tuple[str, ...] = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip

@@ -17,7 +17,7 @@ from functools import cache
 
 from worldsim.captions import grammar
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
-from worldsim.captions.lexicon import known
+from worldsim.captions.lexicon import WORLD_SYNONYMS, known
 from worldsim.captions.phrases import BREAKS, Item, read_items
 from worldsim.captions.scan import Findings, Scanner, scan_event
 from worldsim.captions.styles import stated_events, stated_scene, stated_view
@@ -64,6 +64,8 @@ def _world_patterns() -> tuple[tuple[int, re.Pattern[str], str], ...]:
             ranked.append((1, rf"{start}{gap.join(words[1:])}{end}", spec.name))
         if spec.title.lower() != " ".join(words):
             ranked.append((0, rf"{start}{gap.join(map(re.escape, split_words(spec.title)))}{end}", spec.name))
+        for synonym in WORLD_SYNONYMS[spec.name]:
+            ranked.append((3, rf"{start}{gap.join(map(re.escape, split_words(synonym)))}{end}", spec.name))
     return tuple((rank, re.compile(pattern), name) for rank, pattern, name in ranked)
 
 
@@ -72,7 +74,8 @@ def find_world(text: str) -> tuple[str | None, str]:
     name.
 
     Names are ids ("worldsim/DoomBasic-v0"), class names ("DoomBasic"), titles ("doom take cover") and their
-    distinctive part ("health gathering"); "doom" alone is the first world of that family.
+    distinctive part ("health gathering"); "doom" alone is the first world of that family. Without one, what
+    else people call a world counts (``WORLD_SYNONYMS``).
     """
     lower = text.lower()
     found = [

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
+from worldsim.captions.expander import GrammarExpander
 from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fps
 from worldsim.video import contact_sheet, real_frames, side_by_side, write_animation, write_mp4, write_picture
 
@@ -31,6 +32,8 @@ class Demo:
 
     prompt: str | None = None
     """What the world shall look like. Default: a start of the bank, a true frame with its caption as the prompt."""
+    expand: bool = True
+    """Add to the prompt what it leaves open, by the grammar and --seed; both are printed."""
     actions: str = WALK
     """Action names, each with an optional *count; repeated until --steps are done."""
     steps: int = 140
@@ -140,6 +143,8 @@ def run(options: Demo) -> None:
             frame_size=options.size,
             denoising_steps=options.denoising_steps,
         )
+        if options.expand and options.prompt:
+            env.unwrapped.expander = GrammarExpander()  # type: ignore[attr-defined]
     try:
         actions = list(islice(cycle(parse_actions(options.actions, action_names(env))), options.steps))
         walked = walk(env, actions, options.seed)
@@ -186,7 +191,11 @@ def report(options: Demo, walked: Walk, fps: float, per_step: int) -> None:
     rate = len(steady) / max(sum(steady), 1e-9)
     ending = f"; the episode {walked.ending}" if walked.ending else ""
     print(f"world    {name}, {frames.shape[1]}x{frames.shape[2]} pixels, seed {options.seed}")
-    print(f"prompt   {understood}")
+    if options.prompt and options.expand:
+        print(f"prompt   {options.prompt}")
+        print(f"expanded {understood}")
+    else:
+        print(f"prompt   {understood}")
     print(f"speed    {steps} steps: {rate:.1f} steps/s, that is {rate * per_step:.0f} video frames/s,")
     print(f"         {rate * per_step / fps:.1f} x real time")
     print(f"         (reset took {walked.reset_seconds:.2f} s, the first step {walked.step_seconds[0]:.2f} s)")

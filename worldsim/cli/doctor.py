@@ -39,6 +39,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     **{spec.package: (spec.engine,) for spec in WORLDS.values()},
     "rl": ("stable-baselines3",),
     "play": ("starlette", "uvicorn", "websockets"),
+    "transformers": ("transformers",),
     "bench": ("scikit-image", "scipy", "matplotlib"),
 }
 """Extra of the distribution -> packages that it installs."""

@@ -22,6 +22,7 @@ from einops import rearrange
 
 from worldsim.actions import ACTION_MEANINGS, NUM_ACTIONS, multi_hot
 from worldsim.bank import Bank
+from worldsim.captions.expander import Expander
 from worldsim.captions.grammar import prompt_text
 from worldsim.captions.parse import parse_prompt
 from worldsim.engine import RolloutEngine
@@ -82,7 +83,8 @@ class LaneSteps:
 class Lanes:
     """``count`` lanes of a learned world under one configuration.
 
-    ``rngs`` holds each lane's generator, from which an episode draws its noise seed and its bank start.
+    ``rngs`` holds each lane's generator, from which an episode draws its noise seed and its bank start. ``expander``
+    expands the prompts of episodes that begin from text (None: they stay as they are).
     """
 
     def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
@@ -90,8 +92,9 @@ class Lanes:
             per_lane(name, getattr(config, name), count)
         self.simulator = load_simulator(model)
         simulated = self.simulator.config.worlds
+        self._worlds = tuple(name for name in simulated if name in WORLDS)
         if config.world and config.world.name not in simulated:
-            known = ", ".join(WORLDS[name].env_id for name in simulated if name in WORLDS)
+            known = ", ".join(WORLDS[name].env_id for name in self._worlds)
             raise ValueError(f"world={config.world.env_id!r}: this model simulates {known}")
         self.config, self.count = config, count
         self.predictor: Predictor = RolloutEngine(
@@ -103,6 +106,7 @@ class Lanes:
             frame_size=config.frame_size,
         )
         self.bank: Bank | None = self.simulator.bank
+        self.expander: Expander | None = None
         self.rngs: list[np.random.Generator] = []
         self.episodes: list[Episode | None] = [None] * count
         self.termination = np.zeros(count, np.float32)
@@ -135,7 +139,8 @@ class Lanes:
         asked = []
         for lane, option in zip(lanes, options):
             draws = self.rngs[lane].integers(2**62, size=2)  # always both: options do not shift later draws
-            episode = resolve(self.config, lane, self.count, option, self.bank, int(draws[1] % 2**31))
+            draw = int(draws[1] % 2**31)
+            episode = resolve(self.config, lane, self.count, option, self.bank, draw, self._worlds, self.expander)
             asked.append((lane, episode, int(draws[0])))
         starts = [
             LaneStart(episode.world, seed, episode.text, episode.frames, episode.actions) for _, episode, seed in asked
@@ -286,7 +291,7 @@ class Lanes:
         if not isinstance(engine, RolloutEngine):
             raise ValueError(f"{type(engine).__name__} offers no surprise")
         given = LaneOptions(prompt=prompt or None, init_frames=np.asarray(frames), init_actions=np.asarray(actions))
-        episode = resolve(self.config, 0, self.count, given, None, 0)
+        episode = resolve(self.config, 0, self.count, given, None, 0, self._worlds)
         start = LaneStart(episode.world, int(seed), episode.text, episode.frames, episode.actions)
         return engine.surprise(start, n_noise).cpu().numpy()
 

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from worldsim.bank import Bank
-from worldsim.captions.grammar import prompt_text
+from worldsim.captions.expander import Expander, Expansion, choose_world
+from worldsim.captions.grammar import prompt_text, whole_text
 from worldsim.captions.parse import ParsedPrompt, parse_prompt
 from worldsim.predictor import LaneText
 from worldsim.recording.images import fit_frame
-from worldsim.worlds import WORLDS, WorldSpec, world_named
+from worldsim.worlds import DEFAULT_WORLD, WORLDS, WorldSpec, world_named
 
-DEFAULT_WORLD = "DoomRooms"
 RESET_OPTIONS = ("prompt", "start", "goal", "init_frames", "init_actions")
 PER_LANE_TEXT = ("prompt", "start", "goal")
 STARTS = ("prompt", "bank")
@@ -168,37 +168,46 @@ def check_goal(goal: str, world: WorldSpec | None) -> str:
     return goal
 
 
-def resolve(config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, bank: Bank | None, draw: int) -> Episode:
-    """Settles how lane ``lane`` begins; ``draw`` is the random number that picks a bank start.
+def resolve(
+    config: SoraConfig,
+    lane: int,
+    lanes: int,
+    asked: LaneOptions,
+    bank: Bank | None,
+    draw: int,
+    worlds: Sequence[str] = tuple(WORLDS),
+    expander: Expander | None = None,
+) -> Episode:
+    """Settles how lane ``lane`` begins.
 
-    Raises ``ValueError`` for two sources at once, for goals that the world does not have, and where a bank
-    start is wanted and the model has none.
+    ``draw`` is the random number that picks a bank start, or seeds the ``expander`` of a text start (None: the prompt
+    as it is). ``worlds`` are those that a prompt may mean without naming one. Raises ``ValueError`` for two sources at
+    once, for goals that the world does not have, and where a bank start is wanted and the model has none.
     """
     default_prompt = per_lane("prompt", config.prompt, lanes)[lane]
     default_start = per_lane("start", config.start, lanes)[lane]
     source = _source(asked, default_prompt, default_start)
     prompt = default_prompt if asked.prompt is None else asked.prompt
-    if source == "bank":
-        prompt = None  # a bank start brings its own caption
-        world = config.world or WORLDS[_world_named_by(default_prompt) or DEFAULT_WORLD]
+    world = config.world or _world_of(default_prompt if source == "bank" else prompt, worlds)
+    if source == "bank":  # it brings its own caption
         return _from_bank(config, lane, lanes, asked, world, bank, draw)
-    parsed = None if prompt is None else parse_prompt(prompt, DEFAULT_WORLD)
-    world = config.world or WORLDS[(parsed and parsed.world) or DEFAULT_WORLD]
-    parsed = parsed or parse_prompt(world.prompt, world.name)
+    prompt = world.prompt if prompt is None else prompt
+    words: ParsedPrompt | Expansion = parse_prompt(prompt, world.name)
+    if expander is not None and source == "prompt":  # frames show what a prompt leaves open
+        words = expander.expand(prompt, draw, world.name)
     goal = _goal(config, lane, lanes, asked, world, "")
-    text = LaneText(prompt_text(world, parsed.scene_text), parsed.view_text, goal)
+    text = LaneText(prompt_text(world, words.scene_text), words.view_text, goal)
     frames, actions = None, np.zeros(0, np.int64)
     if source == "frames":
         assert asked.init_frames is not None
         frames = asked.init_frames
         actions = _init_actions(asked.init_actions, world, config)
-    return Episode(world, text, echo(world, parsed), parsed.event_text, frames, actions)
+    return Episode(world, text, echo(world, words), words.event_text, frames, actions)
 
 
-def echo(world: WorldSpec, parsed: ParsedPrompt) -> str:
-    """What ``info["prompt"]`` says was understood."""
-    parts = (prompt_text(world, parsed.scene_text), parsed.view_text, parsed.event_text)
-    return ". ".join(part for part in parts if part)
+def echo(world: WorldSpec, words: ParsedPrompt | Expansion) -> str:
+    """What ``info["prompt"]`` says was understood, and added where it was expanded."""
+    return whole_text(world, words.scene_text, words.view_text, words.event_text)
 
 
 def _source(asked: LaneOptions, default_prompt: str | None, default_start: str | None) -> str:
@@ -223,8 +232,8 @@ def _source(asked: LaneOptions, default_prompt: str | None, default_start: str |
     return "bank" if default_prompt is None else "prompt"
 
 
-def _world_named_by(prompt: str | None) -> str | None:
-    return None if prompt is None else parse_prompt(prompt).world
+def _world_of(prompt: str | None, worlds: Sequence[str]) -> WorldSpec:
+    return WORLDS[DEFAULT_WORLD] if prompt is None else choose_world(parse_prompt(prompt), worlds)[0]
 
 
 def _goal(config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: WorldSpec, fallback: str) -> str:

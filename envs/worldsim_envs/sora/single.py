@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldsim.actions import check_actions
+from worldsim.captions.expander import Expander
 from worldsim.model.weights import WorldSimulator
 from worldsim.worlds import WorldSpec
 from worldsim_envs.sora.lanes import EVENT_STEPS, Lanes, LaneSteps
@@ -127,6 +128,16 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     def action_meanings(self) -> tuple[str, ...]:
         """Names of the actions of ``action_space``, by index."""
         return self._lanes.action_meanings
+
+    @property
+    def expander(self) -> Expander | None:
+        """Expands the prompts of episodes that begin from text, from the next ``reset`` on; None (default): nothing
+        is added to them."""
+        return self._lanes.expander
+
+    @expander.setter
+    def expander(self, expander: Expander | None) -> None:
+        self._lanes.expander = expander
 
     @property
     def last_predictions(self) -> dict[str, np.ndarray]:

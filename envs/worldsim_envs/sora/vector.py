@@ -16,6 +16,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from worldsim.actions import check_actions
+from worldsim.captions.expander import Expander
 from worldsim.model.weights import WorldSimulator
 from worldsim.worlds import WorldSpec
 from worldsim_envs.sora.lanes import EVENT_STEPS, Lanes, LaneSteps
@@ -124,6 +125,16 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def action_meanings(self) -> tuple[str, ...]:
         """Names of the actions of ``single_action_space``, by index."""
         return self._lanes.action_meanings
+
+    @property
+    def expander(self) -> Expander | None:
+        """Expands the prompts of episodes that begin from text, from the next ``reset`` on; None (default): nothing
+        is added to them."""
+        return self._lanes.expander
+
+    @expander.setter
+    def expander(self, expander: Expander | None) -> None:
+        self._lanes.expander = expander
 
     @property
     def last_predictions(self) -> dict[str, np.ndarray]:
