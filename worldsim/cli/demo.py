@@ -22,7 +22,7 @@ from worldsim.captions.expander import GrammarExpander
 from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fps
 from worldsim.video import contact_sheet, real_frames, side_by_side, write_animation, write_mp4, write_picture
 
-WALK = "forward*8 turn_left*6 forward*8 forward+turn_right*8 forward*6 turn_right*6 forward*8 turn_left*13"
+WALK = "turn_right*4 turn_left*8 turn_right*4 forward*4 backward*4 turn_left*26 forward*8 turn_right*13"
 SHEET_CELLS = 24
 
 
@@ -36,7 +36,7 @@ class Demo:
     """Add to the prompt what it leaves open, by the grammar and --seed; both are printed."""
     actions: str = WALK
     """Action names, each with an optional *count; repeated until --steps are done."""
-    steps: int = 140
+    steps: int = 72
     """Steps to take (a Doom step is 4 video frames at 35 per second)."""
     world: str | None = None
     """A registered world, such as DoomTakeCover. Default: the one that the prompt names, else DoomRooms."""

@@ -1,9 +1,9 @@
-"""``worldsim train codec | latents | world | memory | forcing | all | release``: episodes to weights, by presets.
+"""``worldsim train codec | latents | world | memory | heads | all | release``: episodes to weights, by presets.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
 transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
-decoder of a trained model to carry pixels over, ``forcing`` trains both on their own rollouts, ``release`` makes a
-folder to ship of a run. The presets are ``smoke``
+decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own rollouts,
+``release`` makes a folder to ship of a run. The presets are ``smoke``
 (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when
 the same command is given again.
 """
@@ -20,7 +20,7 @@ import tyro
 from worldsim.training.presets import (
     PRESETS,
     CodecTrainConfig,
-    ForcingConfig,
+    HeadsTrainConfig,
     MemoryTrainConfig,
     Preset,
     WorldTrainConfig,
@@ -84,12 +84,12 @@ class TrainMemory:
 
 
 @dataclass(frozen=True)
-class TrainForcing:
-    """Train decoder and world model of MODEL (a model folder) on their own rollouts; exports OUT/model."""
+class TrainHeads:
+    """Train the heads of MODEL (a model folder) on its own rollouts; exports OUT/model."""
 
     out: Path
     model: Path
-    train: ForcingConfig
+    train: HeadsTrainConfig
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -166,12 +166,12 @@ def _memory(chosen: Preset, argv: list[str]) -> None:
     train_memory(args.train, args.source, _opened(args.model), args.out)
 
 
-def _forcing(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.pipeline import train_forcing
+def _heads(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_heads
 
-    default = TrainForcing(tyro.MISSING, tyro.MISSING, chosen.forcing)
-    args = tyro.cli(TrainForcing, default=default, args=argv, prog="worldsim train forcing")
-    train_forcing(args.train, args.source, _opened(args.model), args.out)
+    default = TrainHeads(tyro.MISSING, tyro.MISSING, chosen.heads)
+    args = tyro.cli(TrainHeads, default=default, args=argv, prog="worldsim train heads")
+    train_heads(args.train, args.source, _opened(args.model), args.out)
 
 
 def _all(chosen: Preset, argv: list[str]) -> None:
@@ -200,7 +200,7 @@ _STAGES = {
     "latents": _latents,
     "world": _world,
     "memory": _memory,
-    "forcing": _forcing,
+    "heads": _heads,
     "all": _all,
     "release": _release,
 }

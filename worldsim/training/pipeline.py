@@ -15,11 +15,11 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.training.codec import CodecTraining
-from worldsim.training.forcing import SelfForcing
+from worldsim.training.heads import HeadsTraining
 from worldsim.training.latents import LatentStore
 from worldsim.training.memory import MemoryTraining
 from worldsim.training.pool import Feeder
-from worldsim.training.presets import CodecTrainConfig, ForcingConfig, MemoryTrainConfig, WorldTrainConfig
+from worldsim.training.presets import CodecTrainConfig, HeadsTrainConfig, MemoryTrainConfig, WorldTrainConfig
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
 
@@ -92,12 +92,12 @@ def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSi
     training.run()
 
 
-def train_forcing(config: ForcingConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
-    """Trains decoder and world model of a trained model on their own rollouts, beside episodes of a source that ends.
-    Exports ``out/model``."""
+def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Trains the heads of a trained model on its own rollouts, beside episodes of a source that ends. Exports
+    ``out/model``."""
     if not source.data and not source.steps:
         raise ValueError("rollouts start from a source that ends: give source.data, or source.steps for live worlds")
-    training = SelfForcing(config, out, begin, training_episodes(source, motion=True), held_out_episodes(source))
+    training = HeadsTraining(config, out, begin, training_episodes(source), held_out_episodes(source))
     training.loop.resume()
     training.run()
 

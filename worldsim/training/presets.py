@@ -138,28 +138,22 @@ class MemoryTrainConfig:
 
 
 @dataclass(frozen=True)
-class ForcingConfig:
-    """Training of decoder and world model on their own rollouts.
+class HeadsTrainConfig:
+    """Training of reward and termination on the model's own rollouts.
 
     ``optim.batch`` lanes begin together from ``prefix`` true latents at most and go on for ``horizon`` steps, each of
-    which is a training step; ``blank`` moments beside them are decoded from true latents and shown nothing.
-    ``memory`` weighs the losses of the picture, ``latent`` that of the predicted latent. ``drop_text`` is the share of
-    lanes that are told nothing. Every ``world_every`` steps ``world_batch`` clips of true latents keep what the world
-    model knew, with the losses of ``world``.
+    which is a training step; ``drop_text`` is the share of lanes that are told nothing, and of those without a view.
+    The weights are of the two losses; ``probe_every`` is the distance of the held-out moments that probes begin from.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
-    memory: MemoryTrainConfig = field(default_factory=MemoryTrainConfig)
-    world: WorldTrainConfig = field(default_factory=WorldTrainConfig)
     horizon: int = 16
     prefix: int = 6
-    blank: int = 8
-    latent: float = 1.0
     drop_text: float = 0.2
-    world_every: int = 4
-    world_batch: int = 2
-    probe_steps: int = 16
+    reward_weight: float = 0.3
+    done_weight: float = 1.0
+    probe_every: int = 8
 
 
 @dataclass(frozen=True)
@@ -169,7 +163,7 @@ class Preset:
     codec: CodecTrainConfig
     world: WorldTrainConfig
     memory: MemoryTrainConfig
-    forcing: ForcingConfig
+    heads: HeadsTrainConfig
 
 
 def smoke() -> Preset:
@@ -195,14 +189,11 @@ def smoke() -> Preset:
         ),
         world,
         MemoryTrainConfig(OptimConfig(steps=20, batch=4, warmup=5, ema=0.9), run),
-        ForcingConfig(
+        HeadsTrainConfig(
             OptimConfig(steps=24, batch=4, warmup=5, ema=0.9),
             replace(run, probe_every=12, save_every=8),
-            world=world,
             horizon=4,
             prefix=2,
-            blank=2,
-            probe_steps=4,
         ),
     )
 
@@ -224,11 +215,9 @@ def cpu() -> Preset:
         CodecTrainConfig(optim=OptimConfig(steps=9500, batch=32, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
         world,
         MemoryTrainConfig(OptimConfig(steps=12_000, batch=24, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
-        ForcingConfig(
-            OptimConfig(steps=16_000, batch=32, lr=2.5e-4, warmup=100, decay=0.9, muon=True),
-            RunConfig(log_every=96, probe_every=1600, save_every=800),
-            MemoryTrainConfig(share=0.05),
-            replace(world, own_context=0.0),
+        HeadsTrainConfig(
+            OptimConfig(steps=4_000, batch=64, lr=1e-3, warmup=100, decay=0.9),
+            RunConfig(log_every=96, probe_every=800, save_every=800),
         ),
     )
 
@@ -257,13 +246,7 @@ def gpu() -> Preset:
             start_blocks=10_000,
         ),
         replace(cpu().memory, run=replace(run, compile=False)),
-        replace(
-            cpu().forcing,
-            optim=replace(cpu().forcing.optim, batch=192),
-            run=replace(run, compile=False, log_every=96, probe_every=960),
-            blank=64,
-            world_batch=16,
-        ),
+        replace(cpu().heads, optim=replace(cpu().heads.optim, batch=512), run=replace(run, compile=False)),
     )
 
 
