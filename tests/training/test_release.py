@@ -11,7 +11,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.training.presets import smoke
 from worldsim.training.release import CURVES, release
 
-STAGES = {"codec": "codec", "world": "world model", "memory": "memory", "forcing": "rollouts"}
+STAGES = {"codec": "codec", "world": "world model", "memory": "memory", "heads": "heads"}
 
 
 @pytest.fixture
@@ -28,30 +28,30 @@ def runs(tmp_path: Path) -> dict[str, Path]:
             for step in (1, 2)
         ]
         (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    debug_simulator(memory=True, bank=False).save_pretrained(found["forcing"] / "model")
+    debug_simulator(memory=True, bank=False).save_pretrained(found["heads"] / "model")
     debug_simulator(memory=True, bank=False).save_pretrained(found["memory"] / "model")
     return found
 
 
 def card_of(runs: dict[str, Path], last: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("worldsim.training.release.build_bank", lambda worlds, starts: None)
-    before = {f"{name}_run": runs[name] for name in ("world", "memory") if last == "forcing" or name == "world"}
+    before = {f"{name}_run": runs[name] for name in ("world", "memory") if last == "heads" or name == "world"}
     release(runs[last] / "model", runs["codec"], out, "a test", "made up", **before)  # type: ignore[arg-type]
     assert WorldSimulator.from_pretrained(out).codec.memory is not None
     return (out / "README.md").read_text()
 
 
 def test_every_stage_is_a_column_and_a_curve(runs, tmp_path, monkeypatch):
-    card = card_of(runs, "forcing", tmp_path / "out", monkeypatch)
-    assert "| | codec | world model | memory | rollouts |" in card
-    assert "| commit | `c1` | `c2` | `c3` | `c4` |" in card and "4 lanes of 4 steps, 2 blocks" in card
-    assert "| `free_4` | 4.2 |" in card and "| `out_4` | 3.2 |" in card and "| `psnr` | 1.2 |" in card
-    assert "| rollouts, step | minutes | `free_1` |" in card and "| 2 | 2.0 | 4.2 |" in card
+    card = card_of(runs, "heads", tmp_path / "out", monkeypatch)
+    assert "| | codec | world model | memory | heads |" in card
+    assert "| commit | `c1` | `c2` | `c3` | `c4` |" in card and "4 lanes of 4 steps" in card
+    assert "| `free_done` | 4.2 |" in card and "| `out_4` | 3.2 |" in card and "| `psnr` | 1.2 |" in card
+    assert "| heads, step | minutes | `free_reward` |" in card and "| 2 | 2.0 | 4.2 |" in card
     shorter = card_of(runs, "memory", tmp_path / "shorter", monkeypatch)
     assert "| | codec | world model | memory |\n" in shorter and "free_" not in shorter
 
 
 def test_a_run_before_the_last_must_be_named(runs, tmp_path):
     with pytest.raises(ValueError, match=r"give the run of the memory before it too \(memory_run"):
-        release(runs["forcing"] / "model", runs["codec"], tmp_path / "out", "", "", world_run=runs["world"])
+        release(runs["heads"] / "model", runs["codec"], tmp_path / "out", "", "", world_run=runs["world"])
     assert not (tmp_path / "out").exists()

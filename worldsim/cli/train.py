@@ -118,7 +118,7 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
 class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
-    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of a memory's run or one on rollouts,
+    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory or of heads,
     ``world_run`` and ``memory_run`` are those before it.
     """
 

@@ -41,7 +41,7 @@ No pretrained network was used. Map seeds are of the training split; the bank's 
 clean context and nothing else, on the tokens that change most. `over_copy_last`: the same error over that of copying
 the last latent; `sampled_*` with four denoising steps, `tempered_*` with the noise scaled by `temperature`, which is
 what the environment does.
-{about_memory}{about_rollouts}
+{about_memory}{about_heads}
 ## The same while training
 
 {curves}
@@ -51,15 +51,14 @@ _ABOUT_MEMORY = """
 from the latent alone; pictures feed on themselves, each latent is predicted from the true past. `carried_1` is the true
 frame before moved along the flow, `copy_1` unmoved.
 """
-_ABOUT_ROLLOUTS = """
-`free_N`: mean PSNR in dB of the last frame of the N-th step of free-running rollouts from four true steps under the
-recorded actions; `sharp_N`: mean difference of neighbouring pixels beside that of the truth, 1 where it is as sharp.
+_ABOUT_HEADS = """
+`free_reward`, `free_done`: cross-entropies of reward and termination over free-running rollouts of held-out episodes.
 """
 MEMORY_CURVE = ("carried_1", "out_1", "out_4", "out_8", "drawn_1", "drawn_8")
-ROLLOUT_CURVE = ("free_1", "free_4", "free_8", "free_16", "sharp_1", "sharp_4", "sharp_8", "sharp_16")
+HEADS_CURVE = ("free_reward", "free_done")
 CODEC_CURVE = ("psnr", "psnr_mean_of_blocks", "psnr_image")
 WORLD_CURVE = ("next_mse", "over_copy_last", "shuffled_over_true", "sampled_over_copy_last", "tempered_over_copy_last")
-CURVES = {"codec": CODEC_CURVE, "world model": WORLD_CURVE, "memory": MEMORY_CURVE, "rollouts": ROLLOUT_CURVE}
+CURVES = {"codec": CODEC_CURVE, "world model": WORLD_CURVE, "memory": MEMORY_CURVE, "heads": HEADS_CURVE}
 CURVE_ROWS = 10
 
 
@@ -76,7 +75,7 @@ def release(
 ) -> WorldSimulator:
     """Writes the model folder ``out`` from an exported ``model``, whose runs' records make the card.
 
-    ``model`` lies in the folder of the last run: that of the world model, of a memory or on rollouts. Of the latter
+    ``model`` lies in the folder of the last run: that of the world model, of a memory or of heads. Of the latter
     two, ``world_run`` and, for the last, ``memory_run`` are those before it (``ValueError`` without). ``starts`` true
     starts per world go into the bank.
     """
@@ -106,7 +105,7 @@ def release(
         data=data,
         probes="\n".join(f"| `{name}` | {value:.4g} |" for name, value in probes.items()),
         about_memory=_ABOUT_MEMORY if "memory" in runs else "",
-        about_rollouts=_ABOUT_ROLLOUTS if "rollouts" in runs else "",
+        about_heads=_ABOUT_HEADS if "heads" in runs else "",
         curves="\n\n".join(_curve(part, run, CURVES[part]) for part, run in runs.items()),
     )
     simulator.save_pretrained(out, card)
@@ -116,8 +115,8 @@ def release(
 def _runs(last: Path, codec_run: Path, world_run: Path | None, memory_run: Path | None) -> dict[str, Path]:
     """The runs that made a model, in their order, ``last`` among them, by what they trained."""
     config = _run_card(last)["config"]
-    kind = "rollouts" if "horizon" in config else "memory" if "depths" in config else "world model"
-    given = {"codec": codec_run, "world model": world_run, "memory": memory_run, "rollouts": None, kind: last}
+    kind = "heads" if "horizon" in config else "memory" if "depths" in config else "world model"
+    given = {"codec": codec_run, "world model": world_run, "memory": memory_run, "heads": None, kind: last}
     runs: dict[str, Path] = {}
     for part, run in given.items():
         if run is None:
@@ -147,7 +146,7 @@ def _stages(runs: Mapping[str, Path]) -> str:
 def _batch(config: dict[str, Any]) -> str:
     batch = config["optim"]["batch"]
     if "horizon" in config:
-        return f"{batch} lanes of {config['horizon']} steps, {config['blank']} blocks"
+        return f"{batch} lanes of {config['horizon']} steps"
     if "clips" in config:
         singles = round(config["singles"] * batch)
         return f"{batch} clips of {config['clips']['length']} latents, {singles} single images"
