@@ -89,3 +89,13 @@ def test_lanes_are_each_their_own():
     assert torch.equal(third.view()[0], pair.view()[0])
     third.begin(torch.tensor([0, 1]), torch.tensor(1.0))
     assert (third.texture == 0).all() and (third.heading == 0).all()
+
+
+def test_at_the_rim_of_what_was_seen_nothing_unseen_is_mixed_in():
+    seen = panorama()
+    seen.show(torch.full((1, 3, 64, 64), 0.8))
+    seen.move(*turn(17.0))
+    view = seen.view()[0]
+    known = view[3] > 0
+    assert 0.4 < known.float().mean() < 0.9
+    assert torch.allclose(view[:3, known], torch.tensor(0.8)) and torch.allclose(view[3, known], torch.tensor(1.0))

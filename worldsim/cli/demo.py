@@ -22,7 +22,7 @@ from worldsim.captions.expander import GrammarExpander
 from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fps
 from worldsim.video import contact_sheet, real_frames, side_by_side, write_animation, write_mp4, write_picture
 
-WALK = "turn_right*4 turn_left*8 turn_right*4 forward*4 backward*4 turn_left*26 forward*8 turn_right*13"
+WALK = "turn_right*4 turn_left*8 turn_right*4 turn_left*26 forward*6 backward*6 turn_right*9 turn_left*9"
 SHEET_CELLS = 24
 
 

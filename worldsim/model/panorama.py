@@ -74,7 +74,12 @@ class Panorama:
         column = left / 360 * self.columns - 0.5 - self._first()[:, None, None]
         across = (2 * column + 1) / window.shape[3] - 1
         down = y / (1 + x.square()).sqrt()
-        return F.grid_sample(window, torch.stack([across, down], dim=-1), align_corners=False)
+        seen = (window[:, 3:] > 0).float()  # at the rim of what was seen, only that is interpolated
+        found = F.grid_sample(
+            torch.cat([window * seen, seen], dim=1), torch.stack([across, down], dim=-1), align_corners=False
+        )
+        held = found[:, 4:]
+        return torch.where(held > 0.5, found[:, :4] / held.clamp(min=0.5), 0.0)
 
     def show(self, picture: torch.Tensor) -> None:
         """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders."""
