@@ -107,10 +107,10 @@ class Arena:
         self.seconds.extend(torch.tensor([spec.step_seconds]))
         self.goals.extend(torch.tensor([self.texts.number(episode.goal)]))
         self.z.extend(episode.z)
-        self.keys.extend(after_none(torch.from_numpy(episode.keys.astype(np.int64))))
-        self.camera.extend(after_none(torch.from_numpy(episode.camera)))
-        self.reward.extend(after_none(torch.from_numpy(episode.reward)))
-        self.done.extend(after_none(torch.from_numpy(episode.done)))
+        self.keys.extend(torch.from_numpy(_after_none(episode.keys).astype(np.int64)))
+        self.camera.extend(torch.from_numpy(_after_none(episode.camera)))
+        self.reward.extend(torch.from_numpy(_after_none(episode.reward)))
+        self.done.extend(torch.from_numpy(_after_none(episode.done)))
         self.view.extend(torch.from_numpy(words.view))
         self.event.extend(torch.tensor([self.texts.number(text) for text in words.event]))
         self.images.extend(episode.images)
@@ -120,6 +120,6 @@ class Arena:
         self.scenes.extend(torch.from_numpy(words.scene)[None])
 
 
-def after_none(per_step: torch.Tensor) -> torch.Tensor:
+def _after_none(per_step: np.ndarray) -> np.ndarray:
     """A row of zeros for the reset frame, then one per step."""
-    return torch.cat([torch.zeros_like(per_step[:1]), per_step])
+    return np.concatenate([np.zeros_like(per_step[:1]), per_step])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -12,9 +10,9 @@ from worldsim.model.codec import Codec, CodecConfig, to_pixels
 from worldsim.model.memory import ACTION, describe
 from worldsim.model.transformer import WorldModel
 from worldsim.recording.episode import Episode
-from worldsim.training.arena import Arena, Column, after_none
+from worldsim.training.arena import Arena, Column
 from worldsim.training.clips import ClipConfig, assemble
-from worldsim.training.latents import LatentEpisode, encode_episode
+from worldsim.training.latents import encode_episode
 from worldsim.training.objective import Draw, predict
 
 # B batch, T steps, C channels, H W size of a frame, h w latent cells
@@ -23,21 +21,10 @@ CLIP = 24
 """Latents of a clip in which the world model predicts."""
 
 
-@dataclass(frozen=True)
-class Told:
-    """What is known of an episode besides its frames; ``facts`` has a JSON line per row."""
-
-    world: str
-    goal: str
-    facts: tuple[str, ...]
-
-
 class Moments:
     """Steps of episodes in flat columns: row t of an episode holds its observation t and what led to it (zeros for the
-    reset frame): the ``block`` of frames, the ``action`` and its ``camera`` in degrees, ``reward`` and ``done``, true
-    ``motion`` from the row before (NaN where unknown), the ``true`` latent and, where a world model was given, the
-    ``predicted`` one, on ``device``; ``before`` and ``after`` count the rows of the same episode before and after it,
-    ``episode`` is its number in ``told``, which holds world, goal and facts.
+    reset frame): the ``block`` of frames, the ``action``, true ``motion`` from the row before (NaN where unknown), the
+    ``true`` and the ``predicted`` latent, on ``device``; ``before`` counts the rows of the same episode before it.
 
     Rows are numbers on the host. ``size`` is that of a frame, ``config`` of the codec.
     """
@@ -49,11 +36,7 @@ class Moments:
         self.motion = Column(torch.float16, (2, *latent[1:]), device)
         self.true = Column(torch.float16, latent, device)
         self.predicted = Column(torch.float16, latent, device)
-        self.camera = Column(torch.float32, (2,), device)
-        self.reward = Column(torch.float32, (), device)
-        self.done = Column(torch.bool, (), device)
-        self.before, self.after, self.episode = Column(torch.int64), Column(torch.int64), Column(torch.int64)
-        self.told: list[Told] = []
+        self.before = Column(torch.int64)
 
     def __len__(self) -> int:
         return len(self.before)
@@ -66,32 +49,23 @@ class Moments:
         """float ``(B, 3, H, W)`` in [-1, 1]: the last frames of rows, on the device."""
         return to_pixels(self.block.take(rows)[:, -1]).permute(0, 3, 1, 2)
 
-    def add(self, episode: Episode, codec: Codec, world: WorldModel | None = None) -> LatentEpisode:
-        """Takes up an episode, and gives it back encoded."""
+    def add(self, episode: Episode, codec: Codec, world: WorldModel) -> None:
         encoded = encode_episode(episode, codec)
+        arena = Arena(encoded.z.shape[1:])
+        arena.add(encoded)
         rows = len(episode) + 1
-        if world is not None:
-            arena = Arena(encoded.z.shape[1:])
-            arena.add(encoded)
-            self.predicted.extend(predict_each(world, arena).half())
         self.block.extend(
             torch.from_numpy(np.concatenate([np.repeat(episode.first[None, None], 4, 1), episode.blocks]))
         )
         keys = torch.from_numpy(multi_hot(episode.keys))
         action = describe(keys, torch.from_numpy(episode.camera))
-        self.action.extend(after_none(action))
+        self.action.extend(torch.cat([torch.zeros_like(action[:1]), action]))
         h, w = encoded.z.shape[2:]
         motion = episode.motion if episode.motion is not None else np.full((rows - 1, 2, h, w), np.nan, np.float16)
         self.motion.extend(torch.cat([torch.full((1, 2, h, w), torch.nan).half(), torch.from_numpy(motion)]))
         self.true.extend(encoded.z)
-        self.camera.extend(after_none(torch.from_numpy(episode.camera)))
-        self.reward.extend(after_none(torch.from_numpy(episode.reward)))
-        self.done.extend(after_none(torch.from_numpy(episode.terminated)))
+        self.predicted.extend(predict_each(world, arena).half())
         self.before.extend(torch.arange(rows))
-        self.after.extend(torch.arange(rows).flip(0))
-        self.episode.extend(torch.full((rows,), len(self.told)))
-        self.told.append(Told(episode.world, episode.goal, tuple(episode.facts)))
-        return encoded
 
 
 @torch.no_grad()

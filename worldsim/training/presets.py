@@ -141,9 +141,10 @@ class MemoryTrainConfig:
 class HeadsTrainConfig:
     """Training of reward and termination on the model's own rollouts.
 
-    ``optim.batch`` lanes begin together from ``prefix`` true latents at most and go on for ``horizon`` steps, each of
-    which is a training step; ``drop_text`` is the share of lanes that are told nothing, and of those without a view.
-    The weights are of the two losses; ``probe_every`` is the distance of the held-out moments that probes begin from.
+    ``optim.batch`` lanes begin together from a true frame and up to ``prefix`` steps after it, and go on for
+    ``horizon`` steps, each of which is a training step; ``drop_text`` is the share of lanes that are told nothing, and
+    of those without a view. The weights are of the two losses; ``probe_every`` is the distance of the held-out moments
+    that probes begin from.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
