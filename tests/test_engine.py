@@ -459,7 +459,8 @@ def test_a_memory_shows_the_last_frame_and_remembers_what_it_shows() -> None:
         rollout = engine(simulator, context_noise=0.0)
         rollout.begin([0], [replace(start(1), frames=picture(1))])
         with torch.inference_mode():
-            rollout._canvas[:] = larger((torch.from_numpy(first) / 127.5 - 1).permute(0, 3, 1, 2))
+            assert rollout._screen is not None
+            rollout._screen.canvas[:] = larger((torch.from_numpy(first) / 127.5 - 1).permute(0, 3, 1, 2))
         block = run(rollout, [[1]])[0]
         again = simulator.codec.encode(block.frames).clamp(-4, 4)
         assert float((again - block.latent).abs().max()) < 0.05  # frames are rounded to 8 bits
@@ -548,5 +549,27 @@ def test_what_a_turn_moved_out_of_view_is_there_when_it_comes_back(name: str, re
             state = rollout.get_state(0)
             rollout.begin([0], [LaneStart(WORLDS[name], 1, frames=frame[None, ::-1].copy())])
             rollout.set_state(0, state)
-    error = (larger(torch.from_numpy(frame).permute(2, 0, 1)[None] / 127.5 - 1) - rollout._canvas)[..., 32:96, 32:]
+    assert rollout._screen is not None
+    shown = rollout._screen.canvas
+    error = (larger(torch.from_numpy(frame).permute(2, 0, 1)[None] / 127.5 - 1) - shown)[..., 32:96, 32:]
     assert (float(error.abs().mean()) < 0.03) == returns
+
+
+def test_what_a_lane_shows_is_its_own_however_the_others_begin() -> None:
+    """Lanes of a model with a memory, with different pasts, one begun anew, each beside a lane alone."""
+    simulator = debug_simulator(memory=True)
+    turns = plan(6, 2, seed=4)
+    long = replace(start(2), frames=picture(2, 9), actions=np.array([5, 6]))
+    pair, alone = engine(simulator, 2), [engine(simulator), engine(simulator)]
+    pair.begin([0, 1], [start(1), long])
+    for rollout, begun in zip(alone, (start(1), long)):
+        rollout.begin([0], [begun])
+    for step, row in enumerate(turns):
+        if step == 3:
+            pair.begin([1], [start(7)])
+            alone[1].begin([0], [start(7)])
+        block = run(pair, [row])[0]
+        for lane in (0, 1):
+            single = run(alone[lane], [[row[lane]]])[0]
+            assert differ(block, single, lane, 0) < 1e-3
+            assert (block.frames[lane].int() - single.frames[0].int()).abs().float().mean() < 0.05

@@ -26,15 +26,14 @@ from einops import repeat
 
 from worldsim.diffusion import noise, sampler
 from worldsim.lane_text import LaneWords, TextMemory
-from worldsim.model.codec import to_pixels, to_uint8
+from worldsim.model.codec import to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.memory import ACTION, Shown, describe, larger, smaller
-from worldsim.model.panorama import Panorama
 from worldsim.model.transformer import Prediction
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import Passes
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
+from worldsim.screen import Screen
 from worldsim.starts import check_start, first_controls, given_controls, given_latents
 from worldsim.worlds import WORLDS, WorldSpec
 
@@ -59,7 +58,7 @@ class RolloutEngine(Passes):
         temperature: scale in [0, 1] of the noise that a step begins with, None for the model's own. At 0 the latent is
             what the first pass expects, and no further one is made, whatever K is: they would denoise what has no
             noise, and drift. ``hallucination`` then is the change of the prediction between that pass and the one over
-            what was drawn.
+            what was drawn, which "reuse" makes for it where K is more than 1.
         cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring.
         frame_size: ``(H, W)`` in pixels, multiples of the model's token, 16 pixels.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
@@ -107,9 +106,7 @@ class RolloutEngine(Passes):
         self._specs: list[WorldSpec | None] = [None] * b
         self._single: list[int] = []
         self._text = TextMemory(self.world, b, device)
-        self._canvas = torch.zeros(b, 3, *(2 * n for n in self.frame_size), device=device)
-        self._panorama = Panorama(b, *self.frame_size, device) if self.codec.config.panorama else None
-        self._action = torch.zeros(b, ACTION, device=device)
+        self._screen = None if self.codec.memory is None else Screen(self.codec, b, self.frame_size, device)
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
         self.reward_values = bin_values(device)
@@ -128,8 +125,6 @@ class RolloutEngine(Passes):
         self._steps[rows] = 0
         self._seconds[rows] = torch.tensor([s.world.step_seconds for s in starts], device=self.device)
         self._ring.clear(rows)
-        if self._panorama is not None:
-            self._panorama.begin(rows, self._reach([s.world for s in starts]))
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, (lane, start) in enumerate(zip(lanes, starts)):
             self._specs[lane] = start.world
@@ -173,7 +168,7 @@ class RolloutEngine(Passes):
         latent, finite = self._bounded(sample[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, controls)
-        if self.codec.memory is not None:  # what is seen is what is remembered
+        if self._screen is not None:  # what is seen is what is remembered
             latent, finite = self._bounded_too(self._encode(pixels), finite)
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
@@ -209,9 +204,7 @@ class RolloutEngine(Passes):
             "view_age": int(text.age[lane]),
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
-            "canvas": self._canvas[lane].cpu().clone(),
-            "action": self._action[lane].cpu().clone(),
-            "panorama": None if self._panorama is None else self._panorama.get_lane(lane),
+            "screen": None if self._screen is None else self._screen.get_lane(lane),
         }
 
     @torch.inference_mode()
@@ -222,10 +215,8 @@ class RolloutEngine(Passes):
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
         self._ring.set_lane(lane, state["memory"])
-        self._canvas[lane] = state["canvas"].to(self.device)
-        self._action[lane] = state["action"].to(self.device)
-        if self._panorama is not None:
-            self._panorama.set_lane(lane, state["panorama"])
+        if self._screen is not None:
+            self._screen.set_lane(lane, state["screen"])
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
         self._single = self._lanes_of_one_frame()
@@ -248,23 +239,10 @@ class RolloutEngine(Passes):
         latents = given_latents(self.codec, frames, k, n)
         given = given_controls(starts, self.device)
         self._prefill(rows, latents, given)
-        self._action[rows] = describe(given.keys[:, -1], given.camera[:, -1]) if n else 0.0
-        self._canvas[rows] = larger(_pictures(frames[:, -1]))
-        if self._panorama is not None:
-            self._panorama.put(rows, self._seen_round(rows, frames, k, given))
+        if self._screen is not None:
+            self._screen.begin(rows, [s.world for s in starts], frames, k, given)
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
-
-    def _seen_round(self, rows: torch.Tensor, frames: torch.Tensor, k: int, given: Controls) -> Panorama:
-        """What lanes saw that began with ``frames (M, F, H, W, 3)``, k for each action."""
-        panorama = Panorama(len(rows), *self.frame_size, self.device)
-        if self._panorama is not None:
-            panorama.reach = self._panorama.reach[rows]
-        latents = given.keys.shape[1]
-        for t in range(latents):
-            panorama.move(given.keys[:, t], given.camera[:, t])
-            panorama.show(_pictures(frames[:, -1 - (latents - 1 - t) * k]))
-        return panorama
 
     def _prefill(self, rows: torch.Tensor, latents: Sequence[torch.Tensor], controls: Controls) -> None:
         """Runs given latents through the network, the last of them into the present slot.
@@ -302,11 +280,9 @@ class RolloutEngine(Passes):
         drawn = sampler.sample(denoise, start[:, None], START_STEPS, tokens=self.tokens)
         latent, finite = self._bounded(drawn.x[:, 0])
         self._prefill(rows, [latent], controls)
-        self._action[rows] = 0.0
         image = self.codec.decode(latent, 1)[:, 0]
-        self._canvas[rows] = larger(_pictures(image))
-        if self._panorama is not None:
-            self._panorama.put(rows, self._seen_round(rows, image[:, None], 1, controls))
+        if self._screen is not None:
+            self._screen.begin(rows, [s.world for s in starts], image[:, None], 1, controls)
         block = _first_block(repeat(image, "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous(), latent)
         block.hallucination.copy_(self._relative(drawn.change[:, 0], finite))
         block.valid.copy_(finite)
@@ -363,29 +339,14 @@ class RolloutEngine(Passes):
         """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
         memory is shown what the lanes showed."""
         frames = 1 if len(self._single) == self.lanes else BLOCK_FRAMES
-        if self.codec.memory is None:
+        if self._screen is None:
             pixels = self.codec.decode_normalised(latent, frames)
         else:
-            pixels = self._show(latent, frames, controls)
+            pixels = self._screen.show(latent, frames, controls)
         if frames == 1:
             return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
         if self._single:
             pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
-        return pixels
-
-    def _show(self, latent: torch.Tensor, frames: int, controls: Controls) -> torch.Tensor:
-        """Decodes with the memory, which takes up what is shown."""
-        keys, camera = controls.keys[:, 0], controls.camera[:, 0]
-        action, around = describe(keys, camera), None
-        if self._panorama is not None:
-            self._panorama.move(keys, camera)
-            around = self._panorama.view()
-        known = torch.ones(self.lanes, dtype=torch.bool, device=self.device)
-        shown = Shown(self._canvas, known, torch.cat([action, self._action], dim=1), around)
-        pixels, self._canvas = self.codec.show(latent, frames, shown)
-        self._action = action
-        if self._panorama is not None:
-            self._panorama.show(smaller(self._canvas))
         return pixels
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -396,11 +357,6 @@ class RolloutEngine(Passes):
         if self._single:
             latent[self._single] = self.codec.encode_normalised(pixels[self._single, -1:])
         return latent
-
-    def _reach(self, worlds: Sequence[WorldSpec]) -> torch.Tensor:
-        """What a panorama must know of the cameras of ``worlds``."""
-        reach = [0.0 if world.lens is None else world.lens.reach(*self.frame_size) for world in worlds]
-        return torch.tensor(reach, device=self.device)
 
     def _lanes_of_one_frame(self) -> list[int]:
         """Lanes whose world shows one frame per step."""
@@ -419,11 +375,6 @@ class RolloutEngine(Passes):
         if spec is None:
             raise ValueError(f"lane {lane} has not begun")
         return spec
-
-
-def _pictures(frames: torch.Tensor) -> torch.Tensor:
-    """float ``(M, 3, H, W)`` in [-1, 1] of uint8 frames ``(M, H, W, 3)``."""
-    return to_pixels(frames).permute(0, 3, 1, 2)
 
 
 def _first_block(frames: torch.Tensor, latent: torch.Tensor, bins: int = REWARD_BINS) -> Block:

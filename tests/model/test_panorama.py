@@ -30,7 +30,7 @@ def world(heading: float, height: int = 64, width: int = 64) -> torch.Tensor:
 
 def turn(degrees: float, walk: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     keys = torch.zeros(1, 32)
-    keys[:, WALKED[0]] = float(walk)
+    keys[:, WALKED.start] = float(walk)
     return keys, torch.tensor([[degrees, 0.0]])
 
 

@@ -242,13 +242,21 @@ def test_the_worlds_of_a_model_are_read_from_its_configuration_alone(folder: Pat
         weights.simulated_worlds(folder)
 
 
-def test_a_folder_of_before_the_memory_is_read_as_one_without(folder: Path) -> None:
+NEW = {2: ("memory", "decoder_coarse_depth", "panorama"), 3: ("panorama",)}
+
+
+@pytest.mark.parametrize("version", NEW)
+def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: int, tmp_path: Path) -> None:
+    made = debug_simulator(memory=version == 3)
+    old = WorldSimulator.create(replace(made.config, codec=replace(made.config.codec, panorama=False)))
+    folder = old.save_pretrained(tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
-    codec = {name: value for name, value in config["codec"].items() if name not in ("memory", "decoder_coarse_depth")}
-    edit(folder, format_version=2, codec=codec)
+    codec = {name: value for name, value in config["codec"].items() if name not in NEW[version]}
+    edit(folder, format_version=version, codec=codec)
     simulator = WorldSimulator.from_pretrained(folder)
-    assert simulator.codec.memory is None
+    assert (simulator.codec.memory is None) == (version == 2) and not simulator.config.codec.panorama
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth
+    assert simulator.digest == old.digest
 
 
 @pytest.mark.parametrize("page", ["worldsim/weights/doom/README.md", "README.md", "CHANGELOG.md"])

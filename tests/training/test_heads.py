@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -29,14 +30,15 @@ def test_heads_are_taught_what_the_engine_reads_them_from(tmp_path):
     run = training(tmp_path)
     episode = make_episode(seed=5, steps=9, dies=True)
     rollouts = run._begin([(episode, 6), (episode, 0), (episode, 8)], np.random.default_rng(0))
-    blocks, step = [], rollouts.engine.step
-    rollouts.engine.step = lambda *controls: blocks.append((controls, step(*controls)))
+    blocks, ends, step = [], [], rollouts.engine.step
+    rollouts.engine.step = lambda *controls: blocks.append((controls, step(*controls))) or blocks[-1][1]
     for ahead in range(4):
         read, reward, done, going = rollouts.step()
         logits, ended = run.heads(*read)
         (keys, camera), block = blocks[-1]
-        assert torch.allclose(logits[:, 0].softmax(-1), block.reward_distribution, atol=0.03)  # bfloat16 in the engine
-        assert torch.allclose(ended[:, 0].sigmoid(), block.termination, atol=0.03)
+        assert torch.allclose(logits[:, 0].softmax(-1), block.reward_distribution, atol=1e-5)
+        assert torch.allclose(ended[:, 0].sigmoid(), block.termination, atol=1e-5)
+        ends.append(ended)
         steps = [6 + ahead, ahead, 8 + ahead]
         assert going.tolist() == [t < 9 for t in steps]
         for lane, t in enumerate(steps):
@@ -44,6 +46,8 @@ def test_heads_are_taught_what_the_engine_reads_them_from(tmp_path):
                 assert reward[lane] == episode.reward[t] and done[lane] == episode.terminated[t]
                 assert camera[lane].tolist() == episode.camera[t].tolist()
                 assert sum(int(bit) << i for i, bit in enumerate(keys[lane])) == episode.keys[t]
+    # and it is not what they were read from a step before
+    assert all((a - b).abs().max() > 1e-3 for a, b in pairwise(ends))
 
 
 def test_rollouts_of_ended_episodes_teach_nothing(tmp_path):
@@ -89,6 +93,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
         assert torch.equal(a, b), name
     probes = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     assert {"probe/free_reward", "probe/free_done"} <= set(probes[-1])
+    exported = WorldSimulator.from_pretrained(tmp_path / "whole" / "model")
+    assert exported.config.hallucination_reference == pytest.approx(probes[-1]["probe/hallucination"], rel=1e-4)
+    assert exported.config.hallucination_reference > 0
 
 
 def test_a_source_without_an_end_or_without_episodes_is_refused(tmp_path):

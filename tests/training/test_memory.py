@@ -73,8 +73,7 @@ def test_true_motion_is_a_target_only_where_it_explains_the_picture():
     rows, frame = torch.tensor([1]), frames[:1, 0].permute(0, 3, 1, 2) / 127.5 - 1
     flow = torch.zeros(1, 2, 8, 8)
     flow[0, 1] = 0.5  # half a cell wrong everywhere
-    none = torch.zeros(1, 1, 32, 32)
-    carried = Carried(larger(frame), flow, torch.ones(1, 1, 32, 32), torch.zeros(1, 3, 32, 32), none)
+    carried = Carried(larger(frame), flow, torch.ones(1, 1, 32, 32), torch.zeros(1, 3, 32, 32))
     y = (frames[1:] / 127.5 - 1).contiguous()
     _, metrics = memory_loss(y, carried, moments, rows, torch.tensor([True]), CONFIG)
     assert float(metrics["flow"]) == pytest.approx(0.5, abs=0.02)

@@ -55,3 +55,6 @@ def test_a_run_before_the_last_must_be_named(runs, tmp_path):
     with pytest.raises(ValueError, match=r"give the run of the memory before it too \(memory_run"):
         release(runs["heads"] / "model", runs["codec"], tmp_path / "out", "", "", world_run=runs["world"])
     assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match=r"there was no run of a memory before it \(memory_run"):
+        both = {"world_run": runs["world"], "memory_run": runs["heads"]}
+        release(runs["memory"] / "model", runs["codec"], tmp_path / "out", "", "", **both)

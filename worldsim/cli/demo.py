@@ -39,7 +39,8 @@ class Demo:
     steps: int = 72
     """Steps to take (a Doom step is 4 video frames at 35 per second)."""
     world: str | None = None
-    """A registered world, such as DoomTakeCover. Default: the one that the prompt names, else DoomRooms."""
+    """A registered world, such as DoomTakeCover. Default: the one that the prompt names or else speaks
+    of, else DoomRooms."""
     seed: int = 0
     """Seed of the environment: the same seed, prompt and actions give the same video."""
     size: tuple[int, int] = (64, 64)

@@ -3,9 +3,8 @@
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
 transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
 decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own rollouts,
-``release`` makes a folder to ship of a run. The presets are ``smoke``
-(a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when
-the same command is given again.
+``release`` makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu``
+(ten minutes). A run that was interrupted goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -209,7 +208,7 @@ _STAGES = {
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="worldsim train",
-        description="Train a codec, a world model, or both.",
+        description="Train the parts of a simulator, or make a folder to ship of them.",
         epilog="More options: worldsim train WHAT --help",
         add_help=not argv or argv[0] in ("-h", "--help"),
     )  # fmt: skip

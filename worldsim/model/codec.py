@@ -94,7 +94,7 @@ class Codec(nn.Module):
         self.image = nn.Conv2d(fine, pixels, 3, padding=1)
         self.flow = nn.Conv2d(fine, 2 * (k - 1), 3, padding=1)
         self.residual = nn.Conv2d(fine, (k - 1) * pixels, 3, padding=1)
-        self.memory = PixelMemory(config.fine_width, config.panorama) if config.memory else None
+        self.memory = PixelMemory(config.fine_width) if config.memory else None
         with torch.no_grad():
             self.flow.weight.mul_(0.1)  # nothing moves much at first
         self.register_buffer("latent_mean", torch.zeros(c))

@@ -59,14 +59,13 @@ def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
 class Carried:
     """What the memory brings to a new frame: the ``canvas (B, 3, 2 H, 2 W)`` moved along ``flow (B, 2, h, w)``, its
     ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so
-    that light can change but what is carried cannot be blurred. Where the panorama stood in for the canvas,
-    ``recalled (B, 1, H, W)`` is how far it is believed, 0 elsewhere."""
+    that light can change but what is carried cannot be blurred. Where a panorama stands in for what the canvas does not
+    hold, the share is at least how far it is believed."""
 
     canvas: torch.Tensor
     flow: torch.Tensor
     share: torch.Tensor
     rest: torch.Tensor
-    recalled: torch.Tensor
 
     @property
     def frame(self) -> torch.Tensor:
@@ -173,11 +172,11 @@ def _sampled(image_BCHW: torch.Tensor, grid_BKHW2: torch.Tensor, mode: str) -> t
 class PixelMemory(nn.Module):
     """Looks at the frame before, fetches colours from it, and says how to blend them with what is drawn.
 
-    ``width`` is that of the decoder's features at 1/4 of the size. With a ``panorama``, what the last frame does not
-    hold is fetched from there.
+    ``width`` is that of the decoder's features at 1/4 of the size. What the last frame does not hold is fetched from
+    what a panorama shows, where there is one.
     """
 
-    def __init__(self, width: int, panorama: bool = False) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         pixels = 3 * CELL**2
         self.frame_in = nn.Conv2d(pixels + 2, width, 3, padding=1)
@@ -186,7 +185,6 @@ class PixelMemory(nn.Module):
         self.fetched_in = Conv(pixels, width, 3)
         self.blend = Residual(width)
         self.out = nn.Conv2d(width, CELL**2 + 3, 3, padding=1)
-        self.panorama = panorama
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
 
@@ -203,14 +201,14 @@ class PixelMemory(nn.Module):
         flow = self.flow(x, shown.actions)
         grid = sources(flow, *shown.canvas.shape[2:])
         canvas = _sampled(shown.canvas, grid, "bicubic")[:, 0]
-        recalled = torch.zeros_like(canvas[:, :1, ::2, ::2])
-        if self.panorama and shown.around is not None:
+        least = torch.zeros((), device=canvas.device)
+        if shown.around is not None:
             outside = (grid[:, 0].abs() > 1).any(-1)[:, None]
             colours, fresh = shown.around.split([3, 1], dim=1)
-            canvas = torch.where(outside & (_doubled(fresh) > 0), larger(colours), canvas)
-            recalled = smaller(outside.float()) * ((fresh - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
+            canvas = torch.where(outside & (_doubled(fresh) > DOUBTED), larger(colours), canvas)
+            least = smaller(outside.float()) * ((fresh - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
         x = self.blend(x + self.fetched_in(cells_of(smaller(canvas)).to(x.dtype)))
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
         rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
-        share = torch.maximum(F.pixel_shuffle(share, CELL).sigmoid(), recalled)
-        return Carried(canvas, flow, share, rest, recalled)
+        share = torch.maximum(F.pixel_shuffle(share, CELL).sigmoid(), least)
+        return Carried(canvas, flow, share, rest)

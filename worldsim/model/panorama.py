@@ -5,7 +5,8 @@ out of view would be lost to both and drawn anew, as something else. Here every 
 round the camera, at the heading that the actions tell, and where a turn brings a place back into view its pixels are
 there (an environment map, Blinn and Newell 1976; cylindrical, Chen 1995). A turn moves nothing on the cylinder, so that
 nothing blurs however long it takes. A step to another place does move things, by how far depends on their distance,
-which the cylinder does not know: each column holds how fresh it is, and the decoder learns how far to trust it.
+which the cylinder does not know: each pixel holds how fresh it is, and the memory believes it less after each such
+step.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from worldsim.actions import KEY_BIT
 
 # B lanes, H W size of a frame, P rows and N columns of the cylinder, V columns of a view
 
-WALKED = tuple(KEY_BIT[name] for name in ("forward", "backward", "strafe_left", "strafe_right"))
-"""Keys that move the camera to another place."""
+WALKED = slice(KEY_BIT["forward"], KEY_BIT["strafe_right"] + 1)
+"""Keys that move the camera to another place: forward, backward, and to both sides."""
 FADE = 0.9
 """What a step to another place leaves of the freshness."""
 _MARGIN = 2
+_KEPT = ("texture", "heading", "reach")
 
 
 class Panorama:
@@ -51,12 +53,12 @@ class Panorama:
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane has seen, on the CPU."""
-        return {name: getattr(self, name)[lane].cpu().clone() for name in ("texture", "heading", "reach")}
+        return {name: getattr(self, name)[lane].cpu().clone() for name in _KEPT}
 
     def set_lane(self, lane: int, seen: dict[str, torch.Tensor]) -> None:
         """Puts what ``get_lane`` gave into ``lane``."""
-        for name, value in seen.items():
-            getattr(self, name)[lane] = value.to(self.heading.device)
+        for name in _KEPT:
+            getattr(self, name)[lane] = seen[name].to(self.heading.device)
 
     def move(self, keys: torch.Tensor, camera: torch.Tensor) -> None:
         """Takes an action, multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees: turns; fades if it walks."""

@@ -45,13 +45,13 @@ _PARTS = ("codec", "world")
 class SimulatorConfig:
     """What a world simulator is, apart from its tensors.
 
-    ``worlds`` are the names of the world embedding's rows that were trained. ``latent_low`` and
-    ``latent_high`` are the range per channel that latents keep in training; the engine clamps to it (empty:
-    no clamp). ``hallucination_reference`` is the RMS change of the prediction between the last two denoising
-    steps on true validation data. ``context_noise`` is the default noise of context frames, ``temperature``
-    the default scale of the noise that a step begins with (1: samples; 0: what is likeliest, blurred where the
-    model is unsure). ``shortcut`` says that step sizes were trained, so that few denoising steps may name
-    theirs. ``storage`` is the type of the stored parameters.
+    ``worlds`` are the names of the world embedding's rows that were trained. ``latent_low`` and ``latent_high`` are the
+    range per channel that latents keep in training; the engine clamps to it (empty: no clamp).
+    ``hallucination_reference`` is the RMS change of the prediction between the last two denoising steps on true
+    validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
+    default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
+    0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
+    few denoising steps may name theirs. ``storage`` is the type of the stored parameters.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)

@@ -11,29 +11,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from worldsim.actions import multi_hot
-from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
 from worldsim.engine import RolloutEngine
 from worldsim.model.heads import two_hot
 from worldsim.model.weights import WorldSimulator
-from worldsim.predictor import LaneStart, LaneText
+from worldsim.predictor import Block, LaneStart
 from worldsim.recording.episode import Episode
-from worldsim.recording.facts_json import read_facts
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import masked_mean
 from worldsim.training.presets import HeadsTrainConfig
-from worldsim.worlds import WORLDS
+from worldsim.training.recorded import Place, controls_at, start_at
 
 # B lanes, R registers, D width
-
-Place = tuple[Episode, int]
-"""An episode and the number of one of its observations."""
 
 
 class _Rollouts:
@@ -43,7 +38,7 @@ class _Rollouts:
         self.engine, self.places = engine, list(places)
         self._read: tuple[torch.Tensor, torch.Tensor] | None = None
         self._hook = self.engine.world.heads.register_forward_pre_hook(self._keep)
-        self.engine.begin(range(len(places)), starts)
+        self.block: Block = self.engine.begin(range(len(places)), starts)
 
     def _keep(self, module: torch.nn.Module, args: tuple[torch.Tensor, torch.Tensor]) -> None:
         self._read = args
@@ -57,9 +52,7 @@ class _Rollouts:
         D)``; reward and termination of the recorded step, and whether there was one, ``(B,)`` each."""
         going = np.array([t < len(episode) for episode, t in self.places])
         acted = [(episode, min(t, len(episode) - 1)) for episode, t in self.places]
-        keys = multi_hot(np.array([episode.keys[t] for episode, t in acted], np.uint32))
-        camera = np.stack([episode.camera[t] for episode, t in acted])
-        self.engine.step(torch.from_numpy(keys), torch.from_numpy(camera))
+        self.block = self.engine.step(*controls_at(self.places))
         self.places = [(episode, t + 1) for episode, t in self.places]
         assert self._read is not None
         registers, context = (x.float().clone() for x in self._read)
@@ -96,6 +89,7 @@ class HeadsTraining:
         if not self.starts:
             raise ValueError("there are no episodes to start from: give source.data or source.steps")
         self._rollouts: _Rollouts | None = None
+        self.unsure = begin.config.hallucination_reference
 
     def _able(self, episode: Episode) -> list[Place]:
         """What a rollout may begin from: half a horizon of the episode is left, if it is as long."""
@@ -122,19 +116,13 @@ class HeadsTraining:
     def _begin(self, places: Sequence[Place], rng: np.random.Generator) -> _Rollouts:
         """Rollouts from a frame and up to ``prefix`` steps after it; some are told no scene, some no view."""
         config, starts = self.config, []
-        for episode, t in places:
-            known = min(int(rng.integers(config.prefix + 1)), t)
-            scene, view, _ = read_facts(episode.facts[t])
-            spec = WORLDS[episode.world]
-            silent, unseen = rng.random(2) < config.drop_text
-            prompt = "" if silent else prompt_text(spec, scene_caption(scene, "medium"))
-            text = LaneText(prompt, "" if silent or unseen else view_caption(view, "medium"), episode.goal)
-            blocks = episode.blocks[t - known : t, : episode.frames_per_step]
-            frames = np.concatenate([episode.observations[t - known][None], *blocks])
-            seed = int(rng.integers(2**31))
-            starts.append(LaneStart(spec, seed, text, frames, episode.actions[t - known : t].astype(np.int64)))
+        for place in places:
+            known = min(int(rng.integers(config.prefix + 1)), place[1])
+            scene, view = rng.random(2) >= config.drop_text
+            starts.append(start_at(place, known, int(rng.integers(2**31)), scene, scene and view))
         size = places[0][0].frame_size
-        engine = RolloutEngine(self.begin, len(places), self.loop.device, denoising_steps=1, frame_size=size)
+        dtype = None if config.run.bf16 else torch.float32
+        engine = RolloutEngine(self.begin, len(places), self.loop.device, frame_size=size, dtype=dtype)
         return _Rollouts(engine, places, starts)
 
     def _losses(self, rollouts: _Rollouts) -> tuple[torch.Tensor, torch.Tensor]:
@@ -147,18 +135,24 @@ class HeadsTraining:
         return masked_mean(wrong, going), masked_mean(missed, going)
 
     def _probe(self, step: int) -> dict[str, float]:
-        """Losses over rollouts of held-out episodes, the same in every probe."""
+        """Losses over rollouts of held-out episodes, the same in every probe, and how sure the model is at their first
+        step, which is what the environment's ``hallucination`` is relative to."""
         places = [place for episode in self.held_out for place in self._able(episode)][:: self.config.probe_every]
         if not places:
             return {}
         rollouts = self._begin(places, np.random.default_rng(0))
-        found = [[float(x) for x in self._losses(rollouts)] for _ in range(self.config.horizon)]
+        found = []
+        for ahead in range(self.config.horizon):
+            found.append([float(x) for x in self._losses(rollouts)])
+            if ahead == 0:
+                self.unsure = float(rollouts.block.hallucination.mean()) * self.begin.config.hallucination_reference
         rollouts.close()
         reward, done = np.mean(found, axis=0)
-        return {"free_reward": float(reward), "free_done": float(done)}
+        return {"free_reward": float(reward), "free_done": float(done), "hallucination": self.unsure}
 
     def _simulator(self) -> WorldSimulator:
-        simulator = WorldSimulator.create(self.begin.config, bank=self.begin.bank)
+        config = replace(self.begin.config, hallucination_reference=self.unsure)
+        simulator = WorldSimulator.create(config, bank=self.begin.bank)
         simulator.codec.load_state_dict(self.begin.codec.state_dict())
         simulator.world.load_state_dict(self.begin.world.state_dict())
         simulator.world.heads.load_state_dict(self.heads.state_dict())

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 
 from worldsim.model.codec import Codec, to_pixels, to_uint8
-from worldsim.model.convolutions import CELL
 from worldsim.model.memory import Carried, Shown, fetched, kept, larger, smaller
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
@@ -186,7 +185,6 @@ def memory_loss(
     motion = moments.motion.take(rows).float()
     told = torch.isfinite(motion).all(1, keepdim=True)
     hidden = ~told & told.any(-1, keepdim=True).any(-2, keepdim=True) & known[:, None, None, None]
-    hidden = hidden & (F.max_pool2d(carried.recalled, CELL) == 0)  # the panorama may have seen it
     motion = torch.where(told, motion, 0.0)
     with torch.no_grad():
         source = moments.last(rows - 1)

@@ -93,7 +93,7 @@ def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSi
 
 
 def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
-    """Trains the heads of a trained model on its own rollouts, beside episodes of a source that ends. Exports
+    """Trains the heads of a trained model on its own rollouts, from the episodes of a source that ends. Exports
     ``out/model``."""
     if not source.data and not source.steps:
         raise ValueError("rollouts start from a source that ends: give source.data, or source.steps for live worlds")

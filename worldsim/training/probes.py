@@ -39,10 +39,11 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     def last_error(x: torch.Tensor) -> torch.Tensor:
         return masked_mean((x[:, -1] - z[:, -1]).square(), moving)
 
-    def predicted(seen: torch.Tensor, level: float, controls: Controls) -> torch.Tensor:
+    def predicted(seen: torch.Tensor, level: float, controls: Controls, size: int = 0) -> torch.Tensor:
         tau = torch.ones(z.shape[:2], device=device)
         tau[:, -1] = level
-        draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, torch.zeros_like(tau).long())
+        sizes = torch.full_like(tau, size).long()
+        draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, sizes)
         changed = replace(clips, controls=controls)
         return predict(model, changed, text, flow.add_noise(seen, eps, tau), draw).x
 
@@ -61,12 +62,12 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     ceiling = torch.zeros(z.shape[:2], device=device)
     ceiling[:, -1] = 1
     drawn = {t: sampler.sample(denoise, t * eps, 4, z, ceiling) for t in TEMPERATURES}
-    errors = {t: last_error(sample.x) if t else true for t, sample in drawn.items()}  # at 0 one pass is all there is
+    found = predicted(z, 0.0, clips.controls, (step_size_index(1) if shortcut else None) or 0)
+    errors = {t: last_error(sample.x if t else found) for t, sample in drawn.items()}  # at 0 one pass is all there is
     best = min(TEMPERATURES, key=lambda t: errors[t].item())
     sampled, tempered = errors[1.0], errors[best]
     change = drawn[best].change[:, -1]
     if not best:
-        found = predicted(z, 0.0, clips.controls)
         again = predicted(torch.cat([z[:, :-1], found[:, -1:].to(z.dtype)], dim=1), LEVELS[-1], clips.controls)
         change = (again - found)[:, -1].square().mean((1, 2, 3)).sqrt()
     metrics: dict[str, torch.Tensor | float] = {

@@ -76,11 +76,11 @@ def release(
     """Writes the model folder ``out`` from an exported ``model``, whose runs' records make the card.
 
     ``model`` lies in the folder of the last run: that of the world model, of a memory or of heads. Of the latter
-    two, ``world_run`` and, for the last, ``memory_run`` are those before it (``ValueError`` without). ``starts`` true
-    starts per world go into the bank.
+    two, ``world_run`` and, for heads of a model with a memory, ``memory_run`` are those before it (``ValueError``
+    without). ``starts`` true starts per world go into the bank.
     """
-    runs = _runs(model.parent, codec_run, world_run, memory_run)
     simulator = WorldSimulator.from_pretrained(model)
+    runs = _runs(model.parent, simulator.codec.memory is not None, codec_run, world_run, memory_run)
     simulator.bank = build_bank(simulator.config.worlds, starts)
     count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
     probes = {
@@ -112,20 +112,28 @@ def release(
     return simulator
 
 
-def _runs(last: Path, codec_run: Path, world_run: Path | None, memory_run: Path | None) -> dict[str, Path]:
-    """The runs that made a model, in their order, ``last`` among them, by what they trained."""
+def _runs(
+    last: Path, has_memory: bool, codec_run: Path, world_run: Path | None, memory_run: Path | None
+) -> dict[str, Path]:
+    """The runs that made a model, in their order, by what they trained. Raises ``ValueError`` where one before the
+    ``last`` is not given, or one is given that was not before it."""
     config = _run_card(last)["config"]
     kind = "heads" if "horizon" in config else "memory" if "depths" in config else "world model"
-    given = {"codec": codec_run, "world model": world_run, "memory": memory_run, "heads": None, kind: last}
-    runs: dict[str, Path] = {}
+    before = {"world model": (), "memory": ("world model",), "heads": ("world model", "memory")[: 1 + has_memory]}[kind]
+    given = {"world model": world_run, "memory": memory_run}
+    options = {"world model": "world_run", "memory": "memory_run"}
+    runs = {"codec": codec_run}
     for part, run in given.items():
-        if run is None:
-            option = "world_run" if part == "world model" else "memory_run"
-            raise ValueError(f"{last} trained the {kind}: give the run of the {part} before it too ({option})")
-        runs[part] = run
-        if part == kind:
-            break
-    return runs
+        if (run is not None) != (part in before):
+            problem = (
+                "give the run of the {} before it too ({})"
+                if run is None
+                else "there was no run of a {} before it ({})"
+            )
+            raise ValueError(f"{last} trained the {kind}: {problem.format(part, options[part])}")
+        if run is not None:
+            runs[part] = run
+    return runs | {kind: last}
 
 
 def _stages(runs: Mapping[str, Path]) -> str:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from worldsim.actions import multi_hot
-from worldsim.captions.grammar import prompt_text, scene_caption, view_caption
 from worldsim.engine import RolloutEngine
 from worldsim.model.codec import Codec
 from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
-from worldsim.predictor import LaneStart, LaneText
 from worldsim.recording.episode import Episode
-from worldsim.recording.facts_json import read_facts
 from worldsim.training.arena import Arena
 from worldsim.training.clips import Clips, ClipSampler, assemble
 from worldsim.training.latents import LatentStore, encode_episode
@@ -25,6 +21,7 @@ from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import draw_flow, draw_own_context, draw_shortcut, flow_loss, shortcut_loss
 from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import probe
+from worldsim.training.recorded import controls_at, start_at
 from worldsim.training.sheets import save_rows
 from worldsim.worlds import WORLDS
 
@@ -154,7 +151,7 @@ class WorldTraining:
         episodes = list(by_world.values())
         if not episodes:
             return
-        dreams = dream(self._simulator(), episodes, context, generated, self.loop.device).frames
+        dreams = dream(self._simulator(), episodes, context, generated, self.loop.device)
         rows = []
         for episode, imagined in zip(episodes, dreams):
             truth = episode.observations[: context + generated + 1]
@@ -162,32 +159,16 @@ class WorldTraining:
         save_rows(self.out / "sheets" / f"world-{step:06d}.png", rows)
 
 
-@dataclass(frozen=True)
-class Dream:
-    """Rollouts of N episodes: ``frames`` uint8 ``(N, T, H, W, 3)``, the last of every block, and the ``hallucination
-    (N, T)`` that the engine told."""
-
-    frames: np.ndarray
-    hallucination: np.ndarray
-
-
-def dream(simulator: WorldSimulator, episodes: list[Episode], context: int, steps: int, device: torch.device) -> Dream:
-    """Free-running rollouts of ``steps`` from ``context`` true steps under the recorded actions, which are noop past
-    an episode's end."""
+def dream(
+    simulator: WorldSimulator, episodes: list[Episode], context: int, steps: int, device: torch.device
+) -> list[np.ndarray]:
+    """Free-running rollouts from ``context`` true steps under the recorded actions: uint8 ``(steps, H, W, 3)`` each,
+    the last frame of every block (actions are noop past an episode's end)."""
     engine = RolloutEngine(simulator, lanes=len(episodes), device=device, frame_size=episodes[0].frame_size)
-    starts = []
-    for number, episode in enumerate(episodes):
-        scene, view, _ = read_facts(episode.facts[context])  # the view belongs to the last given latent
-        spec = WORLDS[episode.world]
-        frames = np.concatenate([episode.first[None], *episode.blocks[:context]])
-        text = LaneText(prompt_text(spec, scene_caption(scene, "medium")), view_caption(view, "medium"), episode.goal)
-        starts.append(LaneStart(spec, number, text, frames, episode.actions[:context].astype(np.int64)))
+    starts = [start_at((episode, context), context, number) for number, episode in enumerate(episodes)]
     engine.begin(list(range(len(episodes))), starts)
-    seen, unsure = [], []
+    seen = []
     for t in range(context, context + steps):
-        keys = np.array([e.keys[t] if t < len(e) else 0 for e in episodes], np.uint32)
-        camera = np.stack([e.camera[t] if t < len(e) else np.zeros(2, np.float32) for e in episodes])
-        block = engine.step(torch.from_numpy(multi_hot(keys)), torch.from_numpy(camera))
+        block = engine.step(*controls_at([(episode, t) for episode in episodes]))
         seen.append(block.frames[:, -1].cpu().numpy())
-        unsure.append(block.hallucination.cpu().numpy())
-    return Dream(np.stack(seen, axis=1), np.stack(unsure, axis=1))
+    return list(np.stack(seen, axis=1))

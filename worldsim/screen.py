@@ -1,0 +1,79 @@
+"""What every lane shows, for a decoder that goes on from it: the canvas, the panorama, the action before.
+
+The pixel half of a lane's memory; the ring holds the other, keys and values. One of it serves an engine whose codec has
+a memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from worldsim.model.codec import Codec, to_pixels
+from worldsim.model.conditioning import ACTED, Controls
+from worldsim.model.memory import ACTION, Shown, describe, larger, smaller
+from worldsim.model.panorama import Panorama
+from worldsim.worlds import WorldSpec
+
+# B lanes, M lanes that begin, K frames of a block, H W frame
+
+
+class Screen:
+    """The screens of ``lanes`` lanes of frames of ``size`` (H, W)."""
+
+    def __init__(self, codec: Codec, lanes: int, size: tuple[int, int], device: torch.device) -> None:
+        self.codec, self.size, self.device = codec, size, device
+        self.canvas = torch.zeros(lanes, 3, 2 * size[0], 2 * size[1], device=device)
+        self.action = torch.zeros(lanes, ACTION, device=device)
+        self.panorama = Panorama(lanes, *size, device) if codec.config.panorama else None
+        self._known = torch.ones(lanes, dtype=torch.bool, device=device)
+
+    def begin(
+        self, rows: torch.Tensor, worlds: Sequence[WorldSpec], frames: torch.Tensor, k: int, given: Controls
+    ) -> None:
+        """Lanes ``rows`` of ``worlds`` have shown uint8 ``frames (M, F, H, W, 3)``, k for each action of ``given``."""
+        latents = given.keys.shape[1]
+        acted = (given.known[:, -1:] == ACTED).float()
+        self.action[rows] = acted * describe(given.keys[:, -1], given.camera[:, -1])
+        self.canvas[rows] = larger(_picture(frames[:, -1]))
+        if self.panorama is None:
+            return
+        reach = [0.0 if world.lens is None else world.lens.reach(*self.size) for world in worlds]
+        seen = Panorama(len(rows), *self.size, self.device)
+        seen.reach = torch.tensor(reach, device=self.device)
+        for t in range(latents):
+            seen.move(given.keys[:, t], given.camera[:, t])
+            seen.show(_picture(frames[:, -1 - (latents - 1 - t) * k]))
+        self.panorama.put(rows, seen)
+
+    def show(self, latent: torch.Tensor, frames: int, controls: Controls) -> torch.Tensor:
+        """Pixels ``(B, frames, H, W, 3)`` in [-1, 1] of all lanes' next latents, which are what they show from now."""
+        keys, camera = controls.keys[:, 0], controls.camera[:, 0]
+        action, around = describe(keys, camera), None
+        if self.panorama is not None:
+            self.panorama.move(keys, camera)
+            around = self.panorama.view()
+        shown = Shown(self.canvas, self._known, torch.cat([action, self.action], dim=1), around)
+        pixels, self.canvas = self.codec.show(latent, frames, shown)
+        self.action = action
+        if self.panorama is not None:
+            self.panorama.show(smaller(self.canvas))
+        return pixels
+
+    def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
+        """What a lane shows, on the CPU."""
+        own = {"canvas": self.canvas[lane].cpu().clone(), "action": self.action[lane].cpu().clone()}
+        return own | ({} if self.panorama is None else self.panorama.get_lane(lane))
+
+    def set_lane(self, lane: int, shown: dict[str, torch.Tensor]) -> None:
+        """Puts what ``get_lane`` gave into ``lane``."""
+        self.canvas[lane] = shown["canvas"].to(self.device)
+        self.action[lane] = shown["action"].to(self.device)
+        if self.panorama is not None:
+            self.panorama.set_lane(lane, shown)
+
+
+def _picture(frames: torch.Tensor) -> torch.Tensor:
+    """float ``(M, 3, H, W)`` in [-1, 1] of uint8 frames ``(M, H, W, 3)``."""
+    return to_pixels(frames).permute(0, 3, 1, 2)
