@@ -26,7 +26,7 @@ class Screen:
         self.codec, self.size, self.device = codec, size, device
         self.canvas = torch.zeros(lanes, 3, 2 * size[0], 2 * size[1], device=device)
         self.action = torch.zeros(lanes, ACTION, device=device)
-        self.panorama = Panorama(lanes, *size, device) if codec.config.panorama else None
+        self.panorama = Panorama(torch.zeros(lanes, device=device), *size) if codec.config.panorama else None
         self._known = torch.ones(lanes, dtype=torch.bool, device=device)
 
     def begin(
@@ -40,8 +40,7 @@ class Screen:
         if self.panorama is None:
             return
         reach = [0.0 if world.lens is None else world.lens.reach(*self.size) for world in worlds]
-        seen = Panorama(len(rows), *self.size, self.device)
-        seen.reach = torch.tensor(reach, device=self.device)
+        seen = Panorama(torch.tensor(reach, device=self.device), *self.size)
         for t in range(latents):
             seen.move(given.keys[:, t], given.camera[:, t])
             seen.show(_picture(frames[:, -1 - (latents - 1 - t) * k]))

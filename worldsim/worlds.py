@@ -29,11 +29,16 @@ def split_of(map_seed: int) -> str | None:
 
 @dataclass(frozen=True)
 class Lens:
-    """A camera that turns at its own place and sees a screen of ``aspect`` (width over height), of which frames are the
-    largest centre part of their shape; ``across`` is the tangent of half the screen's horizontal view."""
+    """A camera that looks level, turns at its own place and sees a screen of ``aspect`` (width over height), of which
+    frames are the largest centre part of their shape; ``across`` is the tangent of half the screen's horizontal view,
+    at most 1, which is 90 degrees (``ValueError`` beyond)."""
 
     across: float
     aspect: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.across <= 1:
+            raise ValueError(f"across={self.across}: accepted is above 0 to 1, a view of 90 degrees")
 
     def reach(self, height: int, width: int) -> float:
         """Tangent of half the horizontal view of frames of ``height`` x ``width``."""

@@ -5,16 +5,11 @@ import torch
 
 from worldsim.model.panorama import FADE, WALKED, Panorama
 
-CPU = torch.device("cpu")
-
-
 REACH = 0.75
 
 
 def panorama(height: int = 64, width: int = 64, lanes: int = 1) -> Panorama:
-    made = Panorama(lanes, height, width, CPU)
-    made.begin(torch.arange(lanes), torch.tensor(REACH))
-    return made
+    return Panorama(torch.full((lanes,), REACH), height, width)
 
 
 def world(heading: float, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -82,13 +77,11 @@ def test_lanes_are_each_their_own():
         second.move(torch.zeros(1, 32), turns[1:])
     assert torch.allclose(pair.view()[:1], first.view(), atol=1e-5)
     assert (pair.view()[1] == 0).all() and (second.view() == 0).all()  # a camera that does not turn
-    third = Panorama(2, 32, 32, CPU)
+    third = panorama(32, 32, 2)
     third.put(torch.tensor([1]), first)
     assert torch.equal(third.view()[1:], first.view())
     third.set_lane(0, pair.get_lane(0))
     assert torch.equal(third.view()[0], pair.view()[0])
-    third.begin(torch.tensor([0, 1]), torch.tensor(1.0))
-    assert (third.texture == 0).all() and (third.heading == 0).all()
 
 
 def test_at_the_rim_of_what_was_seen_nothing_unseen_is_mixed_in():

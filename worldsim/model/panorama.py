@@ -27,25 +27,19 @@ _KEPT = ("texture", "heading", "reach")
 
 
 class Panorama:
-    """Cylinders of ``lanes`` lanes for frames of ``height`` x ``width`` pixels.
+    """Cylinders of lanes for frames of ``height`` x ``width`` pixels.
 
     ``reach (B,)`` is the tangent of half the horizontal view, at most 1; 0 for lanes whose camera does not turn at its
     place, which have none. ``texture (B, 4, P, N)`` holds colours in [-1, 1] and freshness in [0, 1], 0 where nothing
     was seen; ``heading (B,)`` is in degrees, left positive, from where the lane began.
     """
 
-    def __init__(self, lanes: int, height: int, width: int, device: torch.device) -> None:
+    def __init__(self, reach: torch.Tensor, height: int, width: int) -> None:
         self.height, self.width = height, width
         self.rows, self.columns = 3 * height // 2, 6 * width
-        self.texture = torch.zeros(lanes, 4, self.rows, self.columns, device=device)
-        self.heading = torch.zeros(lanes, device=device)
-        self.reach = torch.zeros(lanes, device=device)
-
-    def begin(self, lanes: torch.Tensor, reach: torch.Tensor) -> None:
-        """``lanes`` have seen nothing yet, and their cameras have this ``reach``."""
-        self.texture[lanes] = 0.0
-        self.heading[lanes] = 0.0
-        self.reach[lanes] = reach
+        self.reach = reach
+        self.texture = torch.zeros(len(reach), 4, self.rows, self.columns, device=reach.device)
+        self.heading = torch.zeros_like(reach)
 
     def put(self, lanes: torch.Tensor, other: Panorama) -> None:
         """``lanes`` become those of ``other``."""
