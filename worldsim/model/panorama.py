@@ -4,9 +4,9 @@ The world model remembers its window of latents, and the canvas of the pixel mem
 out of view would be lost to both and drawn anew, as something else. Here every shown frame is also laid on a cylinder
 round the camera, at the heading that the actions tell, and where a turn brings a place back into view its pixels are
 there (an environment map, Blinn and Newell 1976; cylindrical, Chen 1995). A turn moves nothing on the cylinder, so that
-nothing blurs however long it takes. A step to another place does move things, by how far depends on their distance,
-which the cylinder does not know: each pixel holds how fresh it is, and the memory believes it less after each such
-step.
+what is out of view is not blurred by it. A step to another place does move things, by how far depends on their
+distance, which the cylinder does not know: each pixel holds how fresh it is, and the memory believes it less after each
+such step.
 """
 
 from __future__ import annotations

@@ -51,7 +51,8 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
         return last_error(predicted(z, level, controls))
 
     shuffled = _last_action_from(clips.controls, order)
-    true, wrong = at_level(0.0, clips.controls), at_level(0.0, shuffled)
+    plain = predicted(z, 0.0, clips.controls)
+    true, wrong = last_error(plain), at_level(0.0, shuffled)
     copied = masked_mean((z[:, -2] - z[:, -1]).square(), moving)
 
     def denoise(noisy: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
@@ -62,7 +63,7 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     ceiling = torch.zeros(z.shape[:2], device=device)
     ceiling[:, -1] = 1
     drawn = {t: sampler.sample(denoise, t * eps, 4, z, ceiling) for t in TEMPERATURES}
-    found = predicted(z, 0.0, clips.controls, (step_size_index(1) if shortcut else None) or 0)
+    found = predicted(z, 0.0, clips.controls, step_size_index(1) or 0) if shortcut else plain
     errors = {t: last_error(sample.x if t else found) for t, sample in drawn.items()}  # at 0 one pass is all there is
     best = min(TEMPERATURES, key=lambda t: errors[t].item())
     sampled, tempered = errors[1.0], errors[best]
