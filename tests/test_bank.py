@@ -68,6 +68,11 @@ def test_a_bank_is_not_made_of_test_maps() -> None:
         build_bank(["DoomRooms"], 1, split="test")
 
 
+def test_more_starts_are_of_the_worlds_of_the_bank() -> None:
+    with pytest.raises(ValueError, match=r"the bank is of \['DoomRooms'\], not of \['Table'\]"):
+        build_bank(["DoomRooms"], 1, more={"Table": 3})
+
+
 def test_starts_come_from_distinct_validation_maps() -> None:
     pytest.importorskip("vizdoom")
     bank = build_bank(["DoomRooms", "DoomBasic"], 3)
@@ -75,5 +80,6 @@ def test_starts_come_from_distinct_validation_maps() -> None:
     assert len({facts.map_seed for facts in rooms}) == 3
     assert all(1_000_000 <= facts.map_seed < 1_100_000 and facts.scene for facts in rooms)
     assert bank.frames["DoomBasic"].shape == (3, 64, 64, 3)
-    again = build_bank(["DoomRooms"], 3)
+    again = build_bank(["DoomRooms", "DoomBasic"], 3, more={"worldsim/DoomBasic-v0": 5})
+    assert again.frames["DoomBasic"].shape == (5, 64, 64, 3)
     assert np.array_equal(again.frames["DoomRooms"], bank.frames["DoomRooms"])

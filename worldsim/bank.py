@@ -162,22 +162,28 @@ def build_bank(
     split: str = "val",
     frame_size: tuple[int, int] = (64, 64),
     seed: int = 0,
+    more: Mapping[str, int] | None = None,
 ) -> Bank:
     """A bank of ``n`` starts of each world, from distinct map seeds of ``split``, by running the true worlds.
 
-    Raises ``ValueError`` for test maps: what is measured must not ship with the weights.
+    ``more`` holds other numbers for some of them: where agents learn, a few starts are learned by heart. Raises
+    ``ValueError`` for test maps (what is measured must not ship with the weights) and for worlds of ``more`` that are
+    not among ``worlds``.
     """
     import gymnasium as gym
 
     if split == "test":
         raise ValueError("a bank of starts is not made of test maps; use split='val' or 'train'")
+    specs = [world if isinstance(world, WorldSpec) else world_named(world) for world in worlds]
+    counts = {world_named(name).name: count for name, count in (more or {}).items()}
+    if strange := sorted(counts.keys() - {spec.name for spec in specs}):
+        raise ValueError(f"more={dict(more or {})}: the bank is of {[s.name for s in specs]}, not of {strange}")
     low, high = SPLITS[split]
     frames: dict[str, np.ndarray] = {}
     facts: dict[str, list[StartFacts]] = {}
-    for world in worlds:
-        spec = world if isinstance(world, WorldSpec) else world_named(world)
+    for spec in specs:
         rng = np.random.default_rng((seed, spec.index))
-        map_seeds = low + rng.choice(high - low, size=n, replace=False)
+        map_seeds = low + rng.choice(high - low, size=counts.get(spec.name, n), replace=False)
         env = gym.make(spec.env_id, split=split, frame_size=frame_size, disable_env_checker=True)
         try:
             taken, facts[spec.name] = [], []

@@ -180,7 +180,7 @@ def evaluate(config: EvaluateConfig, agents: Sequence[Agent], say: Callable[[str
 def _play_group(config: EvaluateConfig, group: Sequence[Agent], say: Callable[[str], None]) -> Row:
     """One row: agents that were trained alike but for the seed."""
     first = group[0].config
-    place = replace(first.place, kind="truth", split=config.split)
+    place = replace(first.place, kind="truth", split=config.split, time_limit=None)
     env = place.make(_lanes(config.episodes, config.max_lanes))
     try:
         played = [play(env, actor(a, config.deterministic), config.episodes, config.seed) for a in group]
@@ -188,7 +188,7 @@ def _play_group(config: EvaluateConfig, group: Sequence[Agent], say: Callable[[s
         env.close()
     dreamt = None
     if config.dream_episodes:
-        env = replace(first.place, kind="dream").make(_lanes(config.dream_episodes, config.max_lanes))
+        env = replace(first.place, kind="dream", time_limit=None).make(_lanes(config.dream_episodes, config.max_lanes))
         try:
             dreamt = np.stack(
                 [play(env, actor(a, config.deterministic), config.dream_episodes, config.seed)[0] for a in group]

@@ -31,8 +31,10 @@ class Place:
     last frame (uint8 ``(H, W, 3)``) or the latent of the last block (float32 ``(C, h, w)``); ``stack`` of
     them are put together, the oldest first. ``model`` (a packaged name or a folder; None is the packaged
     default) is needed in the dream, and for latents in truth. ``split`` counts in truth only: the dream
-    starts from the model's bank. ``denoising_steps``, ``truncate_on`` and ``device`` count in the dream
-    only.
+    starts from the model's bank. ``time_limit`` are the steps after which an episode is truncated (None: the
+    world's own): a model is most exact near a true frame, so an agent may learn in short dreams and bootstrap
+    beyond them, as Dreamer (Hafner et al. 2020) does. ``denoising_steps``, ``truncate_on`` and ``device`` count in
+    the dream only.
     """
 
     world: str
@@ -41,6 +43,7 @@ class Place:
     stack: int = 1
     model: str | None = None
     split: str = "train"
+    time_limit: int | None = None
     denoising_steps: int = 4
     truncate_on: float | None = None
     device: str = "auto"
@@ -64,6 +67,7 @@ class Place:
             actions="world",
             obs_type=self.obs,
             denoising_steps=self.denoising_steps,
+            time_limit=self.time_limit,
             truncate_on=self.truncate_on,
             device=self.device,
             autoreset_mode=AutoresetMode.SAME_STEP.value,
@@ -74,7 +78,7 @@ class Place:
 
         spec = world_named(self.world)
         make: Callable[[], gym.Env] = lambda: gym.make(  # noqa: E731
-            spec.env_id, actions="world", split=self.split, disable_env_checker=True
+            spec.env_id, actions="world", split=self.split, time_limit=self.time_limit, disable_env_checker=True
         )
         env: VectorEnv = TrueVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
         if self.obs == "latent":

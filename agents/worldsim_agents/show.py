@@ -50,7 +50,7 @@ def beside(agent: Agent, seed: int = 0, split: str = "test", deterministic: bool
     recordings: dict[str, Recording] = {}
     start = None
     for kind in ("truth", "dream"):
-        env = replace(agent.config.place, kind=kind, split=split).make(1)
+        env = replace(agent.config.place, kind=kind, split=split, time_limit=None).make(1)
         try:
             options = None if start is None else {"init_frames": start}
             recordings[kind] = record(env, actor(agent, deterministic), seed, options)

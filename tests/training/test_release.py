@@ -34,7 +34,7 @@ def runs(tmp_path: Path) -> dict[str, Path]:
 
 
 def card_of(runs: dict[str, Path], last: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("worldsim.training.release.build_bank", lambda worlds, starts: None)
+    monkeypatch.setattr("worldsim.training.release.build_bank", lambda worlds, starts, more: None)
     before = {f"{name}_run": runs[name] for name in ("world", "memory") if last == "heads" or name == "world"}
     release(runs[last] / "model", runs["codec"], out, "a test", "made up", **before)  # type: ignore[arg-type]
     assert WorldSimulator.from_pretrained(out).codec.memory is not None

@@ -30,6 +30,8 @@ class Train:
     """Lanes."""
     model: str | None = None
     """Packaged model or model folder, for the dream and for latents; the packaged default if not given."""
+    time_limit: int | None = None
+    """Steps after which a training episode is truncated; the world's own if not given. Evaluation has the world's."""
     denoising_steps: int = 4
     """Denoising steps of the dream."""
     truncate_on: float | None = None
@@ -82,7 +84,7 @@ def _train(config: Annotated[Train, tyro.conf.arg(name="")]) -> int:
     from worldsim_agents.train import TrainConfig, train
 
     place = Place(
-        config.world, config.place, config.obs, model=config.model,
+        config.world, config.place, config.obs, model=config.model, time_limit=config.time_limit,
         denoising_steps=config.denoising_steps, truncate_on=config.truncate_on, device=config.device,
     )  # fmt: skip
     folder = train(TrainConfig(place, config.seed, config.steps, config.num_envs), config.out)

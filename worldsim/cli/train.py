@@ -117,6 +117,7 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
 class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
+    ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 192.
     ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory or of heads,
     ``world_run`` and ``memory_run`` are those before it.
     """
@@ -127,6 +128,7 @@ class Release:
     hardware: str
     data: str
     starts: int = 24
+    more_starts: dict[str, int] = field(default_factory=dict)
     name: str = "doom"
     world_run: Path | None = None
     memory_run: Path | None = None

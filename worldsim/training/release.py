@@ -69,6 +69,7 @@ def release(
     hardware: str,
     data: str,
     starts: int = 24,
+    more_starts: Mapping[str, int] | None = None,
     name: str = "doom",
     world_run: Path | None = None,
     memory_run: Path | None = None,
@@ -77,11 +78,11 @@ def release(
 
     ``model`` lies in the folder of the last run: that of the world model, of a memory or of heads. Of the latter
     two, ``world_run`` and, for heads of a model with a memory, ``memory_run`` are those before it (``ValueError``
-    without). ``starts`` true starts per world go into the bank.
+    without). ``starts`` true starts per world go into the bank, ``more_starts`` of single ones.
     """
     simulator = WorldSimulator.from_pretrained(model)
     runs = _runs(model.parent, simulator.codec.memory is not None, codec_run, world_run, memory_run)
-    simulator.bank = build_bank(simulator.config.worlds, starts)
+    simulator.bank = build_bank(simulator.config.worlds, starts, more=more_starts)
     count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
     probes = {
         k.removeprefix("probe/"): v
