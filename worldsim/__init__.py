@@ -13,12 +13,16 @@ from worldsim.registration import register_environments
 
 if TYPE_CHECKING:
     from worldsim.engine import RolloutEngine
-    from worldsim.model.weights import WorldSimulator
+    from worldsim.model.weights import WorldSimulator, list_models
 
 __version__ = "0.1.0"
 
-_LAZY = {"RolloutEngine": "worldsim.engine", "WorldSimulator": "worldsim.model.weights"}
-__all__ = ["RolloutEngine", "WorldSimulator", "__version__"]
+_LAZY = {
+    "RolloutEngine": "worldsim.engine",
+    "WorldSimulator": "worldsim.model.weights",
+    "list_models": "worldsim.model.weights",
+}
+__all__ = ["RolloutEngine", "WorldSimulator", "__version__", "list_models"]
 
 
 def __getattr__(name: str) -> Any:

@@ -262,7 +262,7 @@ def _check_agents(agents: Sequence[Agent], world: str) -> None:
             raise ValueError(f"{agent.folder} was trained in {place.world}, not in {world}")
         if place.obs == "latent":
             if place.model not in digests:
-                digests[place.model] = load_model(place.model).digest
+                digests[place.model] = load_model(place.model, place.world).digest
             if digests[place.model] != agent.model_digest:
                 raise ValueError(
                     f"{agent.folder} sees latents of model {agent.model_digest}, but model={place.model} is "

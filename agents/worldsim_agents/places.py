@@ -84,12 +84,12 @@ class Place:
         if self.obs == "latent":
             from worldsim_agents.latent import LatentVectorObservation
 
-            env = LatentVectorObservation(env, load_model(self.model), spec.frames_per_step)
+            env = LatentVectorObservation(env, load_model(self.model, spec.name), spec.frames_per_step)
         return env
 
 
-def load_model(model: str | None) -> WorldSimulator:
-    """The packaged default model, or the one of that name or folder, shared with the environments."""
+def load_model(model: str | None, world: str) -> WorldSimulator:
+    """The model of that name or folder, or (None) the packaged one of ``world``, shared with the environments."""
     from worldsim_envs.sora.lanes import load_simulator
 
-    return load_simulator(model)
+    return load_simulator(model, world_named(world).name)

@@ -54,7 +54,7 @@ def train(config: TrainConfig, out: Path, quiet: bool = False) -> Path:
         raise ValueError(f"{out} already holds an agent; choose another folder, or delete it")
     config = replace(config, place=replace(config.place, stack=config.ppo.stack))
     needs_model = config.place.kind == "dream" or config.place.obs == "latent"
-    digest = load_model(config.place.model).digest if needs_model else None
+    digest = load_model(config.place.model, config.place.world).digest if needs_model else None
     env = config.place.make(config.num_envs)
     try:
         agent = make_ppo(config.ppo, env, config.seed)

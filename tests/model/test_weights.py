@@ -216,6 +216,23 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(
             WorldSimulator.from_pretrained(name)
 
 
+def test_the_packaged_model_of_a_world_is_the_default_one_if_it_can(
+    simulator: WorldSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
+    assert weights.packaged_model("Table") == "doom" and weights.simulated_worlds() == ()
+    for name, worlds in {"all": ("DoomBasic", "Table"), "doom": ("DoomBasic",)}.items():
+        simulator.save_pretrained(tmp_path / name)
+        content = json.loads((tmp_path / name / "config.json").read_text())
+        (tmp_path / name / "config.json").write_text(json.dumps(content | {"worlds": worlds}))
+    assert [weights.packaged_model(world) for world in (None, "DoomBasic", "Table")] == ["doom", "doom", "all"]
+    assert weights.simulated_worlds() == ("DoomBasic", "Table")
+    with pytest.raises(
+        ValueError, match=r"Crafter-v0': no model .* \(doom simulates DoomBasic; all simulates DoomBasic, T"
+    ):
+        weights.packaged_model("Crafter")
+
+
 def test_loading_leaves_the_global_random_state_alone(folder: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)

@@ -29,7 +29,8 @@ class Train:
     num_envs: int = 16
     """Lanes."""
     model: str | None = None
-    """Packaged model or model folder, for the dream and for latents; the packaged default if not given."""
+    """Packaged model or model folder, for the dream and for latents; the packaged one of the world if not
+    given."""
     time_limit: int | None = None
     """Steps after which a training episode is truncated; the world's own if not given. Evaluation has the world's."""
     denoising_steps: int = 4

@@ -219,22 +219,28 @@ def model_folder(model: str | Path) -> Path:
 
 
 def simulated_worlds(model: str | Path | None = None) -> tuple[str, ...]:
-    """Names of the worlds that a model (None: the default one) was trained on, from its configuration alone."""
-    folder = model_folder(DEFAULT_MODEL if model is None else model)
-    return tuple(name for name in _read_config(folder)["worlds"] if name in WORLDS)
+    """Names of the worlds that a model was trained on, or all models of the package (None), from configurations
+    alone."""
+    models: list[str | Path] = list(_default_first()) if model is None else [model]
+    names = [name for each in models for name in _read_config(model_folder(each))["worlds"]]
+    return tuple(dict.fromkeys(name for name in names if name in WORLDS))
 
 
 def packaged_model(world: str | None = None) -> str:
     """Name of the packaged model that simulates the world called ``world``: the default one if it does, or if there is
     no world to simulate, else the first that does. ``ValueError`` where none does, with what each simulates."""
-    models = {name: simulated_worlds(name) for name in sorted(list_models(), key=lambda name: name != DEFAULT_MODEL)}
-    if world is None:
+    models = {name: simulated_worlds(name) for name in _default_first()}
+    if world is None or not models:
         return DEFAULT_MODEL
     for name, worlds in models.items():
         if world in worlds:
             return name
     known = "; ".join(f"{name} simulates {', '.join(worlds)}" for name, worlds in models.items())
     raise ValueError(f"world={WORLDS[world].env_id!r}: no model of the package simulates it ({known}); give model=...")
+
+
+def _default_first() -> list[str]:
+    return sorted(list_models(), key=lambda name: name != DEFAULT_MODEL)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

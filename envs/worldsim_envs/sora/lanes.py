@@ -26,7 +26,7 @@ from worldsim.captions.expander import Expander
 from worldsim.captions.grammar import prompt_text
 from worldsim.captions.parse import parse_prompt
 from worldsim.engine import RolloutEngine
-from worldsim.model.weights import DEFAULT_MODEL, WorldSimulator, model_folder
+from worldsim.model.weights import WorldSimulator, model_folder, packaged_model
 from worldsim.predictor import Block, LaneStart, LaneText, Predictor
 from worldsim.worlds import WORLDS, WorldSpec
 from worldsim_envs.sora.options import Episode, LaneOptions, SoraConfig, check_goal, echo, per_lane, resolve
@@ -40,11 +40,12 @@ WORST = float(np.finfo(np.float32).max)
 _loaded: weakref.WeakValueDictionary[tuple[str, int], WorldSimulator] = weakref.WeakValueDictionary()
 
 
-def load_simulator(model: str | Path | WorldSimulator | None) -> WorldSimulator:
-    """The simulator itself, or the one of that name or folder; environments of one process share it."""
+def load_simulator(model: str | Path | WorldSimulator | None, world: str | None = None) -> WorldSimulator:
+    """The simulator itself, or the one of that name or folder, or, where that is None, the packaged one that simulates
+    the world called ``world`` (None: the default one). Environments of one process share it."""
     if isinstance(model, WorldSimulator):
         return model
-    folder = model_folder(DEFAULT_MODEL if model is None else model).resolve()
+    folder = model_folder(packaged_model(world) if model is None else model).resolve()
     key = (str(folder), os.stat(folder / "config.json").st_mtime_ns)
     simulator = _loaded.get(key)
     if simulator is None:
@@ -90,7 +91,7 @@ class Lanes:
     def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
         for name in ("prompt", "start", "goal"):
             per_lane(name, getattr(config, name), count)
-        self.simulator = load_simulator(model)
+        self.simulator = load_simulator(model, _meant(config))
         simulated = self.simulator.config.worlds
         self._worlds = tuple(name for name in simulated if name in WORLDS)
         if config.world and config.world.name not in simulated:
@@ -312,6 +313,13 @@ class Lanes:
             blocks = rearrange(blocks, "(b k) h w c -> b k h w c", k=min(k, len(given)))
         parts = [self.predictor.reconstruct(part) for part in blocks.split(32)]
         return torch.cat(parts).cpu().numpy().reshape(given.shape)
+
+
+def _meant(config: SoraConfig) -> str | None:
+    """Name of the world that is configured, or that the configured prompt names."""
+    if config.world is not None:
+        return config.world.name
+    return parse_prompt(config.prompt).world if isinstance(config.prompt, str) else None
 
 
 @functools.cache
