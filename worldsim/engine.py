@@ -43,7 +43,7 @@ CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 4
+STATE_VERSION = 5
 
 
 class RolloutEngine(Passes):

@@ -12,11 +12,15 @@ import torch
 
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.model.conditioning import ACTED, Controls
-from worldsim.model.memory import ACTION, Shown, describe, larger, smaller
+from worldsim.model.memory import Shown, larger, smaller
+from worldsim.model.motion import ACTION, describe
 from worldsim.model.panorama import Panorama
 from worldsim.worlds import WorldSpec
 
 # B lanes, M lanes that begin, K frames of a block, H W frame
+
+
+_KEPT = ("canvas", "action", "reach")
 
 
 class Screen:
@@ -26,6 +30,7 @@ class Screen:
         self.codec, self.size, self.device = codec, size, device
         self.canvas = torch.zeros(lanes, 3, 2 * size[0], 2 * size[1], device=device)
         self.action = torch.zeros(lanes, ACTION, device=device)
+        self.reach = torch.zeros(lanes, device=device)
         self.panorama = Panorama(torch.zeros(lanes, device=device), *size) if codec.config.panorama else None
         self._known = torch.ones(lanes, dtype=torch.bool, device=device)
 
@@ -37,10 +42,11 @@ class Screen:
         acted = (given.known[:, -1:] == ACTED).float()
         self.action[rows] = acted * describe(given.keys[:, -1], given.camera[:, -1])
         self.canvas[rows] = larger(_picture(frames[:, -1]))
+        reach = torch.tensor([world.reach(*self.size) for world in worlds], device=self.device)
+        self.reach[rows] = reach
         if self.panorama is None:
             return
-        reach = [0.0 if world.lens is None else world.lens.reach(*self.size) for world in worlds]
-        seen = Panorama(torch.tensor(reach, device=self.device), *self.size)
+        seen = Panorama(reach, *self.size)
         for t in range(latents):
             seen.move(given.keys[:, t], given.camera[:, t])
             seen.show(_picture(frames[:, -1 - (latents - 1 - t) * k]))
@@ -53,7 +59,7 @@ class Screen:
         if self.panorama is not None:
             self.panorama.move(keys, camera)
             around = self.panorama.view()
-        shown = Shown(self.canvas, self._known, torch.cat([action, self.action], dim=1), around)
+        shown = Shown(self.canvas, self._known, torch.cat([action, self.action], dim=1), around, self.reach)
         pixels, self.canvas = self.codec.show(latent, frames, shown)
         self.action = action
         if self.panorama is not None:
@@ -62,13 +68,13 @@ class Screen:
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane shows, on the CPU."""
-        own = {"canvas": self.canvas[lane].cpu().clone(), "action": self.action[lane].cpu().clone()}
+        own = {name: getattr(self, name)[lane].cpu().clone() for name in _KEPT}
         return own | ({} if self.panorama is None else self.panorama.get_lane(lane))
 
     def set_lane(self, lane: int, shown: dict[str, torch.Tensor]) -> None:
         """Puts what ``get_lane`` gave into ``lane``."""
-        self.canvas[lane] = shown["canvas"].to(self.device)
-        self.action[lane] = shown["action"].to(self.device)
+        for name in _KEPT:
+            getattr(self, name)[lane] = shown[name].to(self.device)
         if self.panorama is not None:
             self.panorama.set_lane(lane, shown)
 

@@ -84,6 +84,10 @@ class WorldSpec:
     def step_seconds(self) -> float:
         return self.frames_per_step / self.fps
 
+    def reach(self, height: int, width: int) -> float:
+        """Tangent of half the horizontal view of frames of ``height`` x ``width``; 0 where no lens is known."""
+        return 0.0 if self.lens is None else self.lens.reach(height, width)
+
     @cached_property
     def table(self) -> ActionTable:
         return ActionTable.build(self.reads, self.camera)

@@ -5,7 +5,7 @@ import torch
 
 from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_uint8
 from worldsim.model.convolutions import CELL
-from worldsim.model.memory import fetched
+from worldsim.model.motion import fetched
 
 CONFIG = CodecConfig(fine_width=16, coarse_width=24, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
 

@@ -8,19 +8,8 @@ import torch
 from worldsim.actions import ACTION_ID
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.convolutions import CELL
-from worldsim.model.memory import (
-    ACTION,
-    Carried,
-    Flow,
-    Shown,
-    describe,
-    fetched,
-    kept,
-    larger,
-    places,
-    polynomial,
-    smaller,
-)
+from worldsim.model.memory import Carried, Shown, kept, larger, smaller
+from worldsim.model.motion import ACTION, Flow, describe, fetched, places, polynomial, seen_before
 from worldsim.worlds import WORLDS
 
 CONFIG = CodecConfig(
@@ -82,10 +71,10 @@ def test_a_flow_of_a_cell_moves_the_picture_by_four_pixels(codec):
 
 
 def test_an_action_alone_can_tell_a_polynomial_of_the_place():
-    flow = Flow(8)
+    flow = Flow(8, geometry=False)
     with torch.no_grad():
         flow.terms[2].bias.copy_(torch.tensor([[1.0, 0, 0, 0.5] + [0] * 6, [0, 0, 0, 0, 2.0] + [0] * 5]).flatten())
-    field = flow(torch.randn(1, 8, 16, 16), action("turn_left"))
+    field = flow(torch.randn(1, 8, 16, 16), action("turn_left"), None)
     right = (2 * torch.arange(16) + 1 - 16) / 16
     assert torch.allclose(field[0, 0], 4 * (1 + 0.5 * right**2)[None].expand(16, 16), atol=1e-5)
     assert torch.allclose(field[0, 1], 8 * right[None] * right[:, None], atol=1e-5)
@@ -105,11 +94,37 @@ def test_the_polynomial_holds_a_turn_of_14_degrees():
 
 
 def test_a_larger_picture_moves_by_more_cells():
-    flow = Flow(8)
+    flow = Flow(8, geometry=False)
     with torch.no_grad():
         flow.terms[2].bias[0] = 1.0
-    small, large = (flow(torch.zeros(1, 8, n, n), action("turn_left")) for n in (16, 32))
+    small, large = (flow(torch.zeros(1, 8, n, n), action("turn_left"), None) for n in (16, 32))
     assert torch.allclose(2 * small.mean(), large.mean())
+
+
+def test_a_camera_that_turns_and_travels_sees_points_where_geometry_says():
+    """A point at (1, 0.5, 4); the camera then goes 1 ahead and 0.5 to the right, and turns left by 30 degrees."""
+    reach, turn = torch.tensor([0.75]), torch.deg2rad(torch.tensor(30.0))
+    before = torch.tensor([1.0, 0.5, 4.0])
+    moved = before - torch.tensor([0.5, 0.0, 1.0])
+    x = moved[0] * turn.cos() + moved[2] * turn.sin()
+    z = -moved[0] * turn.sin() + moved[2] * turn.cos()
+    right, down = (x / z / reach).view(1, 1), (moved[1] / z / reach).view(1, 1)
+    travel, near = torch.tensor([[0.5, 0.0, 1.0]]), (1 / z).view(1, 1, 1)
+    found = seen_before(right, down, torch.tensor([30.0]), travel, near, reach)[0, :, 0, 0]
+    expected = torch.stack(
+        [before[0] / before[2] / reach[0] - right[0, 0], before[1] / before[2] / reach[0] - down[0, 0]]
+    )
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_turn_of_a_known_lens_needs_no_learning():
+    torch.manual_seed(0)
+    flow, x = Flow(8, geometry=True), torch.randn(2, 8, 16, 16)
+    field = flow(x, action("turn_left", 2), torch.tensor([0.75, 0.0]))
+    right, down = places(16, 16, torch.device("cpu"))
+    none = torch.zeros(1, 3)
+    exact = seen_before(right, down, torch.tensor([14.0]), none, right[None], torch.tensor([0.75]))
+    assert torch.allclose(field[0], 8 * exact[0], atol=1e-5) and torch.all(field[1] == 0)
 
 
 def test_what_comes_from_outside_is_the_border():

@@ -20,7 +20,8 @@ from einops import rearrange
 from torch import nn
 
 from worldsim.model.convolutions import CELL, Conv, pixels_of, stack
-from worldsim.model.memory import Carried, PixelMemory, Shown, fetched, kept
+from worldsim.model.memory import Carried, PixelMemory, Shown, kept
+from worldsim.model.motion import fetched
 
 # B batch, K frames of a block, C latent channels; images are B K H W 3 outside, B (K 3) H W inside
 
@@ -29,7 +30,8 @@ from worldsim.model.memory import Carried, PixelMemory, Shown, fetched, kept
 class CodecConfig:
     """``block_frames`` k frames become one latent of ``latent_channels`` at 1/4 of the size; widths are the channels
     at 1/4 and 1/8 of the size, depths the residual blocks there, those of the decoder under names of their own.
-    ``memory``: the decoder may be shown the last frame; ``panorama``: and what was seen all round before it."""
+    ``memory``: the decoder may be shown the last frame; ``panorama``: and what was seen all round before it;
+    ``geometry``: it knows how a camera's picture moves."""
 
     block_frames: int = 4
     latent_channels: int = 4
@@ -41,10 +43,12 @@ class CodecConfig:
     decoder_coarse_depth: int = 2
     memory: bool = False
     panorama: bool = False
+    geometry: bool = False
 
     def __post_init__(self) -> None:
-        if self.panorama and not self.memory:
-            raise ValueError("panorama=True: a codec without a memory has no use for one; give memory=True too")
+        for name in ("panorama", "geometry"):
+            if getattr(self, name) and not self.memory:
+                raise ValueError(f"{name}=True: a codec without a memory has no use for it; give memory=True too")
 
     @property
     def stride(self) -> int:
@@ -94,7 +98,7 @@ class Codec(nn.Module):
         self.image = nn.Conv2d(fine, pixels, 3, padding=1)
         self.flow = nn.Conv2d(fine, 2 * (k - 1), 3, padding=1)
         self.residual = nn.Conv2d(fine, (k - 1) * pixels, 3, padding=1)
-        self.memory = PixelMemory(config.fine_width) if config.memory else None
+        self.memory = PixelMemory(config.fine_width, config.geometry) if config.memory else None
         with torch.no_grad():
             self.flow.weight.mul_(0.1)  # nothing moves much at first
         self.register_buffer("latent_mean", torch.zeros(c))

@@ -13,20 +13,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import nn
 
-from worldsim.actions import NUM_KEYS
-from worldsim.model import features
 from worldsim.model.convolutions import CELL, Conv, Residual, cells_of
+from worldsim.model.motion import ACTION, Flow, places, sampled, sources
 
 # B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
 
-ACTION = NUM_KEYS + 18
-"""Numbers that describe an action to the memory."""
 TRUSTED, DOUBTED = 0.8, 0.4
 """Freshness from which on a panorama is believed wholly, and up to which not at all: two steps of walking, and nine."""
-_TERMS = 10
 
 
 @dataclass(frozen=True)
@@ -36,23 +31,20 @@ class Shown:
     ``canvas`` float ``(B, 3, 2 H, 2 W)`` holds the last frame in [-1, 1] at twice its size (see ``kept``), ``known
     (B,)`` is False where there was none; ``actions (B, 2 A)`` are the one that leads from it to the frame that is
     decoded and the one before, which tells what is still moving (see ``describe``). ``around (B, 4, H, W)`` is what a
-    ``Panorama`` holds of the view that is decoded, None without one.
+    ``Panorama`` holds of the view that is decoded, None without one; ``reach (B,)`` is the tangent of half the
+    horizontal view of each lane's lens, 0 where none is known (None: nowhere).
     """
 
     canvas: torch.Tensor
     known: torch.Tensor
     actions: torch.Tensor
     around: torch.Tensor | None = None
+    reach: torch.Tensor | None = None
 
     @property
     def frame(self) -> torch.Tensor:
         """The last frame, ``(B, 3, H, W)``."""
         return smaller(self.canvas)
-
-
-def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
-    """``(B, A)`` numbers of actions, from multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees per step."""
-    return torch.cat([keys.float(), features.camera(camera)], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -100,88 +92,19 @@ def _doubled(x: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-class Flow(nn.Module):
-    """Where each cell was: a polynomial of the place that the actions alone tell, plus what the cell's features tell.
-
-    A small turn of the camera moves the picture along a polynomial of second degree, whatever is in it (Longuet-Higgins
-    and Prazdny 1980), one of 14 degrees along one of third degree to a few hundredths of a cell; how far a step moves
-    each place depends on its depth.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        last = nn.Linear(64, 2 * _TERMS)
-        self.terms = nn.Sequential(nn.Linear(2 * ACTION, 64), nn.SiLU(), last)
-        self.rest = nn.Conv2d(width, 2, 3, padding=1)
-        for parameter in (*last.parameters(), *self.rest.parameters()):
-            nn.init.zeros_(parameter)  # nothing moves at first
-
-    def forward(self, x: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        """float32 ``(B, 2, h, w)`` in cells, x first, from features ``x (B, width, h, w)``."""
-        right, down = places(x.shape[2], x.shape[3], x.device)
-        weights = self.terms(actions.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
-        scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
-        told = (weights[..., None, None] * polynomial(right, down)).sum(2)  # a product of matrices would be rounded
-        return scale * 4 * told + self.rest(x).float()
-
-
-def polynomial(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The ten products of powers of ``x`` and ``y`` up to the third degree, along a new first axis."""
-    return torch.stack([x**i * y ** (n - i) for n in range(4) for i in range(n, -1, -1)])
-
-
-def places(h: int, w: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Midpoints of cells, right and down from the centre in halves of the width: two float32 ``(h, w)``."""
-    down = (2 * torch.arange(h, device=device) + 1 - h) / w
-    right = (2 * torch.arange(w, device=device) + 1 - w) / w
-    return right[None, :].expand(h, w), down[:, None].expand(h, w)
-
-
-def sources(flow: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Where K flow fields fetch each pixel from: ``(B, K, H, W, 2)``, x first, -1 to 1 inside of the picture.
-
-    ``flow (B, 2K, h, w)`` holds, x first, how far from each place, in latent cells, its colour is fetched; it is
-    smoothed to pixels.
-    """
-    cell = height / flow.shape[2]
-    field = rearrange(flow.float(), "b (k d) h w -> (b k) d h w", d=2)
-    field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False)
-    y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
-    x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
-    here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
-    right, down = field.unbind(1)
-    grid = here + torch.stack([right * (2 * cell / width), down * (2 * cell / height)], dim=-1)
-    return grid.unflatten(0, (len(flow), -1))
-
-
-def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """``image`` seen through K flow fields, ``flow`` as in ``sources``: float32 ``(B, K, C, H, W)``.
-
-    Colours between pixels are interpolated by ``mode``. What would come from outside is the border's colour.
-    """
-    return _sampled(image_BCHW, sources(flow, *image_BCHW.shape[2:]), mode)
-
-
-def _sampled(image_BCHW: torch.Tensor, grid_BKHW2: torch.Tensor, mode: str) -> torch.Tensor:
-    count = grid_BKHW2.shape[1]
-    copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1).float()
-    seen = F.grid_sample(copies, grid_BKHW2.flatten(0, 1), mode=mode, padding_mode="border", align_corners=False)
-    return rearrange(seen, "(b k) c h w -> b k c h w", k=count)
-
-
 class PixelMemory(nn.Module):
     """Looks at the frame before, fetches colours from it, and says how to blend them with what is drawn.
 
     ``width`` is that of the decoder's features at 1/4 of the size. What the last frame does not hold is fetched from
-    what a panorama shows, where there is one.
+    what a panorama shows, where there is one. ``geometry`` is that of the ``Flow``.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, geometry: bool = False) -> None:
         super().__init__()
         pixels = 3 * CELL**2
         self.frame_in = nn.Conv2d(pixels + 2, width, 3, padding=1)
         self.action_in = nn.Linear(2 * ACTION, width)
-        self.flow = Flow(width)
+        self.flow = Flow(width, geometry)
         self.fetched_in = Conv(pixels, width, 3)
         self.blend = Residual(width)
         self.out = nn.Conv2d(width, CELL**2 + 3, 3, padding=1)
@@ -198,9 +121,9 @@ class PixelMemory(nn.Module):
         return x * shown.known.to(x.dtype)[:, None, None, None]
 
     def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
-        flow = self.flow(x, shown.actions)
+        flow = self.flow(x, shown.actions, shown.reach)
         grid = sources(flow, *shown.canvas.shape[2:])
-        canvas = _sampled(shown.canvas, grid, "bicubic")[:, 0]
+        canvas = sampled(shown.canvas, grid, "bicubic")[:, 0]
         least = torch.zeros((), device=canvas.device)
         if shown.around is not None:
             outside = (grid[:, 0].abs() > 1).any(-1)[:, None]

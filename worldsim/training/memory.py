@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from worldsim.model.codec import Codec, to_pixels, to_uint8
-from worldsim.model.memory import Carried, Shown, fetched, kept, larger, smaller
+from worldsim.model.memory import Carried, Shown, kept, larger, smaller
+from worldsim.model.motion import fetched
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.codec import feature_loss, psnr
@@ -92,7 +93,8 @@ class MemoryTraining:
         self, moments: Moments, rows: torch.Tensor, canvas: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
     ) -> tuple[torch.Tensor, Carried | None]:
         z = torch.where(truth[:, None, None, None], moments.true.take(rows), moments.predicted.take(rows)).float()
-        return self.codec.decode_with(self.codec.denormalise(z), 4, Shown(canvas, known, moments.actions(rows)))
+        shown = Shown(canvas, known, moments.actions(rows), reach=moments.reach.take(rows))
+        return self.codec.decode_with(self.codec.denormalise(z), 4, shown)
 
     def _probe(self, step: int) -> dict[str, float]:
         """PSNR on steps that move, ``config.probe_steps`` ahead from a true frame: pictures feed on themselves, each
@@ -151,7 +153,7 @@ def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
     Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` are taken.
     """
     sizes = replace(codec.config, decoder_coarse_depth=config.decoder_coarse_depth)
-    fresh = Codec(replace(sizes, memory=True, panorama=config.panorama))
+    fresh = Codec(replace(sizes, memory=True, panorama=config.panorama, geometry=config.geometry))
     own = fresh.state_dict()
     fresh.load_state_dict(own | {name: value for name, value in codec.state_dict().items() if name in own})
     for module in (fresh.stems, fresh.encoder, fresh.to_latent):

@@ -7,13 +7,14 @@ import torch
 
 from worldsim.actions import multi_hot
 from worldsim.model.codec import Codec, CodecConfig, to_pixels
-from worldsim.model.memory import ACTION, describe
+from worldsim.model.motion import ACTION, describe
 from worldsim.model.transformer import WorldModel
 from worldsim.recording.episode import Episode
 from worldsim.training.arena import Arena, Column
 from worldsim.training.clips import ClipConfig, assemble
 from worldsim.training.latents import encode_episode
 from worldsim.training.objective import Draw, predict
+from worldsim.worlds import WORLDS
 
 # B batch, T steps, C channels, H W size of a frame, h w latent cells
 
@@ -24,7 +25,8 @@ CLIP = 24
 class Moments:
     """Steps of episodes in flat columns: row t of an episode holds its observation t and what led to it (zeros for the
     reset frame): the ``block`` of frames, the ``action``, true ``motion`` from the row before (NaN where unknown), the
-    ``true`` and the ``predicted`` latent, on ``device``; ``before`` counts the rows of the same episode before it.
+    ``true`` and the ``predicted`` latent, and the lens's ``reach`` (0 without one), on ``device``; ``before`` counts
+    the rows of the same episode before it.
 
     Rows are numbers on the host. ``size`` is that of a frame, ``config`` of the codec.
     """
@@ -36,6 +38,7 @@ class Moments:
         self.motion = Column(torch.float16, (2, *latent[1:]), device)
         self.true = Column(torch.float16, latent, device)
         self.predicted = Column(torch.float16, latent, device)
+        self.reach = Column(torch.float32, (), device)
         self.before = Column(torch.int64)
 
     def __len__(self) -> int:
@@ -65,6 +68,7 @@ class Moments:
         self.motion.extend(torch.cat([torch.full((1, 2, h, w), torch.nan).half(), torch.from_numpy(motion)]))
         self.true.extend(encoded.z)
         self.predicted.extend(predict_each(world, arena).half())
+        self.reach.extend(torch.full((rows,), WORLDS[episode.world].reach(*episode.frame_size)))
         self.before.extend(torch.arange(rows))
 
 

@@ -114,7 +114,7 @@ class WorldTrainConfig:
 
 @dataclass(frozen=True)
 class MemoryTrainConfig:
-    """Training of a codec's memory, which is one with a panorama where ``panorama`` says so.
+    """Training of a codec's memory, which is one with a panorama where ``panorama`` says so, and with ``geometry``.
 
     ``depths`` are the relative shares of steps whose shown frame is the true one, the decoder's own from one step ago,
     from two, and so on; ``blank`` the share of moments that are shown nothing and decoded from true latents,
@@ -134,6 +134,7 @@ class MemoryTrainConfig:
     share: float = 0.3
     decoder_coarse_depth: int = 1
     panorama: bool = True
+    geometry: bool = True
     probe_steps: int = 8
 
 

@@ -1,0 +1,137 @@
+"""Where each place of a new frame was in the frame before: the motion of the picture, from actions and features.
+
+Where a world is seen through a camera whose lens is known, a turn moves the picture in one exact way, whatever is in
+it, and a step to another place moves each point by how near it is (Longuet-Higgins and Prazdny 1980). So the network
+says what only it can tell, the nearness of each cell and how far the camera travelled, and geometry does the rest, as
+in unsupervised depth from video (Zhou et al. 2017). Elsewhere the actions tell a polynomial of the place.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+from worldsim.actions import NUM_KEYS
+from worldsim.model import features
+
+# B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
+
+ACTION = NUM_KEYS + 18
+"""Numbers that describe an action."""
+_TERMS = 10
+_BEHIND = 0.1
+"""Least distance along the old view, in units of that along the new one: nothing was behind the camera."""
+
+
+def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+    """``(B, A)`` numbers of actions, from multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees per step."""
+    return torch.cat([keys.float(), features.camera(camera)], dim=-1)
+
+
+class Flow(nn.Module):
+    """Where each cell was: what geometry tells of a camera whose lens is known, or else a polynomial of the place that
+    the actions alone tell, plus what the cell's features tell.
+
+    A small turn of a camera moves the picture along a polynomial of second degree, one of 14 degrees along one of third
+    degree to a few hundredths of a cell. ``geometry``: lenses are used where they are known.
+    """
+
+    def __init__(self, width: int, geometry: bool) -> None:
+        super().__init__()
+        last = nn.Linear(64, 2 * _TERMS)
+        self.terms = nn.Sequential(nn.Linear(2 * ACTION, 64), nn.SiLU(), last)
+        self.rest = nn.Conv2d(width, 2, 3, padding=1)
+        still = [*last.parameters(), *self.rest.parameters()]
+        self.geometry = geometry
+        if geometry:
+            travel = nn.Linear(64, 3)
+            self.near = nn.Conv2d(width, 1, 3, padding=1)
+            self.travel = nn.Sequential(nn.Linear(2 * ACTION + width, 64), nn.SiLU(), travel)
+            still += travel.parameters()
+        for parameter in still:
+            nn.init.zeros_(parameter)  # nothing moves at first
+
+    def forward(self, x: torch.Tensor, actions: torch.Tensor, reach: torch.Tensor | None) -> torch.Tensor:
+        """float32 ``(B, 2, h, w)`` in cells, x first, from features ``x (B, width, h, w)``; ``reach (B,)`` is the
+        tangent of half the horizontal view, 0 where no lens is known."""
+        right, down = places(x.shape[2], x.shape[3], x.device)
+        weights = self.terms(actions.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
+        scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
+        told = scale * 4 * (weights[..., None, None] * polynomial(right, down)).sum(2)  # matrices would be rounded
+        if self.geometry and reach is not None:
+            near = F.softplus(self.near(x).float())[:, 0]
+            travel = self.travel(torch.cat([actions.to(x.dtype), x.mean((2, 3))], dim=1)).float()
+            seen = seen_before(right, down, 15.0 * actions[:, NUM_KEYS].float(), travel, near, reach)
+            told = torch.where(reach[:, None, None, None] > 0, seen * x.shape[3] / 2, told)
+        return told + self.rest(x).float()
+
+
+def seen_before(
+    right: torch.Tensor,
+    down: torch.Tensor,
+    yaw: torch.Tensor,
+    travel: torch.Tensor,
+    near: torch.Tensor,
+    reach: torch.Tensor,
+) -> torch.Tensor:
+    """How far from each place ``right, down (h, w)`` (halves of the width) its point was seen before, ``(B, 2, h, w)``
+    in the same unit, x first.
+
+    The camera turned by ``yaw (B,)`` degrees, left positive, and travelled by ``travel (B, 3)`` to the right, down and
+    ahead as it looked before, in any unit of which ``near (B, h, w)`` is one over the distance of each point along the
+    present view. ``reach (B,)`` is the tangent of half the horizontal view; where it is 0 the result means nothing.
+    """
+    turn = torch.deg2rad(yaw)[:, None, None]
+    r = torch.where(reach > 0, reach, 1.0)[:, None, None]
+    x, y = right * r, down * r
+    across, below, ahead = (travel[:, i, None, None] * near for i in range(3))
+    depth = (x * turn.sin() + turn.cos() + ahead).clamp(min=_BEHIND)
+    x_before = (x * turn.cos() - turn.sin() + across) / depth
+    return torch.stack([x_before / r - right, (y + below) / depth / r - down], dim=1)
+
+
+def polynomial(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The ten products of powers of ``x`` and ``y`` up to the third degree, along a new first axis."""
+    return torch.stack([x**i * y ** (n - i) for n in range(4) for i in range(n, -1, -1)])
+
+
+def places(h: int, w: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Midpoints of cells, right and down from the centre in halves of the width: two float32 ``(h, w)``."""
+    down = (2 * torch.arange(h, device=device) + 1 - h) / w
+    right = (2 * torch.arange(w, device=device) + 1 - w) / w
+    return right[None, :].expand(h, w), down[:, None].expand(h, w)
+
+
+def sources(flow: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Where K flow fields fetch each pixel from: ``(B, K, H, W, 2)``, x first, -1 to 1 inside of the picture.
+
+    ``flow (B, 2K, h, w)`` holds, x first, how far from each place, in latent cells, its colour is fetched; it is
+    smoothed to pixels.
+    """
+    cell = height / flow.shape[2]
+    field = rearrange(flow.float(), "b (k d) h w -> (b k) d h w", d=2)
+    field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False)
+    y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
+    x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
+    here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
+    right, down = field.unbind(1)
+    grid = here + torch.stack([right * (2 * cell / width), down * (2 * cell / height)], dim=-1)
+    return grid.unflatten(0, (len(flow), -1))
+
+
+def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """``image`` seen through K flow fields, ``flow`` as in ``sources``: float32 ``(B, K, C, H, W)``.
+
+    Colours between pixels are interpolated by ``mode``. What would come from outside is the border's colour.
+    """
+    return sampled(image_BCHW, sources(flow, *image_BCHW.shape[2:]), mode)
+
+
+def sampled(image_BCHW: torch.Tensor, grid_BKHW2: torch.Tensor, mode: str) -> torch.Tensor:
+    """Colours float32 ``(B, K, C, H, W)`` of ``image`` at K grids as ``sources`` gives them."""
+    count = grid_BKHW2.shape[1]
+    copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1).float()
+    seen = F.grid_sample(copies, grid_BKHW2.flatten(0, 1), mode=mode, padding_mode="border", align_corners=False)
+    return rearrange(seen, "(b k) c h w -> b k c h w", k=count)
