@@ -13,14 +13,14 @@ import torch
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.model.conditioning import ACTED, Controls
 from worldsim.model.memory import Shown, larger, smaller
-from worldsim.model.motion import ACTION, describe
+from worldsim.model.motion import ACTION, TRAVEL, describe
 from worldsim.model.panorama import Panorama
 from worldsim.worlds import WorldSpec
 
 # B lanes, M lanes that begin, K frames of a block, H W frame
 
 
-_KEPT = ("canvas", "action", "reach")
+_KEPT = ("canvas", "action", "reach", "travel")
 
 
 class Screen:
@@ -31,6 +31,7 @@ class Screen:
         self.canvas = torch.zeros(lanes, 3, 2 * size[0], 2 * size[1], device=device)
         self.action = torch.zeros(lanes, ACTION, device=device)
         self.reach = torch.zeros(lanes, device=device)
+        self.travel = torch.zeros(lanes, TRAVEL, device=device)
         self.panorama = Panorama(torch.zeros(lanes, device=device), *size) if codec.config.panorama else None
         self._known = torch.ones(lanes, dtype=torch.bool, device=device)
 
@@ -44,6 +45,8 @@ class Screen:
         self.canvas[rows] = larger(_picture(frames[:, -1]))
         reach = torch.tensor([world.reach(*self.size) for world in worlds], device=self.device)
         self.reach[rows] = reach
+        self.travel[rows] = 0.0  # how fast a camera is that comes out of given steps is not known
+        self.travel[rows, -1] = 1 - acted[:, 0]
         if self.panorama is None:
             return
         seen = Panorama(reach, *self.size)
@@ -59,9 +62,11 @@ class Screen:
         if self.panorama is not None:
             self.panorama.move(keys, camera)
             around = self.panorama.view()
-        shown = Shown(self.canvas, self._known, torch.cat([action, self.action], dim=1), around, self.reach)
-        pixels, self.canvas = self.codec.show(latent, frames, shown)
-        self.action = action
+        shown = Shown(
+            self.canvas, self._known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel
+        )
+        pixels, self.canvas, travel = self.codec.show(latent, frames, shown)
+        self.action, self.travel = action, self.travel if travel is None else travel
         if self.panorama is not None:
             self.panorama.show(smaller(self.canvas))
         return pixels

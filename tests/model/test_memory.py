@@ -74,7 +74,7 @@ def test_an_action_alone_can_tell_a_polynomial_of_the_place():
     flow = Flow(8, geometry=False)
     with torch.no_grad():
         flow.terms[2].bias.copy_(torch.tensor([[1.0, 0, 0, 0.5] + [0] * 6, [0, 0, 0, 0, 2.0] + [0] * 5]).flatten())
-    field = flow(torch.randn(1, 8, 16, 16), action("turn_left"), None)
+    field = flow(torch.randn(1, 8, 16, 16), action("turn_left"), None, None)[0]
     right = (2 * torch.arange(16) + 1 - 16) / 16
     assert torch.allclose(field[0, 0], 4 * (1 + 0.5 * right**2)[None].expand(16, 16), atol=1e-5)
     assert torch.allclose(field[0, 1], 8 * right[None] * right[:, None], atol=1e-5)
@@ -97,7 +97,7 @@ def test_a_larger_picture_moves_by_more_cells():
     flow = Flow(8, geometry=False)
     with torch.no_grad():
         flow.terms[2].bias[0] = 1.0
-    small, large = (flow(torch.zeros(1, 8, n, n), action("turn_left"), None) for n in (16, 32))
+    small, large = (flow(torch.zeros(1, 8, n, n), action("turn_left"), None, None)[0] for n in (16, 32))
     assert torch.allclose(2 * small.mean(), large.mean())
 
 
@@ -120,7 +120,8 @@ def test_a_camera_that_turns_and_travels_sees_points_where_geometry_says():
 def test_a_turn_of_a_known_lens_needs_no_learning():
     torch.manual_seed(0)
     flow, x = Flow(8, geometry=True), torch.randn(2, 8, 16, 16)
-    field = flow(x, action("turn_left", 2), torch.tensor([0.75, 0.0]))
+    field, travel = flow(x, action("turn_left", 2), torch.tensor([0.75, 0.0]), torch.zeros(2, 4))
+    assert travel is not None and torch.equal(travel, torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 0]]))
     right, down = places(16, 16, torch.device("cpu"))
     none = torch.zeros(1, 3)
     exact = seen_before(right, down, torch.tensor([14.0]), none, right[None], torch.tensor([0.75]))

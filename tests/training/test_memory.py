@@ -17,7 +17,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.training.arena import Arena
 from worldsim.training.latents import encode_episode
 from worldsim.training.memory import MemoryTraining, memory_loss, with_memory
-from worldsim.training.moments import CLIP, Moments, predict_each
+from worldsim.training.moments import CLIP, Moments, predict_each, travel_of
 from worldsim.training.presets import smoke
 from worldsim.training.release import release
 
@@ -50,6 +50,14 @@ def test_each_latent_is_predicted_from_the_true_one_before_it(steps):
     found = predict_each(AddsOne(), arena)
     assert found.shape == encoded.z.shape
     assert torch.allclose(found[1:], encoded.z[:-1].float() + 1, atol=1e-2)
+
+
+def test_travel_is_told_as_the_camera_looks_after_it():
+    """Two metres along +x while turning from there to the left by 90 degrees, then one along -x, then nowhere known."""
+    places = [[0, 0, 1, 0], [2, 0, 1, 90], [1, 0, 1.5, 90], [np.nan] * 4]
+    episode = replace(make_episode(steps=3), pose=np.array(places, np.float32))
+    expected = torch.tensor([[0.0, 0, 0, 1], [2, 0, 0, 1], [-1, -0.5, 0, 1], [0, 0, 0, 0]])
+    assert torch.allclose(travel_of(episode), expected, atol=1e-6)
 
 
 def test_a_codec_with_a_fresh_memory_decodes_as_before_and_keeps_its_encoder():

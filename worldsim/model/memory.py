@@ -32,7 +32,8 @@ class Shown:
     (B,)`` is False where there was none; ``actions (B, 2 A)`` are the one that leads from it to the frame that is
     decoded and the one before, which tells what is still moving (see ``describe``). ``around (B, 4, H, W)`` is what a
     ``Panorama`` holds of the view that is decoded, None without one; ``reach (B,)`` is the tangent of half the
-    horizontal view of each lane's lens, 0 where none is known (None: nowhere).
+    horizontal view of each lane's lens, 0 where none is known (None: nowhere), and ``travel (B, 4)`` how far its camera
+    went in the last step (see ``TRAVEL``).
     """
 
     canvas: torch.Tensor
@@ -40,6 +41,7 @@ class Shown:
     actions: torch.Tensor
     around: torch.Tensor | None = None
     reach: torch.Tensor | None = None
+    travel: torch.Tensor | None = None
 
     @property
     def frame(self) -> torch.Tensor:
@@ -52,12 +54,13 @@ class Carried:
     """What the memory brings to a new frame: the ``canvas (B, 3, 2 H, 2 W)`` moved along ``flow (B, 2, h, w)``, its
     ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so
     that light can change but what is carried cannot be blurred. Where a panorama stands in for what the canvas does not
-    hold, the share is at least how far it is believed."""
+    hold, the share is at least how far it is believed. ``travel (B, 4)`` is the camera's, None without a geometry."""
 
     canvas: torch.Tensor
     flow: torch.Tensor
     share: torch.Tensor
     rest: torch.Tensor
+    travel: torch.Tensor | None = None
 
     @property
     def frame(self) -> torch.Tensor:
@@ -121,7 +124,7 @@ class PixelMemory(nn.Module):
         return x * shown.known.to(x.dtype)[:, None, None, None]
 
     def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
-        flow = self.flow(x, shown.actions, shown.reach)
+        flow, travel = self.flow(x, shown.actions, shown.reach, shown.travel)
         grid = sources(flow, *shown.canvas.shape[2:])
         canvas = sampled(shown.canvas, grid, "bicubic")[:, 0]
         least = torch.zeros((), device=canvas.device)
@@ -134,4 +137,4 @@ class PixelMemory(nn.Module):
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
         rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
         share = torch.maximum(F.pixel_shuffle(share, CELL).sigmoid(), least)
-        return Carried(canvas, flow, share, rest)
+        return Carried(canvas, flow, share, rest, travel)

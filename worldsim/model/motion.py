@@ -3,7 +3,8 @@
 Where a world is seen through a camera whose lens is known, a turn moves the picture in one exact way, whatever is in
 it, and a step to another place moves each point by how near it is (Longuet-Higgins and Prazdny 1980). So the network
 says what only it can tell, the nearness of each cell and how far the camera travelled, and geometry does the rest, as
-in unsupervised depth from video (Zhou et al. 2017). Elsewhere the actions tell a polynomial of the place.
+in unsupervised depth from video (Zhou et al. 2017). Bodies have inertia: how far a step goes depends on how fast the
+last one ended, so the last travel is told. Elsewhere the actions tell a polynomial of the place.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from worldsim.model import features
 
 ACTION = NUM_KEYS + 18
 """Numbers that describe an action."""
+TRAVEL = 4
+"""Numbers of a travel: metres to the right, down and ahead as the camera looks after it, and 1; zeros if unknown."""
 _TERMS = 10
+INERTIA = 0.67
+"""Share of a travel that goes on, before training: what Doom's friction, 0.906 a tic, leaves of a speed in a step."""
 _BEHIND = 0.1
 """Least distance along the old view, in units of that along the new one: nothing was behind the camera."""
 
@@ -48,24 +53,32 @@ class Flow(nn.Module):
         if geometry:
             travel = nn.Linear(64, 3)
             self.near = nn.Conv2d(width, 1, 3, padding=1)
-            self.travel = nn.Sequential(nn.Linear(2 * ACTION + width, 64), nn.SiLU(), travel)
+            self.inertia = nn.Parameter(torch.full((3,), INERTIA))
+            self.travel = nn.Sequential(nn.Linear(2 * ACTION + TRAVEL + width, 64), nn.SiLU(), travel)
             still += travel.parameters()
         for parameter in still:
             nn.init.zeros_(parameter)  # nothing moves at first
 
-    def forward(self, x: torch.Tensor, actions: torch.Tensor, reach: torch.Tensor | None) -> torch.Tensor:
-        """float32 ``(B, 2, h, w)`` in cells, x first, from features ``x (B, width, h, w)``; ``reach (B,)`` is the
-        tangent of half the horizontal view, 0 where no lens is known."""
+    def forward(
+        self, x: torch.Tensor, actions: torch.Tensor, reach: torch.Tensor | None, travel: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The flow, float32 ``(B, 2, h, w)`` in cells, x first, and the travel ``(B, 4)``, from features ``x (B, width,
+        h, w)``, and the last ``travel``; ``reach (B,)`` is the tangent of half the horizontal view, 0 where no lens is
+        known. Without a geometry, or where nothing is told of lenses, the travel is None."""
         right, down = places(x.shape[2], x.shape[3], x.device)
         weights = self.terms(actions.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
         scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
         told = scale * 4 * (weights[..., None, None] * polynomial(right, down)).sum(2)  # matrices would be rounded
-        if self.geometry and reach is not None:
+        gone = None
+        if self.geometry and reach is not None and travel is not None:
             near = F.softplus(self.near(x).float())[:, 0]
-            travel = self.travel(torch.cat([actions.to(x.dtype), x.mean((2, 3))], dim=1)).float()
-            seen = seen_before(right, down, 15.0 * actions[:, NUM_KEYS].float(), travel, near, reach)
+            known = torch.cat([actions.to(x.dtype), travel.to(x.dtype), x.mean((2, 3))], dim=1)
+            way = self.inertia.float() * travel[:, :3].float() + 4 * self.travel(known).float()
+            yaw = 15.0 * actions[:, NUM_KEYS].float()
+            seen = seen_before(right, down, yaw, way, near, reach)
             told = torch.where(reach[:, None, None, None] > 0, seen * x.shape[3] / 2, told)
-        return told + self.rest(x).float()
+            gone = torch.where(reach[:, None] > 0, F.pad(turned(way, yaw), (0, 1), value=1.0), 0.0)
+        return told + self.rest(x).float(), gone
 
 
 def seen_before(
@@ -90,6 +103,13 @@ def seen_before(
     depth = (x * turn.sin() + turn.cos() + ahead).clamp(min=_BEHIND)
     x_before = (x * turn.cos() - turn.sin() + across) / depth
     return torch.stack([x_before / r - right, (y + below) / depth / r - down], dim=1)
+
+
+def turned(travel: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:
+    """``travel (B, 3)``, to the right, down and ahead, as a camera sees it that turned by ``yaw (B,)`` degrees."""
+    across, below, ahead = travel.unbind(1)
+    turn = torch.deg2rad(yaw)
+    return torch.stack([across * turn.cos() + ahead * turn.sin(), below, ahead * turn.cos() - across * turn.sin()], 1)
 
 
 def polynomial(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -80,20 +80,28 @@ class MemoryTraining:
         blank = send(torch.from_numpy(rng.random(batch) < config.blank), device)
         truth = send(torch.from_numpy(rng.random(batch) < config.true_latents), device) | blank
         canvas = larger(moments.last(rows - depth))
+        told = send(torch.from_numpy(rng.random(batch) >= config.unknown_travel), device)
+        travel: torch.Tensor | None = moments.travel.take(rows - depth) * told[:, None]
         with self.loop.autocast():
             for back in range(depth - 1, 0, -1):
                 with torch.no_grad():
-                    y, carried = self._decode(moments, rows - back, canvas, truth, ~blank)
-                    canvas = _next_canvas(y, carried, ~blank)
-            y, carried = self._decode(moments, rows, canvas, truth, ~blank)
+                    y, carried = self._decode(moments, rows - back, (canvas, travel), truth, ~blank)
+                    canvas, travel = _next_canvas(y, carried, ~blank)
+            y, carried = self._decode(moments, rows, (canvas, travel), truth, ~blank)
             assert carried is not None
             return memory_loss(y.float(), carried, moments, rows, ~blank, config)
 
     def _decode(
-        self, moments: Moments, rows: torch.Tensor, canvas: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
+        self,
+        moments: Moments,
+        rows: torch.Tensor,
+        before: tuple[torch.Tensor, torch.Tensor | None],
+        truth: torch.Tensor,
+        known: torch.Tensor,
     ) -> tuple[torch.Tensor, Carried | None]:
+        """Decodes ``rows`` given the canvas and the travel ``before``."""
         z = torch.where(truth[:, None, None, None], moments.true.take(rows), moments.predicted.take(rows)).float()
-        shown = Shown(canvas, known, moments.actions(rows), reach=moments.reach.take(rows))
+        shown = Shown(before[0], known, moments.actions(rows), None, moments.reach.take(rows), before[1])
         return self.codec.decode_with(self.codec.denormalise(z), 4, shown)
 
     def _probe(self, step: int) -> dict[str, float]:
@@ -105,17 +113,18 @@ class MemoryTraining:
         for moments in self.probes:
             starts = torch.arange(4, len(moments) - n, n)
             canvas = larger(moments.last(starts))
+            travel: torch.Tensor | None = moments.travel.take(starts)
             no = torch.zeros(len(starts), dtype=torch.bool, device=self.loop.device)
             seen = [smaller(canvas)]
             for ahead in range(1, n + 1):
                 rows = starts + ahead
                 with self.loop.autocast():
-                    y, carried = self._decode(moments, rows, canvas, no, ~no)
-                    drawn, _ = self._decode(moments, rows, canvas, no, no)
+                    y, carried = self._decode(moments, rows, (canvas, travel), no, ~no)
+                    drawn, _ = self._decode(moments, rows, (canvas, travel), no, no)
                 target, before = moments.last(rows), moments.last(rows - 1)
                 moving = (target - before).abs().mean((1, 2, 3)) > 0.03
                 assert carried is not None
-                canvas = _next_canvas(y, carried, ~no)
+                canvas, travel = _next_canvas(y, carried, ~no)
                 frame = smaller(canvas)
                 seen.append(frame)
                 pictures = {"out": frame, "drawn": drawn[:, -1].permute(0, 3, 1, 2).float().clamp(-1, 1)}
@@ -142,9 +151,11 @@ class MemoryTraining:
         self._simulator().save_pretrained(self.out / "model")
 
 
-def _next_canvas(y: torch.Tensor, carried: Carried | None, known: torch.Tensor) -> torch.Tensor:
+def _next_canvas(
+    y: torch.Tensor, carried: Carried | None, known: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     assert carried is not None
-    return kept(y[:, -1].permute(0, 3, 1, 2).float().clamp(-1, 1), carried, known)
+    return kept(y[:, -1].permute(0, 3, 1, 2).float().clamp(-1, 1), carried, known), carried.travel
 
 
 def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
@@ -200,11 +211,18 @@ def memory_loss(
     wrong = -torch.where(seen_before > 0, carried.share, 1 - carried.share).clamp(min=1e-4).log()
     share = (wrong * taught).sum() / taught.sum().clamp(min=1)
     loss = picture + config.colours * colours + config.flow * flow + config.share * share
+    travel = colours.new_zeros(())
+    if carried.travel is not None:
+        true_travel = moments.travel.take(rows)
+        able = true_travel[:, 3] * known
+        travel = ((carried.travel - true_travel)[:, :3].abs().sum(1) * able).sum() / able.sum().clamp(min=1)
+        loss = loss + config.travel * travel
     metrics = {
         "psnr": 10 * torch.log10(4 / mse.detach()),
         "psnr_last": 10 * torch.log10(4 / last_mse.detach()),
         "colours": colours.detach(),
         "flow": flow.detach(),
         "share": share.detach(),
+        "travel": travel.detach(),
     }
     return loss, metrics

@@ -7,7 +7,7 @@ import torch
 
 from worldsim.actions import multi_hot
 from worldsim.model.codec import Codec, CodecConfig, to_pixels
-from worldsim.model.motion import ACTION, describe
+from worldsim.model.motion import ACTION, TRAVEL, describe
 from worldsim.model.transformer import WorldModel
 from worldsim.recording.episode import Episode
 from worldsim.training.arena import Arena, Column
@@ -25,8 +25,8 @@ CLIP = 24
 class Moments:
     """Steps of episodes in flat columns: row t of an episode holds its observation t and what led to it (zeros for the
     reset frame): the ``block`` of frames, the ``action``, true ``motion`` from the row before (NaN where unknown), the
-    ``true`` and the ``predicted`` latent, and the lens's ``reach`` (0 without one), on ``device``; ``before`` counts
-    the rows of the same episode before it.
+    ``true`` and the ``predicted`` latent, the lens's ``reach`` (0 without one), and the camera's ``travel``, on
+    ``device``; ``before`` counts the rows of the same episode before it.
 
     Rows are numbers on the host. ``size`` is that of a frame, ``config`` of the codec.
     """
@@ -39,6 +39,7 @@ class Moments:
         self.true = Column(torch.float16, latent, device)
         self.predicted = Column(torch.float16, latent, device)
         self.reach = Column(torch.float32, (), device)
+        self.travel = Column(torch.float32, (TRAVEL,), device)
         self.before = Column(torch.int64)
 
     def __len__(self) -> int:
@@ -69,7 +70,20 @@ class Moments:
         self.true.extend(encoded.z)
         self.predicted.extend(predict_each(world, arena).half())
         self.reach.extend(torch.full((rows,), WORLDS[episode.world].reach(*episode.frame_size)))
+        self.travel.extend(travel_of(episode))
         self.before.extend(torch.arange(rows))
+
+
+def travel_of(episode: Episode) -> torch.Tensor:
+    """float32 ``(T + 1, 4)``: how far the camera truly went in each step (see ``TRAVEL``), at rest at the reset."""
+    place, yaw = torch.from_numpy(episode.pose[:, :3]), torch.deg2rad(torch.from_numpy(episode.pose[:, 3]))
+    step = place[1:] - place[:-1]
+    ahead, left = torch.stack([yaw.cos(), yaw.sin()], 1)[1:], torch.stack([-yaw.sin(), yaw.cos()], 1)[1:]
+    gone = torch.stack([-(step[:, :2] * left).sum(1), -step[:, 2], (step[:, :2] * ahead).sum(1)], 1)
+    travel = torch.cat([torch.zeros(1, TRAVEL), torch.cat([gone, torch.ones(len(gone), 1)], 1)])
+    travel[0, -1] = 1.0
+    known = WORLDS[episode.world].lens is not None
+    return torch.where(travel.isfinite().all(1, keepdim=True) & known, travel, 0.0)
 
 
 @torch.no_grad()

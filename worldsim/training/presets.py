@@ -118,9 +118,10 @@ class MemoryTrainConfig:
 
     ``depths`` are the relative shares of steps whose shown frame is the true one, the decoder's own from one step ago,
     from two, and so on; ``blank`` the share of moments that are shown nothing and decoded from true latents,
-    ``true_latents`` the share of the others that are. ``features``, ``colours``, ``flow`` and ``share`` weigh the
-    losses of edges, of the carried frame, of its flow and of its share. ``decoder_coarse_depth`` is what remains of the
-    decoder's deep blocks. ``probe_steps`` is the length of the rollouts in probes.
+    ``true_latents`` the share of the others that are, ``unknown_travel`` that of moments which are not told how far the
+    camera went before. ``features``, ``colours``, ``flow``, ``share`` and ``travel`` weigh the losses of edges, of the
+    carried frame, of its flow and of its share, and of the camera's travel. ``decoder_coarse_depth`` is what remains of
+    the decoder's deep blocks. ``probe_steps`` is the length of the rollouts in probes.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -132,6 +133,8 @@ class MemoryTrainConfig:
     colours: float = 0.5
     flow: float = 0.3
     share: float = 0.3
+    travel: float = 0.3
+    unknown_travel: float = 0.1
     decoder_coarse_depth: int = 1
     panorama: bool = True
     geometry: bool = True
