@@ -86,7 +86,9 @@ def test_thresholds_are_probabilities():
 @pytest.mark.parametrize("style", STYLES)
 def test_captions_of_predicted_facts_are_read_back(captioner, clips, style):
     rng = np.random.default_rng(3)
-    captioner = Captioner(replace(captioner.config, thresholds=Thresholds(**dict.fromkeys(vars(Thresholds()), 0.05))), captioner.net)
+    captioner = Captioner(
+        replace(captioner.config, thresholds=Thresholds(**dict.fromkeys(vars(Thresholds()), 0.05))), captioner.net
+    )
     for scene, view, events in captioner.facts(clips):
         assert scene.world and view.things
         for wording in (None, rng):

@@ -147,7 +147,9 @@ def test_a_stop_between_any_two_files_leaves_a_whole_recording(folder, monkeypat
         monkeypatch.setattr(recaption, "_rewritten", killed)
     elif point == "data":  # the second data file was about to appear
         monkeypatch.setattr(
-            recaption, "write_durably", lambda path, content: killed() if "file-001" in path.name else data(path, content)
+            recaption,
+            "write_durably",
+            lambda path, content: killed() if "file-001" in path.name else data(path, content),
         )
     elif point == "renamed":  # it has appeared, and its entry is not known yet
         monkeypatch.setattr(recaption, "size_and_sum", lambda path: killed() if "file-001" in path.name else [0, 0])

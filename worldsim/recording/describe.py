@@ -71,7 +71,9 @@ def facts_in_order(captioner: Captioner, beliefs: Beliefs, world: str | None = N
         common = [wall for wall, count in seen.most_common() if count >= WALL_SHARE * len(moments)]
         walls = tuple(common[: MAX_PALETTE["descriptive"]])
     scene = SceneFacts(name, _agreed(captioner, beliefs, "setting", least.setting), walls=walls)
-    return [(scene, view, events if t else ()) for t, (_, view, events) in enumerate(moments)]  # nothing led to the first
+    return [
+        (scene, view, events if t else ()) for t, (_, view, events) in enumerate(moments)
+    ]  # nothing led to the first
 
 
 def _agreed(captioner: Captioner, beliefs: Beliefs, slot: str, least: float) -> str:
