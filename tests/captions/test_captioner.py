@@ -133,7 +133,7 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path, captioner):
     weights, config = folder / "net.safetensors", folder / "config.json"
     whole, content = weights.read_bytes(), json.loads(config.read_text())
 
-    with pytest.raises(FileNotFoundError, match="no captioner in .*nowhere.*worldsim train captioner"):
+    with pytest.raises(FileNotFoundError, match=r"no captioner in .*nowhere.*worldsim train captioner"):
         Captioner.from_pretrained(tmp_path / "nowhere")
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(WeightsError, match="SHA-256 differs"):

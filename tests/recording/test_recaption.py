@@ -25,7 +25,12 @@ SAID = ("scene", "view", "event", "facts")
 def nameless(seed: int, length: int = 12) -> Episode:
     """An episode of the painted world of which nothing is said."""
     plan = GenerateConfig(
-        worlds="paint_world:Paint-v0", policies="random", workers=0, episodes=1, seed=seed, env_options={"length": length}
+        worlds="paint_world:Paint-v0",
+        policies="random",
+        workers=0,
+        episodes=1,
+        seed=seed,
+        env_options={"length": length},
     )  # fmt: skip
     (episode,) = generate_episodes(plan)
     empty = [""] * (len(episode) + 1)
@@ -122,7 +127,7 @@ def test_a_damaged_recording_is_left_alone(folder):
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
     index = (folder / store.index_path(0)).read_bytes()
-    with pytest.raises(RecordingError, match="file-002.parquet is damaged"):
+    with pytest.raises(RecordingError, match=r"file-002.parquet is damaged"):
         write_captions(folder, [0], captions, "me")
     assert (folder / store.index_path(0)).read_bytes() == index
     data[len(data) // 2] ^= 0xFF

@@ -23,6 +23,7 @@ from worldsim.captions.captioner import Beliefs, Captioner, CaptionerConfig, Thr
 from worldsim.captions.slots import DOOR, Answers, Slots, mirrored
 from worldsim.captions.statements import Score, statements
 from worldsim.model.factnet import FactNet, Logits
+from worldsim.training.captioner_card import card
 from worldsim.training.glances import Glances, read_glances
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.presets import CaptionerTrainConfig
@@ -61,7 +62,6 @@ class CaptionerTraining:
         self.mirrored = mirrored(self.answers)
         self.true = [statements(*facts) for facts in held_out.facts]
         self.chance = _chances(train)
-        self.thresholds = Thresholds()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.optim.seed)
             self.net = FactNet(self.slots, config.net)
@@ -105,24 +105,33 @@ class CaptionerTraining:
 
     def _probe(self, step: int) -> dict[str, float]:
         """F1 over all statements of the held-out moments, of each world and of all, with the best thresholds."""
-        beliefs = self._beliefs()
-        self.thresholds = best_thresholds(beliefs, self.wanted, self.slots)
-        answers = answered(beliefs, self.slots, self.thresholds)
+        scores = self._scores(self._beliefs())[1]
+        found = {f"f1_{world}": score.f1 for world, score in scores.items()}
+        return {**found, "f1": sum(scores.values(), Score()).f1}
+
+    def _scores(self, beliefs: Beliefs) -> tuple[Thresholds, dict[str, Score]]:
+        """The best thresholds, and with these the score of each world's held-out moments."""
+        thresholds = best_thresholds(beliefs, self.wanted, self.slots)
+        answers = answered(beliefs, self.slots, thresholds)
         scores: dict[str, Score] = {}
         for row, (world, true) in enumerate(zip(self.held_out.worlds, self.true)):
             score = Score.of(statements(*self.slots.facts(answers, row)), true)
             scores[world] = scores.get(world, Score()) + score
-        found = {f"f1_{world}": score.f1 for world, score in scores.items()}
-        return {**found, "f1": sum(scores.values(), Score()).f1}
+        return thresholds, scores
 
-    def _captioner(self) -> Captioner:
-        thresholds = best_thresholds(self._beliefs(), self.wanted, self.slots)
+    def _captioner(self, thresholds: Thresholds | None = None) -> Captioner:
+        thresholds = thresholds or self._scores(self._beliefs())[0]
         captioner = Captioner.create(CaptionerConfig(self.slots, self.config.net, thresholds))
         captioner.net.load_state_dict(self.net.state_dict())
         return captioner
 
     def _export(self) -> None:
-        self._captioner().save_pretrained(self.out / "captioner")
+        thresholds, scores = self._scores(self._beliefs())
+        captioner, f1 = self._captioner(thresholds), {world: score.f1 for world, score in scores.items()}
+        about = card(
+            captioner, self.config, self.train, self.held_out, f1, self.loop.step, self.loop.elapsed
+        )  # fmt: skip
+        captioner.save_pretrained(self.out / "captioner", about)
 
 
 def losses(logits: Logits, answers: Answers) -> dict[str, torch.Tensor]:
