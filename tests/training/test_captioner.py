@@ -8,7 +8,7 @@ import pytest
 import torch
 from painted import WORLDS_PAINTED, paint_episode, without_facts
 
-from worldsim.captions.captioner import Thresholds, answered, beliefs_of
+from worldsim.captions.captioner import Captioner, Thresholds, answered, beliefs_of
 from worldsim.captions.slots import Answers, Slots
 from worldsim.captions.statements import Score, statements
 from worldsim.model.factnet import FactNet, Logits
@@ -146,6 +146,10 @@ def test_painted_facts_are_learned_and_written_back(tmp_path, data):
         held_out=100,
     )
     captioner = train_captioner(config, data, tmp_path / "run")
+    exported = Captioner.from_pretrained(tmp_path / "run" / "captioner")
+    assert exported.digest == captioner.digest
+    card = (tmp_path / "run" / "captioner" / "README.md").read_text()
+    assert captioner.digest in card and "| Scene | 410 | 82 | 100.0 |" in card
     held_out = record(tmp_path / "held", range(1_000_010, 1_000_012), "val")
     nameless = record(tmp_path / "nameless", range(1_000_010, 1_000_012), "val", facts=False)
     recording = Recording.open(nameless)

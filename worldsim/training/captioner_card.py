@@ -15,7 +15,7 @@ _CARD = """# A captioner of {worlds}
 
 {parameters:.2f} million parameters in float16 ({megabytes:.1f} MB), digest `{digest}`. It looks at three
 frames of a step at 64 pixels along the shorter side and names {choices} words of worlds, settings, surfaces and light,
-{kinds} kinds of doors and things with their count, place and distance, and {events} events. `docs/captions.md` says how.
+{kinds} kinds of doors and things with their count, place and distance, and {events} events (`docs/captions.md`).
 
 ## Training
 
