@@ -60,8 +60,9 @@ class Answers:
     def silenced(self, known: np.ndarray) -> Answers:
         """The same with nothing said of moments where ``known (N,)`` is false."""
         kept = known[:, None]
-        numbers = (part * kept for part in (self.choices, self.counts, self.places, self.distances))
-        return Answers(*numbers, self.events & kept)
+        return Answers(
+            self.choices * kept, self.counts * kept, self.places * kept, self.distances * kept, self.events & kept
+        )
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,9 @@ class Slots:
         n, kinds = len(facts), {name: i for i, name in enumerate(self.kind_names)}
         events = {name: i for i, name in enumerate(self.events)}
         values = [{word: i for i, word in enumerate(words)} for words in self.values]
+        counts, places, distances = (np.zeros((n, len(self.kinds)), np.int64) for _ in range(3))
         found = Answers(
-            np.zeros((n, len(CHOICES)), np.int64),
-            *(np.zeros((n, len(self.kinds)), np.int64) for _ in range(3)),
-            np.zeros((n, len(self.events)), bool),
+            np.zeros((n, len(CHOICES)), np.int64), counts, places, distances, np.zeros((n, len(self.events)), bool)
         )
         for row, (scene, view, happened) in enumerate(facts):
             found.choices[row] = [known.get(word, 0) for known, word in zip(values, _words(scene, view))]
@@ -155,8 +155,10 @@ class Slots:
                 continue
             place, near = PLACES[answers.places[row, kind]], DISTANCES[answers.distances[row, kind]]
             things.append(Thing(shape, colour, count, place, near))
-        surfaces = [Surface(word[f"{name} colour"], word[f"{name} pattern"]) for name in ("wall", "floor", "ceiling")]
-        view = ViewFacts(*surfaces, light=word["light"], doors=tuple(doors), things=tuple(things))
+        wall, floor, ceiling = (
+            Surface(word[f"{name} colour"], word[f"{name} pattern"]) for name in ("wall", "floor", "ceiling")
+        )
+        view = ViewFacts(wall, floor, ceiling, word["light"], tuple(doors), tuple(things))
         events = tuple(self.event_facts[i] for i in np.flatnonzero(answers.events[row]))
         return SceneFacts(word["world"], word["setting"]), view, events
 

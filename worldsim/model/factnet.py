@@ -57,6 +57,11 @@ class Logits(NamedTuple):
 class FactNet(nn.Module):
     """Scores of the slots of uint8 clips ``(B, 3, H, W, 3)``, sides multiples of 8 (``ValueError`` for others)."""
 
+    colour_of: torch.Tensor
+    shape_of: torch.Tensor
+    event_of: torch.Tensor
+    lacks: torch.Tensor
+
     def __init__(self, slots: Slots, config: FactNetConfig | None = None) -> None:
         super().__init__()
         config = config or FactNetConfig()
