@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.samples import samples
 from worldsim.captions.slots import MOST, Answers, Slots, mirrored
 from worldsim.captions.statements import statements
+from worldsim.worlds import WORLDS
 
 ROOM = (
     SceneFacts("DoomRooms", "rooms and corridors with coloured walls", walls=(Surface("red"),)),
@@ -37,6 +39,15 @@ def test_what_the_slots_were_made_of_comes_back(slots):
         assert statements(*back) == statements(scene, replace(view, things=things), events)
     assert slots.palettes == ("DoomRooms",)
     assert slots.values[0] == ("", "DoomRooms", "Table")
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_slots_hold_everything_that_the_starts_of_a_world_say(world):
+    starts = [(moment.scene, moment.view, ()) for moment in samples(world)[:100]]
+    slots = Slots.of(starts)
+    answers = slots.answers(starts)
+    for row, start in enumerate(starts):
+        assert statements(*slots.facts(answers, row)) == statements(*start)
 
 
 def test_what_is_rare_is_no_answer_and_what_is_unknown_is_silence():
