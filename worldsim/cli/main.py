@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "play": ("worldsim.cli.play", "walk through a world in the browser, with the keyboard"),
     "collect": ("worldsim.cli.collect", "record episodes of a true world"),
     "import": ("worldsim.cli.importing", "turn recordings of Minecraft (MineRL, VPT) into a recording"),
+    "caption": ("worldsim.cli.caption", "caption recordings and videos by a trained captioner"),
     "inspect": ("worldsim.cli.inspect", "show what a recording holds"),
     "train": ("worldsim.cli.train", "train the codec or the world model"),
     "bench": ("worldsim.cli.bench", "measure fidelity and speed"),

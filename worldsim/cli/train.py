@@ -1,10 +1,11 @@
-"""``worldsim train codec | latents | world | memory | heads | all | release``: episodes to weights, by presets.
+"""``worldsim train codec | latents | world | memory | heads | all | captioner | release``: episodes to weights.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
 transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
 decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own rollouts,
-``release`` makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu``
-(ten minutes). A run that was interrupted goes on where it was when the same command is given again.
+``captioner`` trains what captions recordings without facts, ``release`` makes a folder to ship of a run. The presets
+are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where
+it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tyro
 
 from worldsim.training.presets import (
     PRESETS,
+    CaptionerTrainConfig,
     CodecTrainConfig,
     HeadsTrainConfig,
     MemoryTrainConfig,
@@ -90,6 +92,18 @@ class TrainHeads:
     model: Path
     train: HeadsTrainConfig
     source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class TrainCaptioner:
+    """Train a captioner on the facts of recordings; exports OUT/captioner.
+
+    ``data`` are folders of recordings: episodes of training maps to learn from, and some of validation maps.
+    """
+
+    out: Path
+    data: tuple[Path, ...]
+    train: CaptionerTrainConfig
 
 
 @dataclass(frozen=True)
@@ -175,6 +189,15 @@ def _heads(chosen: Preset, argv: list[str]) -> None:
     train_heads(args.train, args.source, _opened(args.model), args.out)
 
 
+def _captioner(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.captioner import train_captioner
+
+    default = TrainCaptioner(tyro.MISSING, tyro.MISSING, chosen.captioner)
+    args = tyro.cli(TrainCaptioner, default=default, args=argv, prog="worldsim train captioner")
+    captioner = train_captioner(args.train, args.data, args.out)
+    print(f"{args.out / 'captioner'}: digest {captioner.digest}")
+
+
 def _all(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.pipeline import train_all
 
@@ -203,6 +226,7 @@ _STAGES = {
     "memory": _memory,
     "heads": _heads,
     "all": _all,
+    "captioner": _captioner,
     "release": _release,
 }
 

@@ -202,7 +202,8 @@ class WorldSimulator:
 
 def list_models() -> list[str]:
     """Names of the models that come with the package."""
-    return sorted(path.parent.name for path in PACKAGED.glob("*/config.json"))
+    listed = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in PACKAGED.glob("*/config.json")}
+    return sorted(name for name, content in listed.items() if content.get("kind") == KIND)
 
 
 def model_folder(model: str | Path) -> Path:

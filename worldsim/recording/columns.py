@@ -87,16 +87,16 @@ def episode_table(episode: Episode, number: int, first_row: int, task: int, imag
         "action": _held(episode.actions, k, NO_ACTION),
         "keys": _held(episode.keys, k, 0),
         "camera": list(_held(episode.camera, k, 0.0)),
-        "n_frames": _observed(np.concatenate([[1], episode.n_frames]), k, 0),
-        "reward": _observed(np.concatenate([[0.0], episode.reward]), k, 0.0),
-        "terminated": _observed(np.concatenate([[False], episode.terminated]), k, False),
-        "truncated": _observed(np.concatenate([[False], episode.truncated]), k, False),
+        "n_frames": observed(np.concatenate([[1], episode.n_frames]), k, 0),
+        "reward": observed(np.concatenate([[0.0], episode.reward]), k, 0.0),
+        "terminated": observed(np.concatenate([[False], episode.terminated]), k, False),
+        "truncated": observed(np.concatenate([[False], episode.truncated]), k, False),
         "goal": [episode.goal] * rows,
-        "pose": list(_observed(episode.pose, k, np.nan)),
+        "pose": list(observed(episode.pose, k, np.nan)),
         "scene": [episode.scene] * rows,
-        "view": _observed(np.array(episode.views, object), k, ""),
-        "event": _observed(np.array(episode.events, object), k, ""),
-        "facts": _observed(np.array(episode.facts, object), k, ""),
+        "view": observed(np.array(episode.views, object), k, ""),
+        "event": observed(np.array(episode.events, object), k, ""),
+        "facts": observed(np.array(episode.facts, object), k, ""),
     }
     if images is not None:
         columns[IMAGE] = [{"bytes": image, "path": None} for image in images]
@@ -162,7 +162,7 @@ def _held(values: np.ndarray, k: int, last: float) -> np.ndarray:
     return np.concatenate([np.repeat(values, k, axis=0), end])
 
 
-def _observed(values: np.ndarray, k: int, between: Any) -> np.ndarray:
+def observed(values: np.ndarray, k: int, between: Any) -> np.ndarray:
     """A value per observation in every k-th row, ``between`` in the others."""
     rows = np.full((k * (len(values) - 1) + 1, *values.shape[1:]), between, values.dtype)
     rows[::k] = values

@@ -35,12 +35,13 @@ def facts_from_json(text: str) -> Facts:
         raise ValueError(f"not a line of facts (scene, view, events as JSON): {text[:80]!r}: {error}") from error
 
 
-_NOTHING: Facts = (SceneFacts(world=""), ViewFacts(), ())
+NOTHING: Facts = (SceneFacts(world=""), ViewFacts(), ())
+"""The facts of a moment of which nothing is known."""
 
 
 def read_facts(line: str) -> Facts:
     """The facts of one recorded moment; nothing where the line is empty."""
-    return facts_from_json(line) if line else _NOTHING
+    return facts_from_json(line) if line else NOTHING
 
 
 @lru_cache(maxsize=64)

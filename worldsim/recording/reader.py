@@ -145,12 +145,26 @@ class Recording:
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise RecordingError(f"{path} is damaged or not of this recording: {error}") from error
 
+    def columns(self, number: int, names: list[str] | None = None) -> pa.Table:
+        """Columns of the data file of an episode as they are stored, a row for each frame; None: all of them.
+
+        Raises ``RecordingError`` where the file is damaged or lacks a column.
+        """
+        entry = self._entry(number)
+        path = self.folder / data_path(number)
+        try:
+            table = _read_rows(path, slice(0, entry.length), entry.length, names)
+        except (pa.ArrowException, OSError) as error:
+            raise RecordingError(f"{path} is damaged or not of this recording: {error}") from error
+        lacking = [name for name in names or () if name not in table.column_names]
+        if lacking:
+            raise RecordingError(f"{path} has no column {', '.join(lacking)}")
+        return table
+
     def texts(self, number: int) -> tuple[list[str], list[str]]:
         """View and event texts of an episode, ``T + 1`` each, read without its frames."""
-        entry = self._entry(number)
-        rows = slice(0, entry.length)
-        texts = _read_rows(self.folder / data_path(number), rows, entry.length, ["view", "event"])
-        seen = slice(0, None, entry.frames_per_step)
+        texts = self.columns(number, ["view", "event"])
+        seen = slice(0, None, self._entry(number).frames_per_step)
         return texts.column("view").to_pylist()[seen], texts.column("event").to_pylist()[seen]
 
     def verify(self) -> None:

@@ -39,7 +39,7 @@ class Entry:
     ``steps`` is T, ``length`` the rows k*T + 1, ``first_row`` the first of them counted through the whole
     recording. ``notable`` are the steps with an event text, a reward other than the world's living reward, or
     a termination: what a sampler that must see rare events looks up. ``files`` are sizes and CRC-32 sums by
-    path.
+    path. ``captioned_by`` is the digest of the captioner that wrote the captions, "" where they are the world's own.
     """
 
     episode_index: int
@@ -61,6 +61,7 @@ class Entry:
     action_counts: list[int]
     notable: list[int]
     files: dict[str, list[int]] = field(default_factory=dict)
+    captioned_by: str = ""
 
 
 _INDEX_SCHEMA = pa.schema(
@@ -110,7 +111,12 @@ def write_durably(path: Path, data: bytes | memoryview | pa.Buffer) -> None:
 def publish(temporary: Path, path: Path) -> None:
     """Renames a finished temporary file (already synced) and syncs the folder."""
     temporary.rename(path)
-    handle = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns when the names in ``folder`` are on the disk as they are."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -92,15 +93,7 @@ class RecordingWriter:
             files[video_path(number)] = size_and_sum(path)
         images = encode_png(episode.video) if info.with_images else None
         table = episode_table(episode, number, first_row, entry.task_index, images)
-        metadata = {ENTRY_KEY: entry_json(entry), b"huggingface": hugging_face_metadata(info.with_images)}
-        compression = dict.fromkeys(table.column_names, "zstd")
-        compression |= {"observation.image.bytes": "none", "observation.image.path": "none"}
-        data = table_bytes(
-            table.replace_schema_metadata(metadata),
-            row_group_size=ROW_GROUP,
-            compression=compression,
-            use_dictionary=["goal", "scene", "view", "event", "facts"],
-        )
+        data = data_file(table, entry, info.with_images)
         path = self.folder / data_path(number)
         write_durably(path, data)
         files[data_path(number)] = size_and_sum(path)
@@ -154,10 +147,27 @@ class RecordingWriter:
         return info
 
 
+def data_file(table: pa.Table, entry: Entry, with_images: bool) -> pa.Buffer:
+    """The data file of the rows of an episode, which repeats its entry."""
+    metadata = {ENTRY_KEY: entry_json(entry), b"huggingface": hugging_face_metadata(with_images)}
+    compression = dict.fromkeys(table.column_names, "zstd")
+    compression |= {"observation.image.bytes": "none", "observation.image.path": "none"}
+    return table_bytes(
+        table.replace_schema_metadata(metadata),
+        row_group_size=ROW_GROUP,
+        compression=compression,
+        use_dictionary=["goal", "scene", "view", "event", "facts"],
+    )
+
+
+def notable_steps(world: str, events: Sequence[str], reward: np.ndarray, terminated: np.ndarray) -> list[int]:
+    """The steps of an episode that ``Entry.notable`` lists; ``events`` are of its T + 1 observations."""
+    living = WORLDS[world].living_reward if world in WORLDS else 0.0
+    said = np.array([bool(event) for event in events[1:]])
+    return np.flatnonzero(said | (np.abs(reward - living) > 1e-6) | terminated).tolist()
+
+
 def _entry(episode: Episode, number: int, first_row: int, task: int) -> Entry:
-    living = WORLDS[episode.world].living_reward if episode.world in WORLDS else 0.0
-    said = np.array([bool(event) for event in episode.events[1:]])
-    notable = said | (np.abs(episode.reward - living) > 1e-6) | episode.terminated
     known = episode.actions[episode.actions >= 0]
     return Entry(
         episode_index=number,
@@ -177,7 +187,7 @@ def _entry(episode: Episode, number: int, first_row: int, task: int) -> Entry:
         terminated=bool(episode.terminated[-1]),
         truncated=bool(episode.truncated[-1]),
         action_counts=np.bincount(known, minlength=32).tolist(),
-        notable=np.flatnonzero(notable).tolist(),
+        notable=notable_steps(episode.world, episode.events, episode.reward, episode.terminated),
     )
 
 

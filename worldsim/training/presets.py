@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from worldsim.diffusion.conditions import LevelMix
 from worldsim.model.codec import CodecConfig
+from worldsim.model.factnet import FactNetConfig
 from worldsim.model.transformer import WorldModelConfig, tiny_config
 from worldsim.training.clips import ClipConfig
 
@@ -162,6 +163,26 @@ class HeadsTrainConfig:
 
 
 @dataclass(frozen=True)
+class CaptionerTrainConfig:
+    """Training of the captioner on up to ``moments`` moments of every world, of which ``held_out`` of validation maps
+    serve the probes and the choice of thresholds. What fewer than ``at_least`` moments say cannot be learned and is no
+    answer of its slots. ``strange`` is the share of a batch that shows no world at all.
+    """
+
+    net: FactNetConfig = field(default_factory=FactNetConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    moments: int = 8000
+    held_out: int = 400
+    at_least: int = 5
+    strange: float = 0.04
+
+    def __post_init__(self) -> None:
+        if min(self.moments, self.held_out, self.at_least) < 1 or not 0 <= self.strange < 1:
+            raise ValueError("moments, held_out and at_least must be at least 1, and strange 0 to below 1")
+
+
+@dataclass(frozen=True)
 class Preset:
     """Runs that belong together."""
 
@@ -169,6 +190,7 @@ class Preset:
     world: WorldTrainConfig
     memory: MemoryTrainConfig
     heads: HeadsTrainConfig
+    captioner: CaptionerTrainConfig
 
 
 def smoke() -> Preset:
@@ -200,6 +222,13 @@ def smoke() -> Preset:
             horizon=4,
             prefix=2,
         ),
+        CaptionerTrainConfig(
+            FactNetConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, width=32),
+            OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9),
+            run,
+            moments=200,
+            held_out=50,
+        ),
     )
 
 
@@ -223,6 +252,10 @@ def cpu() -> Preset:
         HeadsTrainConfig(
             OptimConfig(steps=4_000, batch=64, lr=1e-3, warmup=100, decay=0.9),
             RunConfig(log_every=96, probe_every=800, save_every=800),
+        ),
+        CaptionerTrainConfig(
+            optim=OptimConfig(steps=4_000, batch=64, lr=1.4e-3, warmup=100, decay=0.9, ema=0.995, muon=True),
+            run=RunConfig(log_every=100, probe_every=500, save_every=500, threads=1),
         ),
     )
 
@@ -252,6 +285,7 @@ def gpu() -> Preset:
         ),
         replace(cpu().memory, run=replace(run, compile=False)),
         replace(cpu().heads, optim=replace(cpu().heads.optim, batch=512), run=replace(run, compile=False)),
+        replace(cpu().captioner, run=replace(cpu().captioner.run, threads=4)),
     )
 
 
