@@ -57,7 +57,7 @@ class Place:
         return cls(video[near], turned[near], distance[near])
 
     def match(self, frame: np.ndarray, others: np.ndarray, bottom: int = 0) -> Match:
-        """How a frame uint8 ``(H, W, 3)`` fits this place, against ``others``: what other maps show, ``(M, H, W, 3)``."""
+        """How a frame uint8 ``(H, W, 3)`` fits this place, against ``others`` ``(M, H, W, 3)`` of other maps."""
         grid = unit(self.frames, bottom)
         scores = grid @ unit(frame[None], bottom)[0]
         i = int(scores.argmax())

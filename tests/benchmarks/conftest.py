@@ -10,3 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import panorama
 
 panorama.register()
+
+import probes
+
+probes.register()
