@@ -8,9 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import panorama
-
-panorama.register()
-
 import probes
 
+panorama.register()
 probes.register()

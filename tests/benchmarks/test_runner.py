@@ -1,4 +1,4 @@
-"""Runs that are interrupted, repeated, crash, are changed afterwards, compared and reported, on the painted cylinder."""
+"""Runs that are interrupted, crash, are changed afterwards, compared and reported, on the painted cylinder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from probes import session, suite
 from worldsim_benchmarks import page, requirements
 from worldsim_benchmarks.comparison import compare
-from worldsim_benchmarks.runner import RESULT, ROWS, load, run
+from worldsim_benchmarks.records import Folder
+from worldsim_benchmarks.runner import RESULT, ROWS, load, run, seal
 from worldsim_benchmarks.suites.consistency import Consistency
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Episode, Result
@@ -60,6 +61,8 @@ def test_an_interrupted_run_goes_on_and_ends_as_one_that_was_not(good: Path, tmp
     assert sorted(saved) == ["pan_90-2000000-0.jsonl", "pan_90-2000001-0.jsonl"]
     with pytest.raises(ValueError, match="holds no finished run"):
         load(tmp_path)
+    with pytest.raises(ValueError, match="holds 2 of 3 episodes"):
+        seal(Folder(tmp_path), SUITE)
     said: list[str] = []
     run(SUITE, session(tmp_path), said.append)
     assert said == ["consistency: 2 of 3 episodes are already there"]
