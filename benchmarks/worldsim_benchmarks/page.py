@@ -173,7 +173,10 @@ def _clips(path: Path, rows: Sequence[Row], main: str) -> str:
 
 def _picture(path: Path) -> str:
     """The clip, every frame of every clip at the same size."""
-    height, width = cv2.imread(str(path)).shape[:2]
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"{path} is no picture any more; remove it to have a report without it")
+    height, width = picture.shape[:2]
     size = f"width:{2 * width / height * 6:.0f}rem"
     return f'<img class=clip alt="{escape(path.stem)}" style="{size}" src="{_embedded(path, "webp")}">'
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from worldsim_benchmarks import floors
 from worldsim_benchmarks.candidates import Context, ReplayCandidate
+from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.consistency_judge import (
@@ -96,8 +96,10 @@ class Consistency:
                         part = asked[i : i + session.main.lanes]
                         yield from self._batch(session, reference, part, rivals, lanes, again)
         finally:
-            for opened in (*lanes.values(), *([again] if again else [])):
-                opened.close()
+            for guarded in lanes.values():
+                guarded.close()
+            if again is not None:
+                again.close()
 
     def _batch(
         self,
@@ -105,7 +107,7 @@ class Consistency:
         reference: Reference,
         episodes: Sequence[Episode],
         rivals: dict[tuple[str, ...], tuple[Rollout, ...]],
-        lanes: Mapping[str, Any],
+        lanes: Mapping[str, Guarded],
         again: ReplayCandidate | None,
     ) -> Iterator[Result]:
         asked = [_ask(session, reference, e, rivals) for e in episodes]
