@@ -1,0 +1,112 @@
+"""Programs that are started for an environment and never outlive it.
+
+A keeper, which is a shell, starts them in the background, line by line from its input, and says their numbers. When its
+input ends it kills them all and removes their folder. The other end of that input is held by the environment alone: it
+closes when the environment is closed, when the interpreter ends, and when it is killed by a signal that nobody can
+catch. So there is one way to end, and no case in which something is left.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PACKAGES: dict[str, str] = {"minetest": "minetest", "Xvfb": "xvfb"}
+"""Program -> Debian package that holds it."""
+INSTALL = f"apt-get install {' '.join(PACKAGES.values())}"
+GAMES = "/usr/games"
+"""Where Debian puts games, which is not in every path."""
+
+_KEEPER = """
+pids=
+while read -r line; do
+    eval "exec $line" </dev/null >>"$1/log" 2>&1 &
+    pids="$pids $!"
+    echo $!
+done
+[ -z "$pids" ] || kill -KILL $pids
+wait
+rm -rf "$1"
+"""
+
+
+def find_program(name: str) -> str:
+    """Path of a program. Raises ``FileNotFoundError`` that says what to install."""
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), GAMES)))
+    if found is None:
+        raise FileNotFoundError(
+            f"the program {name} was not found; worldsim/Blocks-v0 runs on Luanti (Minetest) 5.6 or newer and a display "
+            f"in memory. Install both: {INSTALL}"
+        )
+    return found
+
+
+@functools.cache
+def can_unshare() -> bool:
+    """Whether this user may start programs in a network of their own."""
+    if shutil.which("unshare") is None:
+        return False
+    done = subprocess.run(["unshare", "-rn", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def offline(command: Sequence[str]) -> list[str]:
+    """``command`` in a network of its own, which has nothing but itself at 127.0.0.1; where that is not allowed, the
+    command as it is."""
+    if not can_unshare():
+        return list(command)
+    loopback = Path(__file__).with_name("loopback.py")
+    return ["unshare", "-rn", sys.executable, "-I", "-S", str(loopback), *command]
+
+
+class Keeper:
+    """Starts programs whose life ends with this object's, with ``close``, or with this process. ``folder`` is theirs and
+    is removed then; its file ``log`` holds what they print."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "keeper", str(folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
+        )  # fmt: skip
+        os.register_at_fork(after_in_child=_let_go(self._shell))
+
+    def start(self, command: Sequence[str], **environment: str) -> int:
+        """Starts a program and returns its process number."""
+        assert self._shell.stdin is not None and self._shell.stdout is not None
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        self._shell.stdin.write(shlex.join(["env", *settings, *command]) + "\n")
+        self._shell.stdin.flush()
+        return int(self._shell.stdout.readline())
+
+    def log(self) -> str:
+        """The end of what the programs have printed."""
+        file = self.folder / "log"
+        return file.read_text(errors="replace")[-2000:] if file.exists() else ""
+
+    def close(self) -> None:
+        """Ends the programs and removes the folder; returns when that is done. Harmless when repeated."""
+        self._shell.communicate()
+
+    def __del__(self) -> None:
+        if not self._shell.stdin.closed:  # type: ignore[union-attr]
+            self.close()
+
+
+def _let_go(shell: subprocess.Popen[str]) -> functools.partial[None]:
+    """Closes a forked child's copy of the keeper's input, with which the programs would outlive this process."""
+    import weakref
+
+    return functools.partial(_close_input, weakref.ref(shell))
+
+
+def _close_input(shell: object) -> None:
+    alive = shell()  # type: ignore[operator]
+    if alive is not None and not alive.stdin.closed:
+        os.close(alive.stdin.fileno())
