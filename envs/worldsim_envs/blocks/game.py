@@ -121,7 +121,7 @@ class BlocksGame:
                     raise GameError(f"the land was not there after {BEGIN_TIMEOUT:g} seconds\n{self._log()}")
                 time.sleep(0.005)
             frame = self._settled(SETTLED)
-            return frame, self._ask("tell")["truth"]
+            return frame, _told(self._ask("tell"))
 
     def step(self, keys: list[str], yaw: float, pitch: float) -> tuple[list[np.ndarray], dict[str, Any]]:
         """One tick for each entry of ``keys`` (letters of held keys, see ``body.lua``), turned by ``yaw`` and ``pitch``
@@ -135,7 +135,7 @@ class BlocksGame:
                 answer = self._ask("tick", held or "-", *turn, int(last))
                 self._ask("draw")  # the client turns its camera a frame after it was told to
                 frames.append(self._redrawn() if answer["changed"] else self._screen.frame())
-        return frames, answer["truth"]
+        return frames, _told(answer)
 
     def close(self) -> None:
         """Ends the game and removes its folder; harmless when repeated."""
@@ -243,3 +243,9 @@ class BlocksGame:
             if since - begun > BEGIN_TIMEOUT:
                 raise GameError(f"the picture does not come to rest\n{self._log()}")
         return frame
+
+
+def _told(answer: dict[str, Any]) -> dict[str, Any]:
+    """The truth of an answer; Lua has one empty table for lists and records, which becomes null."""
+    truth = answer["truth"]
+    return truth | {name: truth[name] or [] for name in ("events", "things")}

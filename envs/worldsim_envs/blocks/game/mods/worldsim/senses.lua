@@ -22,7 +22,7 @@ local function clear(eye, thing)
         local node = minetest.registered_nodes[name]
         if node and node.walkable then
             local own = vector.equals(hit.under, aim) or hands.whole(name) == thing.node
-                or (thing.class == "tree" and name:find("leaves", 1, true))
+                or (thing.class == "tree" and name:find("leaves", 1, true) ~= nil)
             return own and vector.distance(hit.under, aim) < 4
         end
     end
