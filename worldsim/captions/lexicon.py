@@ -181,7 +181,14 @@ _SINGULARS: dict[str, tuple[str, ...]] = {
 
 def plural(noun: str) -> str:
     """The plural of a noun of this lexicon: "boxes", "enemies", "first aid kits"."""
-    irregular = {"cactus": "cacti", "sheep": "sheep", "torus": "tori", "ammo": "ammo", "armour": "armour", "armor": "armor"}
+    irregular = {
+        "cactus": "cacti",
+        "sheep": "sheep",
+        "torus": "tori",
+        "ammo": "ammo",
+        "armour": "armour",
+        "armor": "armor",
+    }
     if noun in irregular:
         return irregular[noun]
     if noun.endswith(("x", "s", "ch", "sh")):

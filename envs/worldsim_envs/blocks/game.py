@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from worldsim_envs.blocks.processes import Keeper, find_program, offline
+from worldsim.engines import find_program
+from worldsim_envs.blocks.processes import Keeper, offline
 from worldsim_envs.blocks.screen import Screen, Window
 from worldsim_envs.blocks.textures import write_textures
 
@@ -67,20 +68,19 @@ emergequeue_limit_total = 4096
 emergequeue_limit_generate = 4096
 num_emerge_threads = 1
 map_save_interval = 1000000
-server_unload_unused_data_timeout = 1000000
-client_unload_unused_data_timeout = 600
-client_mapblock_limit = 20000
+server_unload_unused_data_timeout = 20
+client_unload_unused_data_timeout = 20000
+client_mapblock_limit = 1500
 mesh_generation_interval = 0
 """
 WORLD = "gameid = worldsim\nbackend = sqlite3\nplayer_backend = sqlite3\nauth_backend = sqlite3\n"
 
 START_TIMEOUT, BEGIN_TIMEOUT, TICK_TIMEOUT = 60.0, 60.0, 20.0
 """Seconds after which a game is taken for broken."""
-SETTLED = 0.25
-"""Seconds that the picture must stay as it is before it counts as whole, after a new map."""
-REDRAWN, REDRAWN_STILL = 0.2, 0.04
-"""Seconds that a change of the land is waited for, which the client rebuilds in a thread of its own, and that the picture
-must stay as it is after it."""
+CALM_MAP, CALM_CHANGE = 12, 3
+"""Drawings in a row that must be equal while the client builds nothing: after a new map, after a change of the land."""
+BUILDERS = ("MeshUpdate", "Emerge")
+"""Beginnings of the names of the engine's threads that bring land into the picture."""
 
 
 class GameError(RuntimeError):
@@ -102,7 +102,8 @@ class BlocksGame:
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Opens the map of ``map_seed`` and returns its first frame and what the mod tells of it.
 
-        ``want`` is a biome that the start should lie in, "-" for any; ``pose`` is x, y in metres and the yaw in degrees. Raises ``ValueError`` where nobody can stand at ``pose``, saying why.
+        ``want`` is a biome that the start should lie in, "-" for any; ``pose`` is x, y in metres and the yaw in
+        degrees. Raises ``ValueError`` where nobody can stand at ``pose``, saying why.
         """
         if self._region == self._regions:  # none is left, or none was there yet
             self.close()
@@ -120,7 +121,7 @@ class BlocksGame:
                 if time.monotonic() > deadline:
                     raise GameError(f"the land was not there after {BEGIN_TIMEOUT:g} seconds\n{self._log()}")
                 time.sleep(0.005)
-            frame = self._settled(SETTLED)
+            frame = self._settled(CALM_MAP)
             return frame, _told(self._ask("tell"))
 
     def step(self, keys: list[str], yaw: float, pitch: float) -> tuple[list[np.ndarray], dict[str, Any]]:
@@ -134,7 +135,7 @@ class BlocksGame:
                 turn = [repr(float(np.radians(angle))) for angle in (yaw, pitch)]
                 answer = self._ask("tick", held or "-", *turn, int(last))
                 self._ask("draw")  # the client turns its camera a frame after it was told to
-                frames.append(self._redrawn() if answer["changed"] else self._screen.frame())
+                frames.append(self._settled(CALM_CHANGE) if answer["changed"] else self._screen.frame())
         return frames, _told(answer)
 
     def close(self) -> None:
@@ -151,7 +152,7 @@ class BlocksGame:
     # How it is done
 
     def _launch(self) -> None:
-        programs = {name: find_program(name) for name in ("Xvfb", "minetest")}
+        programs = {name: str(find_program(name)) for name in ("Xvfb", "minetest")}
         folder = Path(tempfile.mkdtemp(prefix="worldsim-blocks-"))
         keeper = Keeper(folder)
         world, game = folder / "worlds" / "w", folder / ".minetest" / "games" / "worldsim"
@@ -186,6 +187,8 @@ class BlocksGame:
             LIBGL_ALWAYS_SOFTWARE="1", LP_NUM_THREADS="1",
         )  # fmt: skip
         self._regions = int(self._read(deadline, "the game did not start")["regions"])
+        threads = Path(f"/proc/{self._pid}/task").iterdir()
+        self._builders = [t for t in threads if t.joinpath("comm").read_text().startswith(BUILDERS)]
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
@@ -224,25 +227,28 @@ class BlocksGame:
         assert self._keeper is not None
         return self._keeper.log()
 
-    def _redrawn(self) -> np.ndarray:
-        """The picture after a change of the land."""
-        before, deadline = self._screen.frame(), time.monotonic() + REDRAWN
-        while np.array_equal(self._screen.frame(), before) and time.monotonic() < deadline:
-            self._ask("draw")
-        return self._settled(REDRAWN_STILL)
-
-    def _settled(self, still: float) -> np.ndarray:
-        """The picture, when it has not changed for ``still`` seconds."""
-        begun = since = time.monotonic()
-        frame = self._screen.frame()
-        while time.monotonic() - since < still:
+    def _settled(self, calm: int) -> np.ndarray:
+        """The picture, when ``calm`` drawings in a row were equal and the client built nothing meanwhile. It builds in
+        a thread of its own; one that waits for a processor counts as running, so on a busy machine this takes longer,
+        and that is all."""
+        deadline = time.monotonic() + BEGIN_TIMEOUT
+        frame, equal = self._screen.frame(), 0
+        while equal < calm:
             self._ask("draw")
             new = self._screen.frame()
-            if not np.array_equal(new, frame):
-                frame, since = new, time.monotonic()
-            if since - begun > BEGIN_TIMEOUT:
+            equal = equal + 1 if not self._building() and np.array_equal(new, frame) else 0
+            frame = new
+            if time.monotonic() > deadline:
                 raise GameError(f"the picture does not come to rest\n{self._log()}")
         return frame
+
+    def _building(self) -> bool:
+        return any(_state(thread) == "R" for thread in self._builders)
+
+
+def _state(task: Path) -> str:
+    """State of a thread: R where it runs or could."""
+    return task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _told(answer: dict[str, Any]) -> dict[str, Any]:

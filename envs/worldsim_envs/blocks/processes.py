@@ -17,12 +17,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PACKAGES: dict[str, str] = {"minetest": "minetest", "Xvfb": "xvfb"}
-"""Program -> Debian package that holds it."""
-INSTALL = f"apt-get install {' '.join(PACKAGES.values())}"
-GAMES = "/usr/games"
-"""Where Debian puts games, which is not in every path."""
-
 _KEEPER = """
 pids=
 while read -r line; do
@@ -34,17 +28,6 @@ done
 wait
 rm -rf "$1"
 """
-
-
-def find_program(name: str) -> str:
-    """Path of a program. Raises ``FileNotFoundError`` that says what to install."""
-    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), GAMES)))
-    if found is None:
-        raise FileNotFoundError(
-            f"the program {name} was not found; worldsim/Blocks-v0 runs on Luanti (Minetest) 5.6 or newer and a display "
-            f"in memory. Install both: {INSTALL}"
-        )
-    return found
 
 
 @functools.cache
@@ -66,8 +49,8 @@ def offline(command: Sequence[str]) -> list[str]:
 
 
 class Keeper:
-    """Starts programs whose life ends with this object's, with ``close``, or with this process. ``folder`` is theirs and
-    is removed then; its file ``log`` holds what they print."""
+    """Starts programs whose life ends with this object's, with ``close``, or with this process. ``folder`` is theirs
+    and is removed then; its file ``log`` holds what they print."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

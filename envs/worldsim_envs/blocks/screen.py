@@ -1,8 +1,8 @@
 """The picture that the client draws, read from the memory of its display.
 
 Xvfb keeps its screen in a file in the XWD format, which is mapped here: a frame costs a copy and no conversation. The
-mod shows a small mark in the last rows of the screen, whose colour says which of its answers the client has drawn. Since
-a frame is copied to the screen from its top to its bottom, what stands above a mark is at least as new as the mark.
+mod shows a small mark in the last rows of the screen, whose colour says which of its answers the client has drawn.
+Since a frame is copied to the screen from its top to its bottom, what stands above a mark is at least as new as it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,13 @@ class Screen:
         with file.open("rb") as opened:
             self._memory = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         header = struct.unpack(">25I", self._memory[:100])
-        start, columns, rows, stride, colours = header[0] + 12 * header[19], header[4], header[5], header[12], header[11]
+        start, columns, rows, stride, colours = (
+            header[0] + 12 * header[19],
+            header[4],
+            header[5],
+            header[12],
+            header[11],
+        )
         if colours != 32 or (rows, columns) != window.size:
             raise RuntimeError(f"{file}: a screen of {rows} x {columns} at {colours} bits; needed: {window.size} at 32")
         flat = np.frombuffer(self._memory, np.uint8, rows * stride, start)

@@ -8,6 +8,7 @@ import numpy as np
 
 from worldsim.actions import ACTION_MEANINGS
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, ViewFacts
+from worldsim.engines import install_command, missing
 from worldsim.worlds import WORLDS
 from worldsim_envs.base import Advance, Facts, Start, TrueWorld
 from worldsim_envs.blocks.game import BlocksGame
@@ -46,9 +47,9 @@ class BlocksEnv(TrueWorld):
     0. With a goal ("dig a tree trunk", "place a lamp", ...): +1 whenever it is done.
 
     ## Start
-    On dry land drawn by ``map_seed``: grassland, forest, desert, snow or mountains, by day, at dusk or at night, with 32
-    planks in hand, and 32 stone blocks and 8 lamps; a goal chooses the land that it needs, where the map has it.
-    ``pose`` is x, y in metres from the map's middle and the yaw; it is refused in water. The same seed is the same land.
+    On dry land drawn by ``map_seed``: grassland, forest, desert, snow or mountains, by day, at dusk or at night, with
+    32 planks in hand, and 32 stone blocks and 8 lamps; a goal chooses the land that it needs, where the map has it.
+    ``pose`` is x, y in metres from the map's middle and the yaw; it is refused in water.
 
     ## End
     Nothing terminates; truncated after ``time_limit`` steps, 600 by default.
@@ -58,10 +59,10 @@ class BlocksEnv(TrueWorld):
     (``ValueError``). There is no health bar.
 
     ## Real time
-    The engine runs in real time, but is stopped between ticks of 1/20 s and waits for each command, and a frame is taken
-    when the client shows the tick's own mark. So frames and truth belong together exactly, and equal seeds and actions
-    give equal truth. Frames were equal bit for bit in all tests too, but that is not promised: the client rebuilds the
-    land after a change in a thread of its own, for which a step waits up to 0.2 s.
+    The engine runs in real time, but is stopped between ticks of 1/20 s and waits for each command, and a frame is
+    taken when the client shows the tick's own mark. So frames and truth belong together exactly, and equal seeds and
+    actions give equal truth. Frames are equal bit for bit in the tests too, but that is not promised: the client builds
+    land in threads of its own, which are waited for, and they are the engine's.
 
     ## Version history
     v0: first version.
@@ -75,6 +76,12 @@ class BlocksEnv(TrueWorld):
             raise ValueError(
                 f"truth={self.truth_buffers!r}: the block world has neither depth nor labels per pixel; "
                 "its info['truth'] holds camera, objects, player and what is looked at"
+            )
+        lacking = missing(self.spec_world)
+        if lacking:
+            raise ImportError(
+                f"{self.spec_world.env_id} runs on Luanti (Minetest 5.6) and a display in memory; not found: "
+                f"{', '.join(lacking)}. Install them with: {install_command(self.spec_world)}"
             )
         self._game = BlocksGame(*self.frame_size)
         self._told: dict[str, Any] = {}
@@ -120,8 +127,9 @@ class BlocksEnv(TrueWorld):
     def _describe(self) -> Facts:
         told = self._told
         pointed = told.get("pointed")
-        beside = pointed is not None and pointed["face"][2] == pointed["position"][2]
-        wall = NODES[pointed["node"]].surface if beside else Surface()
+        wall = Surface()
+        if pointed is not None and pointed["face"][2] == pointed["position"][2]:  # a face at the side
+            wall = NODES[pointed["node"]].surface
         under = "water" if told["in_water"] else told["ground"]
         floor = NODES[under].surface if under in NODES else Surface()
         sightings = []
@@ -143,11 +151,12 @@ class BlocksEnv(TrueWorld):
         return float(across) if 0 <= across < 1 and 0 <= down < 1 else None
 
     def _c2w(self) -> np.ndarray:
-        return camera_to_world(*self._told["eye"], self._told["yaw"], self._told["pitch"])
+        x, y, z = self._told["eye"]
+        return camera_to_world(x, y, z, self._told["yaw"], self._told["pitch"])
 
     def truth(self) -> dict[str, Any]:
-        """``camera``, ``objects``, ``player``, ``pointed``, ``inventory``, ``wielded``, ``ground``, ``biome``, ``light``,
-        ``changes`` (nodes dug and placed in the step)."""
+        """``camera``, ``objects``, ``player``, ``pointed``, ``inventory``, ``wielded``, ``ground``, ``biome``,
+        ``light``, ``changes`` (nodes dug and placed in the step)."""
         told = self._told
         pointed = told.get("pointed")
         return {
