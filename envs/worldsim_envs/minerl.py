@@ -1,9 +1,9 @@
 """Real Minecraft through a MineRL that the user installed, behind the shared actions.
 
 MineRL (Guss et al. 2019) speaks the API of old gym: ``reset`` returns an observation alone, ``step`` four values,
-actions are dicts with a camera in degrees, and what is seen is ``obs["pov"]``. It cannot be a dependency of this project: it
-builds Minecraft with a Java toolchain and wants a gym of its own. So nothing here imports it; an environment that was
-made elsewhere is wrapped, or ``make_minerl`` makes one where ``minerl`` is installed.
+actions are dicts with a camera in degrees, and what is seen is ``obs["pov"]``. It cannot be a dependency of this
+project: it builds Minecraft with a Java toolchain and wants a gym of its own. So nothing here imports it; an
+environment that was made elsewhere is wrapped, or ``make_minerl`` makes one where ``minerl`` is installed.
 
 A step is four ticks of 1/20 s. Keys that are held are held in all of them, what is pressed once comes with the first,
 and camera motion is spread evenly. The names of keys and items are those by which recordings are read

@@ -38,13 +38,14 @@ def step(env: BlocksEnv, *names: str) -> tuple:
     return result
 
 
-def first_map(env: BlocksEnv, goal: str) -> dict:
-    """A map by day whose start lies where ``goal`` can be reached."""
-    for seed in range(100):
-        _, info = env.reset(seed=seed, options={"map_seed": seed, "goal": goal})
-        if info["truth"]["biome"] == GOALS[goal].biome and info["truth"]["light"] == "bright":
-            return info
-    raise AssertionError(f"no map for {goal}")
+CLEARING, ROCK_AND_SAND = 3, 1
+"""Map seeds, by day: level ground with nothing in the way for some metres; stone and sand where a goal asks for them."""
+
+
+def start_for(env: BlocksEnv, goal: str) -> dict:
+    _, info = env.reset(seed=0, options={"map_seed": ROCK_AND_SAND, "goal": goal})
+    assert (info["truth"]["biome"], info["truth"]["light"]) == (GOALS[goal].biome, "bright")
+    return info
 
 
 def test_what_lua_registers_has_a_name_and_a_picture() -> None:
@@ -75,15 +76,7 @@ def test_the_lens_sees_seventy_degrees_of_a_four_to_three_screen(size: tuple[int
 
 
 def clearing(env: BlocksEnv) -> dict:
-    """A start on level ground with nothing in the way for some metres, by day."""
-    for seed in range(60):
-        _, info = env.reset(seed=seed, options={"map_seed": seed})
-        before = info["truth"]
-        *_, info = step(env, "forward", "forward", "forward")
-        gone = np.linalg.norm(info["truth"]["player"]["position"] - before["player"]["position"])
-        if before["light"] == "bright" and gone == pytest.approx(12 * 0.216, abs=1e-6):
-            return env.reset(seed=seed, options={"map_seed": seed})[1]
-    raise AssertionError("no clearing")
+    return env.reset(seed=0, options={"map_seed": CLEARING})[1]
 
 
 def corners(position: np.ndarray) -> np.ndarray:
@@ -150,7 +143,7 @@ def test_a_body_walks_jumps_and_does_not_pass_through_blocks(env: BlocksEnv) -> 
 
 
 def test_digging_takes_its_time_shows_cracks_and_pays_its_goal(env: BlocksEnv) -> None:
-    first_map(env, "dig a stone block")
+    start_for(env, "dig a stone block")
     before, *_ = step(env, "look_down", "look_down", "look_down", "look_down", "noop")
     node = env.truth()["pointed"]["node"]
     assert node in ("stone", "coal_ore", "iron_ore")
@@ -166,7 +159,7 @@ def test_digging_takes_its_time_shows_cracks_and_pays_its_goal(env: BlocksEnv) -
 
 
 def test_what_is_dug_can_be_placed(env: BlocksEnv) -> None:
-    first_map(env, "dig a sand block")
+    start_for(env, "dig a sand block")
     *_, info = step(env, "look_down", "look_down", "look_down", "attack")
     assert [event["shape"] for event in info["events"] if event["kind"] == "dig"] == ["sand block"] * 2
     held = []
@@ -189,8 +182,8 @@ def test_looking_ends_before_the_zenith(env: BlocksEnv) -> None:
 
 
 def test_a_goal_starts_where_its_things_are(env: BlocksEnv) -> None:
-    found = [env.reset(seed=s, options={"goal": "dig a tree trunk"})[1]["truth"]["biome"] for s in range(6)]
-    assert found.count("forest") >= 4
+    biomes = [env.reset(seed=s, options={"goal": "dig a tree trunk"})[1]["truth"]["biome"] for s in range(3)]
+    assert biomes.count("forest") >= 2
 
 
 def test_poses_are_taken_and_water_is_refused(env: BlocksEnv) -> None:

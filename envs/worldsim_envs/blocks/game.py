@@ -168,13 +168,14 @@ class BlocksGame:
             os.mkfifo(world / name)
         self._commands = os.open(world / "commands", os.O_RDWR | os.O_CLOEXEC)
         self._answers = os.open(world / "answers", os.O_RDWR | os.O_CLOEXEC)
-        self._unread = b""
+        self._unread, self._pid = b"", 0
         self._keeper = keeper
 
         number = folder / "display"
         keeper.start(
             ["sh", "-c", 'exec "$@" 3>"$0"', str(number), programs["Xvfb"], "-displayfd", "3", "-screen", "0",
              f"{columns}x{rows}x24", "-fbdir", str(folder), "-nolisten", "tcp", "-nocursor", "-noreset"],
+            ended_by="TERM",
         )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT
         while not (number.exists() and number.read_text().endswith("\n")):
@@ -189,15 +190,25 @@ class BlocksGame:
         self._regions = int(self._read(deadline, "the game did not start")["regions"])
         threads = Path(f"/proc/{self._pid}/task").iterdir()
         self._builders = [t for t in threads if t.joinpath("comm").read_text().startswith(BUILDERS)]
+        if not self._builders:
+            raise GameError(f"no thread of the game is called {' or '.join(BUILDERS)}: Minetest 5.6 was expected")
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
+        """Lets the game run inside of the block. A conversation that is broken off, even by Ctrl-C, ends it: what it
+        would answer next belonged to nothing."""
+        if self._keeper is None:
+            raise GameError("the game has ended; reset() starts another")
         os.kill(self._pid, signal.SIGCONT)
         try:
             yield
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGSTOP)
+        except ValueError:  # refused, and the answer was read
+            os.kill(self._pid, signal.SIGSTOP)
+            raise
+        except BaseException:
+            self.close()
+            raise
+        os.kill(self._pid, signal.SIGSTOP)
 
     def _ask(self, *words: object) -> dict[str, Any]:
         """Sends a command, and returns its answer when the client has drawn what it says."""
@@ -219,7 +230,8 @@ class BlocksGame:
         return dict(json.loads(line))
 
     def _patience(self, deadline: float, complaint: str, pause: float = 0.01) -> None:
-        if time.monotonic() > deadline:
+        ended = self._pid and _state(Path(f"/proc/{self._pid}")) == "Z"
+        if ended or time.monotonic() > deadline:
             raise GameError(f"{complaint}\n{self._log()}")
         time.sleep(pause)
 

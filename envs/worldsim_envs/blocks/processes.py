@@ -1,7 +1,7 @@
 """Programs that are started for an environment and never outlive it.
 
 A keeper, which is a shell, starts them in the background, line by line from its input, and says their numbers. When its
-input ends it kills them all and removes their folder. The other end of that input is held by the environment alone: it
+input ends it ends them all and removes their folder. The other end of that input is held by the environment alone: it
 closes when the environment is closed, when the interpreter ends, and when it is killed by a signal that nobody can
 catch. So there is one way to end, and no case in which something is left.
 """
@@ -14,17 +14,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
 _KEEPER = """
-pids=
-while read -r line; do
+ends=:
+while read -r signal line; do
     eval "exec $line" </dev/null >>"$1/log" 2>&1 &
-    pids="$pids $!"
+    ends="$ends; kill -$signal $!"
     echo $!
 done
-[ -z "$pids" ] || kill -KILL $pids
+eval "$ends"
 wait
 rm -rf "$1"
 """
@@ -58,13 +59,14 @@ class Keeper:
             ["/bin/sh", "-c", _KEEPER, "keeper", str(folder)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
         )  # fmt: skip
-        os.register_at_fork(after_in_child=_let_go(self._shell))
+        os.register_at_fork(after_in_child=functools.partial(_let_go, weakref.ref(self._shell)))
 
-    def start(self, command: Sequence[str], **environment: str) -> int:
-        """Starts a program and returns its process number."""
+    def start(self, command: Sequence[str], ended_by: str = "KILL", **environment: str) -> int:
+        """Starts a program and returns its process number. ``ended_by`` is the signal that will end it: one that cleans
+        up after itself, quickly and surely, may be asked to (``TERM``)."""
         assert self._shell.stdin is not None and self._shell.stdout is not None
         settings = [f"{name}={value}" for name, value in environment.items()]
-        self._shell.stdin.write(shlex.join(["env", *settings, *command]) + "\n")
+        self._shell.stdin.write(f"{ended_by} {shlex.join(['env', *settings, *command])}\n")
         self._shell.stdin.flush()
         return int(self._shell.stdout.readline())
 
@@ -75,21 +77,15 @@ class Keeper:
 
     def close(self) -> None:
         """Ends the programs and removes the folder; returns when that is done. Harmless when repeated."""
-        self._shell.communicate()
+        if not self._shell.stdin.closed:  # type: ignore[union-attr]
+            self._shell.communicate()
 
     def __del__(self) -> None:
-        if not self._shell.stdin.closed:  # type: ignore[union-attr]
-            self.close()
+        self.close()
 
 
-def _let_go(shell: subprocess.Popen[str]) -> functools.partial[None]:
+def _let_go(shell: weakref.ref[subprocess.Popen[str]]) -> None:
     """Closes a forked child's copy of the keeper's input, with which the programs would outlive this process."""
-    import weakref
-
-    return functools.partial(_close_input, weakref.ref(shell))
-
-
-def _close_input(shell: object) -> None:
-    alive = shell()  # type: ignore[operator]
-    if alive is not None and not alive.stdin.closed:
-        os.close(alive.stdin.fileno())
+    alive = shell()
+    if alive is not None and alive.stdin is not None:
+        alive.stdin.close()
