@@ -39,7 +39,7 @@ def step(env: BlocksEnv, *names: str) -> tuple:
 
 
 CLEARING, ROCK_AND_SAND = 3, 1
-"""Map seeds, by day: level ground with nothing in the way for some metres; stone and sand where a goal asks for them."""
+"""Map seeds, by day: level ground with nothing in the way for some metres; stone and sand where goals ask for them."""
 
 
 def start_for(env: BlocksEnv, goal: str) -> dict:
