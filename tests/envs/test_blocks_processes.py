@@ -23,7 +23,7 @@ from worldsim_envs.blocks.processes import Keeper
 import worldsim  # noqa: F401  (registers the worlds)
 from worldsim.recording.reader import Recording
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until what should end has ended; none of it takes one on an idle machine."""
 
 
