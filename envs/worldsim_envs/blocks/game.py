@@ -186,7 +186,7 @@ class BlocksGame:
                      "worldsim", "--go", "--logfile", str(folder / "engine-log")]),
             DISPLAY=f":{number.read_text().strip()}", HOME=str(folder),
             LIBGL_ALWAYS_SOFTWARE="1", LP_NUM_THREADS="1",
-            MESA_SHADER_CACHE_DISABLE="true",  # its idle-priority thread kept a killed game from ending on a busy machine
+            MESA_SHADER_CACHE_DISABLE="true",  # its thread of idle priority keeps a killed game on a busy machine
         )  # fmt: skip
         self._regions = int(self._read(deadline, "the game did not start")["regions"])
         threads = Path(f"/proc/{self._pid}/task").iterdir()
