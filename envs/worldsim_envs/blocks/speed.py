@@ -8,7 +8,7 @@ import numpy as np
 
 from worldsim_envs.blocks import BlocksEnv
 
-MAPS, STEPS = 4, 60
+MAPS, STEPS = 3, 40
 
 
 def measure() -> str:
