@@ -18,7 +18,9 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
+# The end of this process orphans the keeper's group, and the kernel hangs up on orphans among whom one is stopped.
 _KEEPER = """
+trap '' HUP
 ends=:
 while read -r signal line; do
     eval "exec $line" </dev/null >>"$1/log" 2>&1 &
