@@ -27,7 +27,8 @@ def test_what_is_baked_into_weights_is_pinned(name: str) -> None:
 
 
 def test_every_world_has_a_row_of_its_own_in_the_embedding() -> None:
-    assert sorted(spec.index for spec in WORLDS.values()) == list(range(len(WORLDS)))
+    rows = [spec.index for spec in WORLDS.values()]
+    assert len(set(rows)) == len(rows) and set(range(16)) >= set(rows)
 
 
 def test_frames_per_step_is_one_or_four() -> None:

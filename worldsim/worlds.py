@@ -57,7 +57,8 @@ class WorldSpec:
     ``prompt`` is the default scene text. ``lens`` is that of a world which is seen by a camera that turns at its own
     place, as a player does. ``living_reward`` is what an uneventful step pays, and ``goals`` the goal strings (``""``
     is the world's own reward). ``settings`` are scene texts that also mean this world. ``package`` is the subpackage of
-    ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs its ``engine``.
+    ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs its ``engine``; an
+    engine that is no package of Python is "", and then ``programs`` are what has to be installed.
     """
 
     name: str
@@ -75,6 +76,7 @@ class WorldSpec:
     settings: tuple[str, ...] = ()
     package: str = "doom"
     engine: str = "vizdoom"
+    programs: tuple[str, ...] = ()
 
     @property
     def env_id(self) -> str:
@@ -135,6 +137,11 @@ _SCENE = (
     "attack", "turn_left_small", "turn_right_small",
 )  # fmt: skip
 
+_BLOCKS = (
+    *_WALK, "backward", "strafe_left", "strafe_right", "look_up", "look_down", "attack", "jump", "place",
+    "forward+jump", "forward+attack", "sneak", "next_item", "turn_left_small", "turn_right_small",
+)  # fmt: skip
+
 WORLDS: dict[str, WorldSpec] = {
     spec.name: spec
     for spec in (
@@ -181,6 +188,19 @@ WORLDS: dict[str, WorldSpec] = {
             "Scene", 7, "Toy scene", 4, 20.0, _ids(*_SCENE), 600, "coloured bodies on a floor",
             goals=("", *(f"push the {colour} {shape} to the target" for colour in COLOURS for shape in SCENE_SHAPES)),
             camera=Camera(look=7.0), package="scene", engine="mujoco",
+        ),
+        # Row 8 is kept for recordings of Minecraft itself.
+        WorldSpec(
+            "Blocks", 9, "Minecraft-like block world", 4, 20.0, _ids(*_BLOCKS), 600, "grassy hills of blocks",
+            goals=(
+                "", "dig a tree trunk", "dig a leaf block", "dig a dirt block", "dig a sand block",
+                "dig a stone block", "dig ore", "pick up a flower", "place a plank block", "place a stone block",
+                "place a lamp",
+            ),
+            settings=(
+                "a forest of blocks", "a desert of blocks", "snowy hills of blocks", "stone mountains of blocks",
+            ),
+            package="blocks", engine="", programs=("minetest", "Xvfb"),
         ),
     )
 }  # fmt: skip

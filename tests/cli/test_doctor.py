@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from worldsim import engines
 from worldsim.cli import doctor
 from worldsim.cli.main import main
+from worldsim.engines import missing
 from worldsim.worlds import WORLDS
 
 
@@ -24,6 +26,22 @@ def test_what_is_missing_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) 
     assert found["[doom]"].mark == doctor.ABSENT and '"worldsim-gym[doom]"' in found["[doom]"].advice
     assert found["[play]"].found == "starlette 1.0, websockets 1.0; without uvicorn"
     assert found["[rl]"].mark == doctor.OK
+
+
+def test_missing_programs_come_with_the_line_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(engines, "GAMES", "/nowhere")
+    finding = doctor.programs(WORLDS["Blocks"])
+    assert (finding.mark, finding.found) == (doctor.ABSENT, "without minetest, Xvfb")
+    assert finding.advice == "apt-get install minetest xvfb (for worldsim/Blocks-v0)"
+
+
+@pytest.mark.parametrize("have", [None, "0.4.4"])
+def test_minerl_is_optional(have: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "installed", lambda name: have)
+    finding = doctor.minerl()
+    assert finding.mark == (doctor.OK if have else doctor.ABSENT)
+    assert "worldsim_envs.minerl" in finding.found if have else "docs/minecraft.md" in finding.advice
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -57,7 +75,8 @@ def test_codec_and_arithmetic_work_here() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", ["DoomRooms", "Table", "Crafter"])
+@pytest.mark.parametrize("world", ["DoomRooms", "Table", "Crafter", "Blocks"])
 def test_true_worlds_work_here(world: str) -> None:
-    pytest.importorskip(WORLDS[world].engine)
+    if lacking := missing(WORLDS[world]):
+        pytest.skip(f"not installed: {', '.join(lacking)}")
     assert doctor.true_world(WORLDS[world]).mark == doctor.OK

@@ -260,7 +260,7 @@ def test_comparing_lanes_needs_two_of_them() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", ["DoomBasic", "Table", "Scene", "Crafter"])
+@pytest.mark.parametrize("world", ["DoomBasic", "Table", "Scene", "Crafter", "Blocks"])
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_a_true_world_passes(world: str, mode: AutoresetMode) -> None:
     needs(world)

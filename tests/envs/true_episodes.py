@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from worldsim_envs.base import TrueWorld
 
+from worldsim.engines import install_command, missing
 from worldsim.worlds import WORLDS
 
 
 def needs(world: str) -> None:
     """Skips the test where the world's engine is not installed, or cannot draw."""
-    pytest.importorskip(WORLDS[world].engine)
+    if lacking := missing(WORLDS[world]):
+        pytest.skip(f"{', '.join(lacking)} not installed: {install_command(WORLDS[world])}")
     if world == "Scene":
         from worldsim_envs.scene.rendering import SceneRenderer
 

@@ -137,10 +137,10 @@ def test_hello_names_what_can_be_chosen(opener: Any) -> None:
 
 
 def test_only_what_runs_here_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "find_spec", lambda engine: engine == "pymunk")
+    monkeypatch.setattr(server, "missing", lambda spec: () if spec.name == "Table" else ("engine",))
     offered = server.Choices.here("dream", None, "", ["DoomBasic"]).worlds
     assert offered == {"dream": {"DoomBasic": "Doom basic"}, "true": {"Table": "Physics table"}}
-    monkeypatch.setattr(server, "find_spec", lambda engine: None)
+    monkeypatch.setattr(server, "missing", lambda spec: ("engine",))
     assert list(server.Choices.here("dream", None, "", ["DoomBasic"]).worlds) == ["dream"]
 
 

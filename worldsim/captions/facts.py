@@ -72,5 +72,5 @@ class EventFact:
 EVENT_KINDS: tuple[str, ...] = (
     "door_opens", "door_closes", "pick_up", "push", "shoot", "hit", "destroy", "damage", "heal", "death",
     "goal", "paint", "bite", "eat", "shatter", "switch_on", "switch_off", "plant", "sprout", "slide",
-    "place", "craft",
+    "place", "craft", "dig",
 )  # fmt: skip

@@ -179,6 +179,7 @@ EVENT_WORDS: dict[str, tuple[str, ...]] = {
     "slide": ("you slide {a}", "{a} slides over"),
     "place": ("you place {a}", "you put down {a}"),
     "craft": ("you craft {a}", "you make {a}"),
+    "dig": ("you dig {a}", "you dig out {a}", "{a} is dug"),
 }
 """Wordings with an object; ``{a}`` is a noun phrase."""
 
@@ -203,6 +204,7 @@ BARE_EVENT_WORDS: dict[str, tuple[str, ...]] = {
     "slide": ("you slide something", "something slides over"),
     "place": ("you place something", "you put something down"),
     "craft": ("you craft something", "you make something"),
+    "dig": ("you dig something", "you dig something out"),
 }
 """Wordings of events without an object."""
 

@@ -165,13 +165,30 @@ _SINGULARS: dict[str, tuple[str, ...]] = {
     "table": ("table",),
     "furnace": ("furnace",),
     "teleporter": ("teleporter",),
+    "cactus": ("cactus",),
+    "tree trunk": ("tree trunk", "trunk"),
+    "grass block": ("grass block",),
+    "dirt block": ("dirt block",),
+    "snow block": ("snow block",),
+    "sand block": ("sand block",),
+    "stone block": ("stone block",),
+    "leaf block": ("leaf block",),
+    "plank block": ("plank block",),
+    "ore": ("ore",),
     "thing": ("thing", "object", "item"),
 }
 
 
 def plural(noun: str) -> str:
     """The plural of a noun of this lexicon: "boxes", "enemies", "first aid kits"."""
-    irregular = {"sheep": "sheep", "torus": "tori", "ammo": "ammo", "armour": "armour", "armor": "armor"}
+    irregular = {
+        "cactus": "cacti",
+        "sheep": "sheep",
+        "torus": "tori",
+        "ammo": "ammo",
+        "armour": "armour",
+        "armor": "armor",
+    }
     if noun in irregular:
         return irregular[noun]
     if noun.endswith(("x", "s", "ch", "sh")):
@@ -257,6 +274,15 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "grassland with trees, water and caves", "an island of grass, trees and caves",
         "grass, trees, water and caves", "a grassland with trees and caves",
     ),
+    "grassy hills of blocks": (
+        "grassy hills of blocks", "green hills of blocks", "blocky hills with grass", "a grassland of blocks",
+    ),
+    "a forest of blocks": ("a forest of blocks", "a blocky forest", "a forest in a world of blocks"),
+    "a desert of blocks": ("a desert of blocks", "a blocky desert", "a sandy desert of blocks"),
+    "snowy hills of blocks": ("snowy hills of blocks", "blocky hills with snow", "a snowfield of blocks"),
+    "stone mountains of blocks": (
+        "stone mountains of blocks", "blocky mountains", "rocky mountains of blocks", "mountains of blocks",
+    ),
 }  # fmt: skip
 """Settings: the default prompts of the worlds, each with its paraphrases."""
 
@@ -269,6 +295,7 @@ WORLD_SYNONYMS: dict[str, tuple[str, ...]] = {
     "Table": ("pool table", "billiard table", "air hockey", "2d physics"),
     "Crafter": ("crafter", "crafting game", "survival game", "2d minecraft"),
     "Scene": ("toy world", "toy room", "3d physics"),
+    "Blocks": ("minecraft", "block world", "voxel world", "luanti", "minetest"),
 }
 """What people call a world besides its name. Read only where its name is not in the text; none of them stands
 within a wording that the grammar writes."""

@@ -79,6 +79,7 @@ _PEOPLE_SAY: dict[str, tuple[str, ...]] = {
     "slide": ("player slides", "is slid"),
     "place": ("player places", "is placed"),
     "craft": ("player makes", "player crafts", "crafts"),
+    "dig": ("player digs", "digs", "dig", "is dug out"),
 }
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import tyro
 
+from worldsim.engines import find_program, install_command, missing
 from worldsim.worlds import WORLDS, WorldSpec
 
 BASE = (
@@ -36,7 +37,7 @@ BASE = (
     "tyro",
 )
 EXTRAS: dict[str, tuple[str, ...]] = {
-    **{spec.package: (spec.engine,) for spec in WORLDS.values()},
+    **{spec.package: (spec.engine,) for spec in WORLDS.values() if spec.engine},
     "rl": ("stable-baselines3",),
     "play": ("starlette", "uvicorn", "websockets"),
     "transformers": ("transformers",),
@@ -87,6 +88,8 @@ def packages() -> list[Finding]:
         advice = f'pip install "worldsim-gym[{extra}]"' if missing else ""
         found = "; ".join(part for part in (have, absent) if part)
         findings.append(Finding(ABSENT if missing else OK, f"[{extra}]", found, advice))
+    findings += [programs(spec) for spec in WORLDS.values() if spec.programs]
+    findings.append(minerl())
     if both := installed("opencv-python"):
         advice = (
             "two builds overwrite each other's files: pip uninstall opencv-python opencv-python-headless, "
@@ -94,6 +97,27 @@ def packages() -> list[Finding]:
         )
         findings.append(Finding(WARNING, "opencv-python", f"{both} beside opencv-python-headless", advice))
     return findings
+
+
+def programs(spec: WorldSpec) -> Finding:
+    """The programs of a true world whose engine is no package of Python."""
+    lacking = missing(spec)
+    have = [path for name in spec.programs if (path := find_program(name))]
+    found = "; ".join([*have, *([f"without {', '.join(lacking)}"] if lacking else [])])
+    advice = f"{install_command(spec)} (for {spec.env_id})" if lacking else ""
+    return Finding(ABSENT if lacking else OK, spec.package, found, advice)
+
+
+def minerl() -> Finding:
+    """Whether a MineRL of the user's own is there, which no extra installs."""
+    have = installed("minerl")
+    if have:
+        return Finding(OK, "minerl", f"{have}: worldsim_envs.minerl.MineRLWorld plays it with the shared actions")
+    advice = (
+        "optional: it needs a Java runtime and builds Minecraft from the network; for those who have it, see "
+        "docs/minecraft.md"
+    )
+    return Finding(ABSENT, "minerl", "not installed", advice)
 
 
 def torch_speed() -> Finding:
@@ -146,7 +170,7 @@ def true_world(spec: WorldSpec) -> Finding:
     if done.returncode == 0:
         return Finding(OK, spec.name, f"starts and steps: frames {done.stdout.strip()}")
     last = (done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"])[-1]
-    remedy = "" if "apt-get" in last else f'pip install --force-reinstall "worldsim-gym[{spec.package}]"'
+    remedy = "" if "apt-get" in last else f"to install it again: {install_command(spec)}"
     return Finding(BROKEN, spec.name, last[:200], remedy)
 
 
@@ -186,7 +210,7 @@ def checks() -> list[Finding]:
         findings.append(attempt("video", video_codec))
     first_of = {spec.package: spec for spec in reversed(WORLDS.values())}  # one world for each engine
     for spec in first_of.values():
-        if installed(spec.engine):
+        if not missing(spec):
             findings.append(attempt(spec.name, partial(true_world, spec)))
     if installed("torch"):
         findings.append(attempt("SoraWorld-v0", learned_world))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from worldsim.engines import missing
 from worldsim.play.keys import CODES
 from worldsim.play.player import Player
 from worldsim.play.protocol import MAX_TEXT
@@ -55,7 +55,7 @@ class Choices:
     @classmethod
     def here(cls, source: str, world: str | None, prompt: str, dreamed: Iterable[str]) -> Choices:
         """The choices of this machine: what the model dreams, and true worlds whose engine is installed."""
-        true = [name for name, spec in WORLDS.items() if find_spec(spec.engine)]
+        true = [name for name, spec in WORLDS.items() if not missing(spec)]
         offered = {DREAM: _titles(dreamed), TRUE: _titles(true)}
         return cls(source, world, prompt, {name: worlds for name, worlds in offered.items() if worlds})
 

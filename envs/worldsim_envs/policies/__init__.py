@@ -17,6 +17,7 @@ EXPLORERS: dict[str, tuple[str, str]] = {
     "Table": ("table", "TableExplorer"),
     "Crafter": ("crafter", "CrafterExplorer"),
     "Scene": ("scene", "SceneExplorer"),
+    "Blocks": ("blocks", "BlocksExplorer"),
 }
 """World -> module and class of its scripted explorer."""
 
