@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from worldsim.cli.packing import Packing, packing
 from worldsim.registration import SORA_WORLD
 
 if TYPE_CHECKING:
@@ -101,12 +102,13 @@ class Speed:
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck`` fails."""
+    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck`` or ``packing`` fails."""
     commands: dict[str, Callable[..., Any]] = {
         "fidelity": Fidelity,
         "speed": Speed,
         "score": Score,
         "selfcheck": Selfcheck,
+        "packing": Packing,
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
         commands,
@@ -119,6 +121,7 @@ def main(argv: list[str]) -> int:
         Speed: speed,
         Score: score,
         Selfcheck: selfcheck,
+        Packing: packing,
     }
     return run[type(chosen)](chosen)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from worldsim.model.packing import Budget
 from worldsim.training.clips import ClipConfig, Clips
 from worldsim.training.latents import LatentStore
 from worldsim.training.sampling import ClipSampler, draw_worlds
@@ -43,6 +44,10 @@ class PackConfig:
                 f"pack.durations={self.durations}: at least one is needed, each of 2 latents or more (single images "
                 "are `singles`)"
             )
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.tokens, self.squares)
 
 
 class NativeSampler:

@@ -76,7 +76,7 @@ def packed_loss(
     """Loss of clips and one-frame samples together, and its metrics. Its gradient is what calling this leaves on the
     parameters plus what ``backward`` of the loss adds."""
     counts = [Counts.of(some) if some else None for some in (clips, singles)]
-    packs = packs_of([*clips, *singles], model, Budget(config.pack.tokens, config.pack.squares))
+    packs = packs_of([*clips, *singles], model, config.pack.budget)
     taken = loss = torch.zeros((), device=clips[0].clips.z.device)
     metrics: dict[str, torch.Tensor] = {"packs": torch.tensor(float(len(packs)))}
     for members in packs:

@@ -11,7 +11,6 @@ import torch
 
 from worldsim.engine import RolloutEngine
 from worldsim.model.codec import Codec
-from worldsim.model.packing import Budget
 from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.recording.episode import Episode
@@ -111,9 +110,8 @@ class WorldTraining:
     def _many_sizes(self, native: NativeSampler) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss of a batch of samples of many sizes and durations, pack by pack."""
         config, loop, device, patch = self.config, self.loop, self.loop.device, self.config.world.patch
-        budget = Budget(config.pack.tokens, config.pack.squares)
         for size in native.sizes:
-            budget.check(shape_of((max(config.pack.durations), *size), self.model))
+            config.pack.budget.check(shape_of((max(config.pack.durations), *size), self.model))
         clips = [group.to(device) for group in native.clips(config.optim.batch, loop.rng)]
         own = loop.rng.random() < config.own_context
         with loop.autocast():
