@@ -113,7 +113,7 @@ def test_loss_and_gradient_do_not_depend_on_the_packs(budget):
     many, told_many = packed_loss(model, clips, singles, cut, nullcontext)
     found = gradients(model, many)
     assert told["packs"] == 1 and told_many["packs"] > 2
-    assert float(many) == pytest.approx(float(one), rel=1e-5)
+    assert many.item() == pytest.approx(one.item(), rel=1e-5)
     assert told_many["image_mse"] == pytest.approx(float(told["image_mse"]), rel=1e-5)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
@@ -145,7 +145,7 @@ def test_a_pack_of_one_size_has_the_loss_of_the_batch():
     dense, told = flow_loss(model, clips, draw, config)
     expected = gradients(model, dense)
     loss, told_packed = packed_loss(model, parts_of([(clips, draw)], config, 4), [], config, nullcontext)
-    assert float(loss) == pytest.approx(float(dense), rel=1e-6)
+    assert loss.item() == pytest.approx(dense.item(), rel=1e-6)
     for name in ("latent", "mse", "reward", "done"):
         assert float(told_packed[name]) == pytest.approx(float(told[name]), rel=1e-5)
     for name, gradient in gradients(model, loss).items():
@@ -158,7 +158,7 @@ def test_samples_of_a_batch_do_not_change_with_their_company(layout):
     clips, singles = batch_of(config, model)
     loss, _ = packed_loss(model, clips, singles, config, nullcontext, layout)
     other, _ = packed_loss(model, clips[::-1], singles[::-1], config, nullcontext, layout)
-    assert float(other) == pytest.approx(float(loss), rel=1e-5)
+    assert other.item() == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_the_comparison_of_speed_has_one_loss_and_counts_what_is_computed():

@@ -52,11 +52,9 @@ class Packed:
         self._clips = bounds([g.frames for g in groups for _ in range(g.samples * g.tokens)])
         modes = torch.cat([g.mode.repeat_interleave(g.tokens) for g in groups]).cpu()
         self._band = Band(window, modes == 1)
-        cos, sin = (torch.cat([r[i].repeat(f, 1) for r, f in self._rotations()])[:, None] for i in (0, 1))
+        turned = [(g.rotation, f) for g, f in zip(groups, self._frames)]
+        cos, sin = (torch.cat([repeat(r[i], "n e -> (f n) 1 e", f=f) for r, f in turned]) for i in (0, 1))
         self._rotation = cos, sin
-
-    def _rotations(self) -> list[tuple[Rotation, int]]:
-        return [(g.rotation, f) for g, f in zip(self.groups, self._frames)]
 
     def join(self, tokens: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.cat([rearrange(x, "b t n d -> (b t n) d") for x in tokens])

@@ -171,7 +171,8 @@ def _flex_kernels(compiled: bool) -> tuple[Callable[..., Any], Callable[..., Any
     """``create_block_mask`` and ``flex_attention``, imported only where they are asked for."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-    return create_block_mask, torch.compile(flex_attention) if compiled else flex_attention
+    kernel: Any = torch.compile(flex_attention) if compiled else flex_attention
+    return create_block_mask, kernel
 
 
 BACKENDS: dict[str, Backend] = {"grouped": _grouped, "masked": _masked, "flex": _flex}

@@ -152,7 +152,7 @@ class WorldTraining:
         return loss + config.shortcut_rows * extra, metrics | {"shortcut": extra.detach()}
 
     def _probe(self, step: int) -> dict[str, float]:
-        first, *others = by_size(self.held_out_latents.episodes)
+        first, *others = by_size(e for e in self.held_out_latents.episodes if len(e) + 1 >= self._probe_length)
         clips = self._probe_clips(first)
         with self.loop.autocast():
             generator = torch.Generator().manual_seed(0)
@@ -165,14 +165,17 @@ class WorldTraining:
         self._sheet(step)
         return metrics | {"cached_latents": float(self.store.latents)}
 
+    @property
+    def _probe_length(self) -> int:
+        """Latents of a held-out clip: one window and the latent after it."""
+        return min(self.config.world.window, 16) + 1
+
     def _probe_clips(self, episodes: Sequence[LatentEpisode], count: int = PROBE_CLIPS) -> Clips:
-        """The same held-out clips every time: one window and the latent after it, all frames valid, text kept."""
-        rng = np.random.default_rng(0)
-        length = min(self.config.world.window, 16) + 1
+        """The same clips of held-out ``episodes`` every time: all frames valid, text kept."""
+        rng, length = np.random.default_rng(0), self._probe_length
         config = replace(self.config.clips, length=length, drop_text=0.0, drop_action=0.0)
-        long_enough = [e for e in episodes if len(e) + 1 >= length]
-        arena = Arena(long_enough[0].z.shape[1:])
-        for episode in long_enough:
+        arena = Arena(episodes[0].z.shape[1:])
+        for episode in episodes:
             arena.add(episode)
         numbers = np.arange(count) % len(arena)
         starts = rng.integers(0, arena.lengths.rows.numpy()[numbers] + 1 - length)
