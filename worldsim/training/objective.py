@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,8 @@ class Draw:
 
     def rows(self, rows: torch.Tensor) -> Draw:
         """Of some of the clips, by number."""
-        return Draw(**{name: None if value is None else value[rows] for name, value in vars(self).items()})
+        some: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
+        return Draw(**some)
 
 
 def draw_flow(

@@ -85,12 +85,12 @@ def packed_loss(
         taken, loss = taken + loss.detach(), torch.zeros_like(taken)
         with autocast():
             predictions = predict_together(model, [part for _, part in members], layout)
-            for count, weight, prefix in zip(counts, (1.0, config.singles_weight), ("", "image_")):
-                chosen = [i for i, (of, _) in enumerate(members) if (of >= len(clips)) == bool(prefix)]
+            for count, weight, still in zip(counts, (1.0, config.singles_weight), (False, True)):
+                chosen = [i for i, (of, _) in enumerate(members) if (of >= len(clips)) == still]
                 if count is None or not chosen:
                     continue
                 found, told = loss_of([members[i][1] for i in chosen], [predictions[i] for i in chosen], count, config)
                 loss = loss + weight * found
-                for name, value in told.items():
-                    metrics[prefix + name] = metrics.get(prefix + name, torch.zeros_like(taken)) + value
+                for name, value in [("image_mse", told["mse"])] if still else told.items():
+                    metrics[name] = metrics.get(name, torch.zeros_like(taken)) + value
     return taken + loss, metrics
