@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worldsim.diffusion import flow
+from worldsim.diffusion import conditions, flow, sampler
 
 
 def test_tau_is_signal():
@@ -32,8 +32,33 @@ def test_shift_is_the_identity_at_the_native_size_and_noisier_above():
 def test_change_weight_marks_the_token_that_moves():
     z = torch.zeros(1, 3, 2, 4, 4)
     z[0, 2, :, 0:2, 2:4] = 1.0
-    weight = flow.change_weight(z, patch=2, most=16)
+    (weight,) = flow.change_weights([z], patch=2, most=16)
     assert float(weight.mean()) == pytest.approx(1.0)
     ratio = weight[0, 2, 0, 0, 2] / weight[0, 2, 0, 3, 0]
     assert float(ratio) == pytest.approx(16.0)
     assert torch.all(weight[0, 0] == weight[0, 1])
+
+
+def test_change_weights_of_several_sizes_share_one_mean():
+    still, moving = torch.zeros(1, 2, 2, 4, 8), torch.zeros(2, 3, 2, 4, 4)
+    moving[:, 1:] = torch.arange(1.0, 3)[:, None, None, None]
+    weights = flow.change_weights([still, moving], patch=2, most=3)
+    assert float(torch.cat([w.flatten() for w in weights]).mean()) == pytest.approx(1.0)
+    assert float(weights[1][0, 1, 0, 0, 0] / weights[0][0, 1, 0, 0, 0]) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("tokens", [16, 24, 32, 48, 64])
+def test_sampling_and_training_shift_their_levels_by_the_same_function(tokens):
+    """Levels that the sampler visits are the training levels of its even grid, and larger frames have less signal."""
+    grid = torch.linspace(0, 1, 9)
+    levels = sampler.signal_levels(8, tokens)
+    assert torch.equal(levels, flow.shift(grid, tokens))
+    assert torch.all(levels.diff() > 0)
+    assert torch.allclose(sampler.signal_levels(8), grid)
+    assert torch.all(levels <= sampler.signal_levels(8, max(tokens - 8, flow.BASE_TOKENS)) + 1e-6)
+    drawn = [
+        conditions.draw_levels(64, 12, conditions.LevelMix(), torch.Generator().manual_seed(0), tokens=n)
+        for n in (flow.BASE_TOKENS, tokens)
+    ]
+    assert torch.equal(drawn[0][1], drawn[1][1])
+    assert torch.allclose(flow.shift(drawn[0][0], tokens), drawn[1][0], atol=1e-6)

@@ -13,12 +13,13 @@ from worldsim.worlds import WORLDS
 SPEC = WORLDS["DoomRooms"]
 
 
-def make_episode(steps: int = 40, seed: int = 0, dies: bool = False, size: int = 32) -> Episode:
+def make_episode(steps: int = 40, seed: int = 0, dies: bool = False, size: int | tuple[int, int] = 32) -> Episode:
     """Brightness of block t + 1 is 8 times the action of step t; the reward is the action."""
     rng = np.random.default_rng(seed)
     actions = rng.choice(np.array(SPEC.reads), steps).astype(np.int16)
     shade = (actions.astype(int) * 8).astype(np.uint8)
-    blocks = np.broadcast_to(shade[:, None, None, None, None], (steps, 4, size, size, 3)).copy()
+    height, width = (size, size) if isinstance(size, int) else size
+    blocks = np.broadcast_to(shade[:, None, None, None, None], (steps, 4, height, width, 3)).copy()
     scene = SceneFacts(world="DoomRooms", walls=(Surface("red", "brick"),))
     view = ViewFacts(wall=Surface("blue", "stripe"))
     facts = [facts_to_json(scene, view, (EventFact("damage"),) if t % 7 == 3 else ()) for t in range(steps + 1)]
@@ -30,7 +31,7 @@ def make_episode(steps: int = 40, seed: int = 0, dies: bool = False, size: int =
         split="train",
         goal="",
         policy="random",
-        first=np.full((size, size, 3), 255, np.uint8),
+        first=np.full((height, width, 3), 255, np.uint8),
         blocks=blocks,
         n_frames=np.full(steps, 4, np.int8),
         actions=actions,

@@ -12,9 +12,10 @@ from worldsim.captions.facts import SceneFacts, Surface, ViewFacts
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
 from worldsim.recording.facts_json import facts_to_json
-from worldsim.training.clips import ClipConfig, ClipSampler
+from worldsim.training.clips import ClipConfig
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.probes import _shuffle_within_worlds
+from worldsim.training.sampling import ClipSampler
 
 KEEP = ClipConfig(length=12, drop_text=0.0, drop_action=0.0, no_view=0.0)
 

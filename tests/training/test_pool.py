@@ -96,3 +96,10 @@ def test_columns_grow_and_keep_what_they_hold():
         column.extend(part)
     assert torch.equal(column.rows, rows) and len(column) == 20
     assert torch.equal(column.take(torch.tensor([[3, 0]])), rows[[3, 0]][None])
+
+
+def test_frames_of_another_size_are_refused():
+    pool = EpisodePool(most_blocks=30)
+    pool.add(make_episode(steps=5))
+    with pytest.raises(ValueError, match=r"frames of \(32, 48\) beside others of \(32, 32\)"):
+        pool.add(make_episode(steps=5, size=(32, 48)))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import tyro
 
 from worldsim.cli.bench_options import ROOMS, Amount, candidate, session
+from worldsim.cli.bench_packing import Packing, packing
 from worldsim.cli.bench_speed import Speed, speed
 from worldsim.registration import SORA_WORLD
 
@@ -109,7 +110,7 @@ class Report:
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck`` or ``compare`` fails."""
+    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck``, ``compare`` or ``packing`` fails."""
     commands: dict[str, tuple[type, Callable[[Any], int]]] = {
         "run": (Run, run),
         "score": (Score, score),
@@ -118,6 +119,7 @@ def main(argv: list[str]) -> int:
         "report": (Report, report),
         "fidelity": (Fidelity, fidelity),
         "speed": (Speed, speed),
+        "packing": (Packing, packing),
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in commands.items()},

@@ -10,6 +10,7 @@ sampling and every pattern of given and wanted frames.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -46,12 +47,12 @@ def shift(tau: torch.Tensor, tokens: int) -> torch.Tensor:
     return 1 - a * noise / (1 + (a - 1) * noise)
 
 
-def change_weight(z: torch.Tensor, patch: int, most: float = 16.0) -> torch.Tensor:
-    """Loss weight of each latent cell from how much its token changes since the previous frame.
+def change_emphasis(z: torch.Tensor, patch: int, most: float = 16.0) -> torch.Tensor:
+    """How much each latent cell counts, from how much its token changes since the previous frame.
 
-    ``z`` is the clean clip ``(B, T, C, H, W)``; the result is ``(B, T, 1, H, W)`` with mean 1. Where few pixels
+    ``z`` is the clean clip ``(B, T, C, H, W)``; the result is ``(B, T, 1, H, W)`` and at least 1. Where few pixels
     change, a plain mean is all background and actions are ignored (recipe of several action-conditioned models): a
-    static token weighs 1, one that changes by the clip's scale or more up to ``most``. Frame 0 weighs 1 throughout.
+    static token counts 1, one that changes by the clip's scale or more up to ``most``. Frame 0 counts 1 throughout.
     """
     b, t, _, h, w = z.shape
     change = torch.zeros(b, t, 1, h, w, dtype=torch.float32, device=z.device)
@@ -59,5 +60,11 @@ def change_weight(z: torch.Tensor, patch: int, most: float = 16.0) -> torch.Tens
         change[:, 1:] = (z[:, 1:] - z[:, :-1]).float().square().mean(2, keepdim=True)
     pooled = torch.nn.functional.avg_pool2d(change.flatten(0, 1), patch)
     token = torch.nn.functional.interpolate(pooled, scale_factor=patch).reshape(b, t, 1, h, w)
-    weight = 1 + (most - 1) * token.clamp(max=1.0)
-    return weight / weight.mean()
+    return 1 + (most - 1) * token.clamp(max=1.0)
+
+
+def change_weights(clips: Sequence[torch.Tensor], patch: int, most: float = 16.0) -> list[torch.Tensor]:
+    """``change_emphasis`` of each of ``clips``, scaled to a mean of 1 over the cells of all."""
+    found = [change_emphasis(z, patch, most) for z in clips]
+    mean = torch.cat([weight.flatten() for weight in found]).mean()
+    return [weight / mean for weight in found]

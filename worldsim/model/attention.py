@@ -79,6 +79,14 @@ class _QKNorm(nn.Module):
         self.k = RMSNorm(head_width, eps=1e-6)
 
 
+def projected(
+    attention: SpaceAttention | TimeAttention, x_LD: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Normalised queries and keys, before their rotation, and values, ``(L, H, E)`` each, of tokens laid end to end."""
+    q, k, v = rearrange(attention.qkv(x_LD), "l (s h e) -> s l h e", s=3, h=attention.heads)
+    return attention.norm.q(q), attention.norm.k(k), v
+
+
 class SpaceAttention(nn.Module):
     """Full attention among the tokens of one latent frame, which also see that frame's text tokens."""
 
@@ -97,10 +105,13 @@ class SpaceAttention(nn.Module):
         k, v = rearrange(self.text_kv(text_BTMD), "b t m (s h e) -> s b t h m e", s=2, h=self.heads)
         return self.norm.k(k), v
 
-    def forward(self, x_BTND: torch.Tensor, rotation: Rotation, text: TextKV) -> torch.Tensor:
+    def forward(
+        self, x_BTND: torch.Tensor, rotation: Rotation, text: TextKV, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """``mask``, broadcastable to ``(B, T, H, N, N + M)``, is True for the keys that may be seen (None: all)."""
         q, k, v = rearrange(self.qkv(x_BTND), "b t n (s h e) -> s b t h n e", s=3, h=self.heads)
         k = torch.cat([rotate(self.norm.k(k), rotation), text[0]], dim=-2)
-        y = attend(rotate(self.norm.q(q), rotation), k, torch.cat([v, text[1]], dim=-2))
+        y = attend(rotate(self.norm.q(q), rotation), k, torch.cat([v, text[1]], dim=-2), mask)
         return self.out(rearrange(y, "b t h n e -> b t n (h e)"))
 
 
@@ -156,17 +167,18 @@ class TimeAttention(nn.Module):
     def forward(self, x_BTND: torch.Tensor, seconds_BT: torch.Tensor, mask_BTT: torch.Tensor) -> torch.Tensor:
         """A whole clip. ``seconds_BT`` are times on any common origin; ``mask_BTT[b, t, s]``: t may see s."""
         q, k, v = self._project(x_BTND)
-        rotation = self._rotation(seconds_BT, q.dtype)
+        rotation = self.rotation(seconds_BT, q.dtype)
         y = attend(rotate(q, rotation), rotate(k, rotation), v, mask_BTT[:, None, None])
         return self.out(rearrange(y, "b h n t e -> b t n (h e)"))
 
-    def _rotation(self, seconds: torch.Tensor, dtype: torch.dtype) -> Rotation:
+    def rotation(self, seconds: torch.Tensor, dtype: torch.dtype) -> Rotation:
+        """Of times ``(B, T)``: cosines and sines ``(B, 1, 1, T, E/2)``."""
         angle = (seconds[..., None] * self.spectrum)[:, None, None]
         return angle.cos().to(dtype), angle.sin().to(dtype)
 
     def age(self, cache: TimeCache, ages_BW: torch.Tensor) -> None:
         """Rotates the ring's keys by their ages in seconds before the newest frame, once for all its passes."""
-        cache.aged = rotate(cache.k, self._rotation(-ages_BW, cache.k.dtype))
+        cache.aged = rotate(cache.k, self.rotation(-ages_BW, cache.k.dtype))
 
     def step(self, x_BND: torch.Tensor, cache: TimeCache, slot: int, mask_BW: torch.Tensor) -> torch.Tensor:
         """The newest frame, of age 0, against the aged ring; its own keys and values are written to ``slot``.

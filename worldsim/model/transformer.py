@@ -11,12 +11,13 @@ dynamic filters, De Brabandere et al. 2016; Finn et al. 2016): a turn is nearly 
 of this size cannot copy exactly through its own width. Small kernels over the noisy latent, predicted likewise, weigh
 what it tells against what the past tells, and average out its noise where the picture is smooth.
 
-``forward`` takes whole clips, ``step`` one new frame against a ring of keys and values; a test holds them equal.
+``forward`` takes whole clips, ``together`` clips of many sizes in one pack, ``step`` one new frame against a ring of
+keys and values; tests hold them equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -26,19 +27,14 @@ from torch import nn
 
 from worldsim.actions import NUM_KEYS
 from worldsim.model import features
-from worldsim.model.attention import (
-    RMSNorm,
-    Rotation,
-    SpaceAttention,
-    TextKV,
-    TimeAttention,
-    TimeCache,
-    frequencies,
-    time_mask,
-)
+from worldsim.model.attention import RMSNorm, TimeAttention, TimeCache, frequencies, time_mask
 from worldsim.model.carry import all_moves, linear_estimate, mixed, neighbours
 from worldsim.model.conditioning import ACTED, Controls, TextTokens
+from worldsim.model.frames import Noisy, Prediction, Prepared, PreparedStep
 from worldsim.model.heads import Heads
+from worldsim.model.layers import Dense, Layer, Layout
+from worldsim.model.layouts import Extent, Packed, Padded
+from worldsim.model.packing import Samples
 from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
 # B worlds, T latent frames, C latent channels, H W latent grid, N patch tokens of a frame, R registers, M text tokens,
@@ -82,78 +78,6 @@ class WorldModelConfig:
             raise ValueError(f"moves={self.moves}: at least one is needed")
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """``x`` clean latents ``(B, T, C, H, W)``, ``reward`` logits ``(B, T, bins)``, ``done`` logits ``(B, T)``."""
-
-    x: torch.Tensor
-    reward: torch.Tensor
-    done: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What all passes over the same frames share.
-
-    ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
-    the noisy patch; ``moved (B*T, K, C, H, W)`` what each learned move makes of the previous latent; ``rotation`` is of
-    space; ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
-    """
-
-    vector: torch.Tensor
-    stem: torch.Tensor
-    moved: torch.Tensor
-    rotation: Rotation
-    text: list[TextKV]
-    heads: torch.Tensor
-
-
-@dataclass(frozen=True)
-class PreparedStep:
-    """``Prepared`` for one new frame, with the ring that its passes look at."""
-
-    frame: Prepared
-    caches: Sequence[TimeCache]
-    slot: int
-    mask: torch.Tensor
-
-
-AlongTime = Callable[[TimeAttention, torch.Tensor], torch.Tensor]
-"""Runs a layer's time attention on its tokens: over the whole clip, or one frame against the layer's cache."""
-
-
-class _Layer(nn.Module):
-    def __init__(self, config: WorldModelConfig, with_time: bool) -> None:
-        super().__init__()
-        d = config.width
-        self.space_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
-        self.space = SpaceAttention(d, config.heads)
-        self.time_norm = RMSNorm(d, eps=1e-6) if with_time else None
-        self.time = TimeAttention(d, config.heads) if with_time else None
-        self.mlp_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
-        self.mlp_in = nn.Linear(d, 2 * config.mlp_width, bias=False)
-        self.mlp_out = nn.Linear(config.mlp_width, d)
-        self.bias = nn.Parameter(torch.zeros(6, d))
-        nn.init.zeros_(self.mlp_out.weight)
-        nn.init.zeros_(self.mlp_out.bias)
-
-    def forward(
-        self, x: torch.Tensor, shared: torch.Tensor, rotation: Rotation, text: TextKV, along_time: AlongTime
-    ) -> torch.Tensor:
-        """``x (B, T, N + R, D)``; ``shared (6, B, T, 1, D)`` are the modulations before this layer's own bias."""
-        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = shared + self.bias[:, None, None, None]
-        y = torch.addcmul(shift_1, self.space_norm(x), 1 + scale_1)
-        x = x + (1 + gate_1) * self.space(y, rotation, text)
-        if self.time is not None and self.time_norm is not None:
-            x = x + along_time(self.time, self.time_norm(x))
-        y = torch.addcmul(shift_2, self.mlp_norm(x), 1 + scale_2)
-        return x + (1 + gate_2) * self._mlp(y)
-
-    def _mlp(self, x: torch.Tensor) -> torch.Tensor:
-        gate, value = self.mlp_in(x).chunk(2, dim=-1)
-        return self.mlp_out(F.silu(gate) * value)  # SwiGLU (Shazeer 2020)
-
-
 class WorldModel(nn.Module):
     """The transformer with its text encoder and heads; see the module's docstring."""
 
@@ -181,7 +105,7 @@ class WorldModel(nn.Module):
         for table in (self.step_size, self.mode, self.known, self.world):
             nn.init.normal_(table.weight, std=0.1)
         self.layers = nn.ModuleList(
-            _Layer(config, with_time=(i + 1) % config.time_every == 0 or i == config.depth - 1)
+            Layer(d, config.heads, config.mlp_width, (i + 1) % config.time_every == 0 or i == config.depth - 1)
             for i in range(config.depth)
         )
         self.final_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
@@ -206,8 +130,8 @@ class WorldModel(nn.Module):
         return self.config.pixel_stride * self.config.patch
 
     @property
-    def _stack(self) -> list[_Layer]:
-        return [layer for layer in self.layers if isinstance(layer, _Layer)]
+    def _stack(self) -> list[Layer]:
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
 
     @property
     def _time_attentions(self) -> list[TimeAttention]:
@@ -279,33 +203,46 @@ class WorldModel(nn.Module):
 
     # prediction -----------------------------------------------------------------------------------------------------
 
-    def _predict(
-        self,
-        z: torch.Tensor,
-        tau: torch.Tensor,
-        step_size: torch.Tensor | None,
-        prepared: Prepared,
-        along_time: AlongTime,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clean latents like ``z (B, T, C, H, W)`` at ``tau (B, T)``, and what the registers ``(B, T, R, D)`` hold."""
-        b, t, _, h, _ = z.shape
-        p, dtype, n = self.config.patch, self.registers.dtype, prepared.stem.shape[2]
+    def _predict(self, groups: Sequence[Noisy], layout: Layout) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Of each group, clean latents like its ``z`` and what the registers ``(B, T, R, D)`` hold.
+
+        Convolutions and kernels run over the pictures of a group, the layers over the tokens of all at once.
+        """
+        frames = [self._frame_vectors(group) for group in groups]
+        estimates = [linear_estimate(group.z.float(), group.tau) for group in groups]
+        x = layout.join([self._tokens(e, group.prepared.stem) for e, group in zip(estimates, groups)])
+        shared = rearrange(self.modulation(layout.join_frames(frames)), "b t (s d) -> s b t 1 d", s=6)
+        for i, layer in enumerate(self._stack):
+            x = layer(x, shared, layout, [group.prepared.text[i] for group in groups])
+        found = zip(layout.split(x), frames, estimates, groups)
+        return [self._picture(tokens, c, estimate, group) for tokens, c, estimate, group in found]
+
+    def _frame_vectors(self, group: Noisy) -> torch.Tensor:
+        """What modulates the tokens of each frame, ``(B, T, D)``."""
+        step_size = group.step_size
         if step_size is None:
-            step_size = torch.zeros(b, t, dtype=torch.int64, device=z.device)
-        c = F.silu(self.level_in(features.level(tau).to(dtype)) + self.step_size(step_size) + prepared.vector)
-        estimate = linear_estimate(z.float(), tau)
-        x = self.patch_in(rearrange(estimate.to(dtype), "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p))
-        x = x + prepared.stem
-        x = torch.cat([x, self.registers.expand(b, t, -1, -1)], dim=2)
-        shared = rearrange(self.modulation(c), "b t (s d) -> s b t 1 d", s=6)
-        for layer, text in zip(self._stack, prepared.text):
-            x = layer(x, shared, prepared.rotation, text, along_time)
+            step_size = torch.zeros(group.tau.shape, dtype=torch.int64, device=group.tau.device)
+        level = self.level_in(features.level(group.tau).to(self.registers.dtype))
+        return F.silu(level + self.step_size(step_size) + group.prepared.vector)
+
+    def _tokens(self, estimate: torch.Tensor, stem: torch.Tensor) -> torch.Tensor:
+        """Tokens ``(B, T, N + R, D)`` that enter the layers."""
+        p, (b, t) = self.config.patch, estimate.shape[:2]
+        patches = rearrange(estimate.to(self.registers.dtype), "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p)
+        return torch.cat([self.patch_in(patches) + stem, self.registers.expand(b, t, -1, -1)], dim=2)
+
+    def _picture(
+        self, x: torch.Tensor, c: torch.Tensor, estimate: torch.Tensor, group: Noisy
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Clean latents and registers of the tokens ``x (B, T, N + R, D)`` that left the layers."""
+        p, n, h, tau = self.config.patch, group.prepared.stem.shape[2], estimate.shape[3], group.tau
         shift, scale = self.final_modulation(c)[:, :, None].chunk(2, dim=-1)
         tokens = self.final_norm(x[:, :, :n]) * (1 + scale) + shift
         out = rearrange(self.patch_out(tokens), "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p)
         shares = rearrange(self.motion_out(tokens), "b t (h w) (p q k) -> (b t) k (h p) (w q)", h=h // p, p=p, q=p)
         moving, own = shares.float().split(self.taps, dim=1)
-        out = out + (mixed(prepared.moved, moving) + mixed(neighbours(estimate, OWN), own)).view_as(z)
+        kept = mixed(group.prepared.moved, moving) + mixed(neighbours(estimate, OWN), own)
+        out = out + kept.view_as(group.z)
         level = tau[..., None, None, None].float()
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
         return x_hat, x[:, :, n:]
@@ -334,14 +271,30 @@ class WorldModel(nn.Module):
         frames on any common origin; ``mode (B,)`` 0 causal or 1 full; ``step_size (B, T)`` indices of ``STEP_SIZES``;
         frames that are not ``valid (B, T)`` are seen by no other frame.
         """
-        previous = torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], dim=1)
-        previous_tau = torch.cat([torch.full_like(tau[:, :1], -1.0), tau[:, :-1]], dim=1)
         mask = time_mask(z.shape[1], self.config.window, mode)
         if valid is not None:
             mask = mask & (valid[:, None] | torch.eye(z.shape[1], dtype=torch.bool, device=z.device))
-        prepared = self._prepare(previous, previous_tau, controls, text, mode)
-        found = self._predict(z, tau, step_size, prepared, lambda time, y: time(y, seconds, mask))
-        return self._with_heads(found, prepared)
+        clips = Noisy(z, tau, step_size, self._prepare_clips(z, tau, controls, text, mode))
+        layout = Dense(clips.prepared.rotation, lambda time, y: time(y, seconds, mask))
+        return self._with_heads(self._predict([clips], layout)[0], clips.prepared)
+
+    def together(self, groups: Sequence[Samples], layout: type[Packed] | type[Padded] = Packed) -> list[Prediction]:
+        """Clean predictions for samples of many sizes and durations at once, as ``forward`` makes them of each group:
+        packed end to end or, to compare with, padded to the largest."""
+        noisy = [
+            Noisy(g.z, g.tau, g.step_size, self._prepare_clips(g.z, g.tau, g.controls, g.text, g.mode)) for g in groups
+        ]
+        tokens = [n.prepared.stem.shape[2] + self.config.registers for n in noisy]
+        extents = [Extent(count, n.prepared.rotation, g.seconds, g.mode) for count, n, g in zip(tokens, noisy, groups)]
+        found = self._predict(noisy, layout(extents, self.config.window))
+        return [self._with_heads(f, n.prepared) for f, n in zip(found, noisy)]
+
+    def _prepare_clips(
+        self, z: torch.Tensor, tau: torch.Tensor, controls: Controls, text: TextTokens, mode: torch.Tensor
+    ) -> Prepared:
+        previous = torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], dim=1)
+        previous_tau = torch.cat([torch.full_like(tau[:, :1], -1.0), tau[:, :-1]], dim=1)
+        return self._prepare(previous, previous_tau, controls, text, mode)
 
     def prepare_step(
         self,
@@ -389,7 +342,8 @@ class WorldModel(nn.Module):
         def along_time(time: TimeAttention, y: torch.Tensor) -> torch.Tensor:
             return time.step(y[:, 0], next(remaining), prepared.slot, prepared.mask)[:, None]
 
-        return self._predict(z[:, None], tau[:, None], step_size, prepared.frame, along_time)
+        newest = Noisy(z[:, None], tau[:, None], step_size, prepared.frame)
+        return self._predict([newest], Dense(prepared.frame.rotation, along_time))[0]
 
     def empty_caches(self, lanes: int, tokens: int, dtype: torch.dtype, device: torch.device) -> list[TimeCache]:
         """Ring caches for ``lanes`` worlds of ``tokens`` patch tokens per frame, one per time layer."""

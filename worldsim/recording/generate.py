@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.recording.episode import Episode
-from worldsim.recording.mixture import EpisodePlan, parse_mixture, plan_episode
+from worldsim.recording.mixture import EpisodePlan, draw_size, parse_mixture, parse_sizes, plan_episode
 from worldsim.worlds import DOOM_WORLDS, world_named
 
 _LEAVE = signal.SIGUSR1
@@ -45,7 +45,8 @@ class GenerateConfig:
     ("my_module:MyWorld-v0"), and a policy a saved Stable-Baselines3 archive ("sb3=path.zip"). ``split`` is
     "train" or "val". ``episodes`` and ``steps`` end the run, whichever comes first; without both it is
     endless. Episodes are numbered from ``first_episode``, which resumes a run. ``workers=0`` plays in this
-    process. ``frame_size`` is (H, W) in pixels. ``max_steps`` cuts episodes (``truncated``). ``noise`` is the
+    process. ``frame_size`` is (H, W) in pixels; ``sizes``, a mixture such as ("64x64:2", "64x128"), draws one for each
+    episode instead. ``max_steps`` cuts episodes (``truncated``). ``noise`` is the
     probability per step of a random action in place of the policy's, ``goals`` the share of episodes with a
     goal, in worlds that have any. ``prefetch`` episodes wait finished at most. ``words``: facts are worded for
     training by the process that plays; ``motion``: true motion of the picture is kept, in worlds that know their depth.
@@ -60,6 +61,7 @@ class GenerateConfig:
     first_episode: int = 0
     workers: int = 1
     frame_size: tuple[int, int] = (64, 64)
+    sizes: tuple[str, ...] = ()
     max_steps: int | None = None
     noise: float = 0.05
     goals: float = 0.5
@@ -83,6 +85,8 @@ class GenerateConfig:
         if not (0 <= self.noise <= 1 and 0 <= self.goals <= 1):
             raise ValueError(f"noise and goals are probabilities, not {self.noise} and {self.goals}")
         parse_mixture(self.policies)
+        if self.sizes:
+            parse_sizes(self.sizes)
         for name, _ in self.world_mixture:
             if ":" not in name:
                 world_named(name)
@@ -93,7 +97,10 @@ class GenerateConfig:
 
     def plan(self, index: int) -> EpisodePlan:
         """What episode ``index`` of this run is."""
-        return plan_episode(index, self.seed, self.world_mixture, parse_mixture(self.policies), self.split)
+        plan = plan_episode(index, self.seed, self.world_mixture, parse_mixture(self.policies), self.split)
+        if not self.sizes:
+            return plan
+        return replace(plan, frame_size=draw_size(index, self.seed, parse_sizes(self.sizes)))
 
 
 def generate_episodes(

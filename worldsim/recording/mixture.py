@@ -15,7 +15,8 @@ from worldsim.worlds import SPLITS
 
 @dataclass(frozen=True)
 class EpisodePlan:
-    """Draws of one episode. ``goal_draw`` in [0, 1) decides on a goal once the map is known."""
+    """Draws of one episode. ``goal_draw`` in [0, 1) decides on a goal once the map is known; ``frame_size`` is (H, W),
+    None for that of the run."""
 
     index: int
     world: str
@@ -23,6 +24,7 @@ class EpisodePlan:
     map_seed: int
     goal_draw: float
     policy_seed: int
+    frame_size: tuple[int, int] | None = None
 
 
 def parse_mixture(mixture: str | Sequence[str]) -> tuple[tuple[str, float], ...]:
@@ -47,6 +49,26 @@ def parse_mixture(mixture: str | Sequence[str]) -> tuple[tuple[str, float], ...]
         weights[name] = weight
     total = sum(weights.values())
     return tuple((name, weight / total) for name, weight in weights.items())
+
+
+def parse_sizes(mixture: Sequence[str]) -> tuple[tuple[tuple[int, int], float], ...]:
+    """``("64x64:2", "64x128")``, H x W in pixels, as sizes with weights that sum to 1.
+
+    Raises ``ValueError`` for what is not a size, and for what ``parse_mixture`` refuses.
+    """
+    found = []
+    for name, weight in parse_mixture(mixture):
+        sides = name.lower().split("x")
+        if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+            raise ValueError(f"{name!r} is no frame size: HxW in pixels is accepted, such as 64x128")
+        found.append(((int(sides[0]), int(sides[1])), weight))
+    return tuple(found)
+
+
+def draw_size(index: int, seed: int, sizes: Sequence[tuple[tuple[int, int], float]]) -> tuple[int, int]:
+    """The frame size of episode ``index``, drawn apart from what ``plan_episode`` draws."""
+    rng = np.random.default_rng([seed, index, 1])
+    return sizes[int(rng.choice(len(sizes), p=[weight for _, weight in sizes]))][0]
 
 
 def plan_episode(

@@ -30,13 +30,13 @@ class Player:
 
     def __init__(self, config: GenerateConfig) -> None:
         self.config = config
-        self.worlds: dict[str, gymnasium.Env] = {}
+        self.worlds: dict[tuple[str, tuple[int, int]], gymnasium.Env] = {}
 
     def play(self, plan: EpisodePlan) -> Episode:
         """Plays and records one episode. Equal plans give equal episodes, whatever was played before."""
         from worldsim_envs.policies import make_policy
 
-        env = self._world(plan.world)
+        env = self._world(plan.world, plan.frame_size or self.config.frame_size)
         rng = np.random.default_rng(plan.policy_seed)
         goal = _draw_goal(world_of(env).goals, plan.goal_draw, self.config.goals)
         _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
@@ -53,8 +53,8 @@ class Player:
             env.close()
         self.worlds.clear()
 
-    def _world(self, name: str) -> gymnasium.Env:
-        if name not in self.worlds:
+    def _world(self, name: str, size: tuple[int, int]) -> gymnasium.Env:
+        if (name, size) not in self.worlds:
             import gymnasium
 
             import worldsim  # noqa: F401  (registers the worlds)
@@ -63,14 +63,14 @@ class Player:
             options = self.config.env_options
             if self.config.motion:
                 options = {"truth": ("depth",)} | options
-            self.worlds[name] = gymnasium.make(
+            self.worlds[name, size] = gymnasium.make(
                 env_id,
                 split=self.config.split,
-                frame_size=self.config.frame_size,
+                frame_size=size,
                 disable_env_checker=True,
                 **options,
             )
-        return self.worlds[name]
+        return self.worlds[name, size]
 
 
 def record_episode(

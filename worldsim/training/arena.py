@@ -96,7 +96,8 @@ class Arena:
         shape = tuple(self.z.rows.shape[1:])
         if tuple(episode.z.shape[1:]) != shape:
             raise ValueError(
-                f"latents of shape {tuple(episode.z.shape[1:])} beside others of {shape}: one size per run"
+                f"latents of shape {tuple(episode.z.shape[1:])} beside others of {shape}: without packs a run has one "
+                "size; give a pack's budget (--train.pack.tokens 16000) to train on several"
             )
         words, spec = episode.words, WORLDS[episode.world]
         self.first.extend(torch.tensor([len(self.z)]))

@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from worldsim.actions import multi_hot
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN, Controls, TextTokens
-from worldsim.model.text import trimmed
+from worldsim.model.text import PARTS, trimmed
 from worldsim.model.transformer import WorldModel
 from worldsim.training.arena import Arena
-from worldsim.training.latents import LatentStore
 from worldsim.training.transfer import send
-from worldsim.worlds import WORLDS
 
 # B clips, T latent frames, L words, U different events of the batch
 
@@ -40,14 +39,22 @@ class Words:
     world: torch.Tensor
 
     def encode(self, model: WorldModel) -> TextTokens:
-        return TextTokens(
-            scene=model.text(self.scene, "scene"),
-            view=model.text(self.view, "view"),
-            view_age=self.view_age,
-            event=model.text(self.event, "event")[self.event_index],
-            goal=model.text(self.goal, "goal")[:, 0],
-            world=self.world,
-        )
+        return encode_all(model, [self])[0]
+
+
+def encode_all(model: WorldModel, words: Sequence[Words]) -> list[TextTokens]:
+    """Encoded texts of several batches, each part of all of them in one pass of the text encoder."""
+
+    def encoded(part: str) -> Sequence[torch.Tensor]:
+        rows = [getattr(w, part) for w in words]
+        longest = max(r.shape[1] for r in rows)
+        joined = torch.cat([F.pad(r, (0, longest - r.shape[1])) for r in rows])
+        return model.text(joined, part).split([len(r) for r in rows])
+
+    return [
+        TextTokens(scene, view, w.view_age, event[w.event_index], goal[:, 0], w.world)
+        for w, scene, view, event, goal in zip(words, *(encoded(part) for part in PARTS))
+    ]
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,9 @@ class Clips:
     def to(self, device: torch.device) -> Clips:
         return self.map(lambda name, value: send(value, device))
 
-    def rows(self, n: int) -> Clips:
-        """The first ``n`` clips (all different events are kept, since rows index into them)."""
-        return self.map(lambda name, value: value if name == "event" else value[:n])
+    def rows(self, rows: slice | torch.Tensor) -> Clips:
+        """Some of the clips, by number (all different events are kept, since rows index into them)."""
+        return self.map(lambda name, value: value if name == "event" else value[rows])
 
     def map(self, change: Callable[[str, torch.Tensor], torch.Tensor]) -> Clips:
         """A batch with ``change(name, tensor)`` applied to every tensor, nested ones included."""
@@ -101,75 +108,6 @@ class ClipConfig:
     no_view: float = 0.3
     drop_text: float = 0.12
     drop_action: float = 0.12
-
-
-class ClipSampler:
-    """Draws batches with equal shares of the worlds, whatever their shares of the data, from a store that may grow.
-
-    Longer episodes are drawn more, up to 150 steps. Single images, which text alone tells, are drawn more from worlds
-    of many scenes: a world's share grows with the logarithm of the number of its different scene captions. ``device``
-    is where the latents are kept and the batches are made.
-    """
-
-    def __init__(self, store: LatentStore, config: ClipConfig, device: torch.device | None = None) -> None:
-        self.store, self.config, self.device = store, config, device
-        self.arena: Arena | None = None
-        self._indexed = 0
-        self._numbers: dict[str, list[int]] = {}
-        self._share: dict[str, list[int]] = {}
-        self._rare: dict[str, list[tuple[int, int]]] = {}
-        self._scenes: dict[str, set[str]] = {}
-
-    def _index(self) -> Arena:
-        """Takes up the episodes that came to the store."""
-        for number in range(self._indexed, len(self.store.episodes)):
-            episode = self.store.episodes[number]
-            if self.arena is None:
-                self.arena = Arena(episode.z.shape[1:], self.device)
-            self.arena.add(episode)
-            self._numbers.setdefault(episode.world, []).append(number)
-            self._share.setdefault(episode.world, []).append(min(len(episode), 150))
-            self._scenes.setdefault(episode.world, set()).add(episode.words.plain)
-            living = WORLDS[episode.world].living_reward
-            unusual = np.flatnonzero(episode.done | (np.abs(episode.reward - living) > 0.5))
-            self._rare.setdefault(episode.world, []).extend((number, int(t)) for t in unusual)
-            self._indexed += 1
-        if self.arena is None:
-            raise ValueError("there are no latents to draw from: the store is empty")
-        return self.arena
-
-    def clips(self, batch: int, rng: np.random.Generator) -> Clips:
-        """``batch`` clips of ``config.length`` latents."""
-        arena, length = self._index(), self.config.length
-        worlds = sorted(self._numbers)
-        numbers = self._episodes([worlds[i] for i in rng.integers(len(worlds), size=batch)], rng)
-        last = np.maximum(arena.lengths.rows.numpy()[numbers] - length, 0)
-        starts = np.where(rng.random(batch) < self.config.start, 0, rng.integers(0, last + 1))
-        rare = [w for w in worlds if self._rare[w]]
-        for row in np.flatnonzero(rng.random(batch) < self.config.rare) if rare else ():
-            events = self._rare[rare[rng.integers(len(rare))]]
-            numbers[row], step = events[rng.integers(len(events))]
-            latest = min(step, int(arena.lengths.rows[numbers[row]]) - length // 2)
-            starts[row] = rng.integers(max(0, step - length + 2), latest + 1) if latest > 0 else 0
-        return assemble(arena, numbers, starts, self.config, rng)
-
-    def singles(self, batch: int, rng: np.random.Generator) -> Clips:
-        """One-frame samples: image latents of single frames with the text of that moment."""
-        arena, worlds = self._index(), sorted(self._scenes)
-        weight = np.array([1 + np.log2(len(self._scenes[w])) for w in worlds])
-        drawn = rng.choice(len(worlds), size=batch, p=weight / weight.sum())
-        numbers = self._episodes([worlds[i] for i in drawn], rng)
-        images = rng.integers(0, arena.image_counts.rows.numpy()[numbers])
-        return assemble_images(arena, numbers, images, self.config, rng)
-
-    def _episodes(self, worlds: Sequence[str], rng: np.random.Generator) -> np.ndarray:
-        """An episode's number for each of ``worlds``."""
-        draw, numbers, wanted = rng.random(len(worlds)), np.zeros(len(worlds), np.int64), np.array(worlds)
-        for world in set(worlds):
-            rows, shares = np.flatnonzero(wanted == world), np.cumsum(self._share[world])
-            at = np.searchsorted(shares, draw[rows] * shares[-1], side="right")
-            numbers[rows] = np.array(self._numbers[world])[at]
-        return numbers
 
 
 def assemble(

@@ -83,6 +83,19 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> Late
     )  # fmt: skip
 
 
+def by_size(episodes: Iterable[LatentEpisode]) -> list[list[LatentEpisode]]:
+    """The episodes of each size, smaller sizes first."""
+    groups: dict[tuple[int, ...], list[LatentEpisode]] = {}
+    for episode in episodes:
+        groups.setdefault(tuple(episode.z.shape[2:]), []).append(episode)
+    return [groups[size] for size in sorted(groups, key=lambda size: (size[0] * size[1], size))]
+
+
+def size_name(z: torch.Tensor, pixels: int) -> str:
+    """``HxW`` of the frames behind latents ``(..., h, w)`` with cells of ``pixels``."""
+    return f"{z.shape[-2] * pixels}x{z.shape[-1] * pixels}"
+
+
 @dataclass
 class LatentStore:
     """Encoded episodes. ``shards`` are the files that were read."""

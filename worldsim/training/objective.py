@@ -10,7 +10,9 @@ Bengio et al. 2015).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,19 +40,25 @@ class Draw:
     seen: torch.Tensor | None = None
     wanted: torch.Tensor | None = None
 
+    def rows(self, rows: torch.Tensor) -> Draw:
+        """Of some of the clips, by number."""
+        some: dict[str, Any] = {name: None if value is None else value[rows] for name, value in vars(self).items()}
+        return Draw(**some)
+
 
 def draw_flow(
     clips: Clips, eps: torch.Tensor, config: WorldTrainConfig, patch: int, generator: torch.Generator
 ) -> Draw:
     """Levels and modes of the flow loss, for noise ``eps`` like the latents."""
-    b, t, _, h, w = clips.z.shape
+    b, t = clips.z.shape[:2]
     device = clips.z.device
-    tau, mode = draw_levels(b, t, config.levels, generator, tokens=(h // patch) * (w // patch))
+    tau, mode = draw_levels(b, t, config.levels, generator, tokens=_tokens(clips, patch))
     return Draw(send(tau, device), send(mode, device), eps, torch.zeros(b, t, dtype=torch.int64, device=device))
 
 
 def draw_shortcut(clips: Clips, eps: torch.Tensor, generator: torch.Generator) -> Draw:
-    """Causal clips whose frames each have a step size d in {1/4, 1/2, 1} and a level on the grid of d."""
+    """Causal clips whose frames each have a step size d in {1/4, 1/2, 1} and a level on the grid of d, which
+    ``shortcut_loss`` shifts for the size of the frame."""
     b, t = clips.z.shape[:2]
     device = clips.z.device
     size = torch.randint(1, STEP_SIZES, (b, t), generator=generator)
@@ -74,8 +82,8 @@ def draw_own_context(
     has a gradient, but a compiled model is called as the loss calls it: else it would be compiled once more.
     """
     with torch.set_grad_enabled(config.run.compile):
-        b, t, _, h, w = clips.z.shape
-        device, tokens = clips.z.device, (h // patch) * (w // patch)
+        b, t = clips.z.shape[:2]
+        device, tokens = clips.z.device, _tokens(clips, patch)
         index = torch.arange(t)
         odd = torch.rand(b, 1, generator=generator) < 0.5
         depth = int(torch.randint(1, config.own_depth + 1, (), generator=generator))
@@ -106,38 +114,102 @@ def masked_mean(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (x * mask).sum() / mask.sum().clamp(min=1)
 
 
-def flow_loss(
-    model: WorldModel, clips: Clips, draw: Draw, config: WorldTrainConfig
+@dataclass(frozen=True)
+class Part:
+    """Clips of one size and one duration with the draw of their loss; ``weight (B, T, 1, h, w)`` is how much each cell
+    counts, 1 in the mean over all parts of the batch."""
+
+    clips: Clips
+    draw: Draw
+    weight: torch.Tensor
+
+    @property
+    def noisy(self) -> torch.Tensor:
+        """What the model sees."""
+        seen = self.clips.z if self.draw.seen is None else self.draw.seen
+        return flow.add_noise(seen, self.draw.eps, self.draw.tau)
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """bool ``(B, T)``: frames whose latents are to be predicted."""
+        return self.clips.valid if self.draw.wanted is None else self.clips.valid & self.draw.wanted
+
+    @property
+    def confidence(self) -> torch.Tensor:
+        """``(B, T)``: how much reward and termination count."""
+        return self.draw.tau.square() * self.clips.paid
+
+    def rows(self, rows: torch.Tensor) -> Part:
+        """Some of its samples, by number."""
+        return Part(self.clips.rows(rows), self.draw.rows(rows), self.weight[rows])
+
+
+def parts_of(batch: Sequence[tuple[Clips, Draw]], config: WorldTrainConfig, patch: int) -> list[Part]:
+    weights = flow.change_weights([clips.z for clips, _ in batch], patch, config.change_most)
+    return [Part(clips, draw, weight) for (clips, draw), weight in zip(batch, weights)]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the sums of a batch are divided by: its target frames, and its frames that pay, by confidence."""
+
+    targets: torch.Tensor
+    confidence: torch.Tensor
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Counts:
+        targets = torch.stack([part.targets.sum() for part in parts]).sum()
+        confidence = torch.stack([part.confidence.sum() for part in parts]).sum()
+        return cls(targets.clamp(min=1), confidence.clamp(min=1))
+
+
+def loss_of(
+    parts: Sequence[Part], predictions: Sequence[Prediction], counts: Counts, config: WorldTrainConfig
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Weighted x-space loss and head losses of a batch."""
-    text = clips.words.encode(model)
-    seen = clips.z if draw.seen is None else draw.seen
-    prediction = predict(model, clips, text, flow.add_noise(seen, draw.eps, draw.tau), draw)
-    weight = flow.change_weight(clips.z, model.config.patch, config.change_most)
-    error = (prediction.x - clips.z).square()
-    per_frame = (weight * error).mean((2, 3, 4))
-    targets = clips.valid if draw.wanted is None else clips.valid & draw.wanted
-    latent = masked_mean(flow.loss_weight(draw.tau, config.weight_floor) * per_frame, targets)
-    confidence = draw.tau.square() * clips.paid
-    reward = masked_mean(-(two_hot(clips.reward) * prediction.reward.log_softmax(-1)).sum(-1), confidence)
-    done = masked_mean(
-        F.binary_cross_entropy_with_logits(prediction.done, clips.done.float(), reduction="none"), confidence
-    )
-    loss = latent + config.reward_weight * reward + config.done_weight * done
+    """What ``parts`` add to the weighted x-space loss and the head losses of the batch that ``counts`` belong to."""
+    sums: dict[str, torch.Tensor] = {}
+    for part, prediction in zip(parts, predictions):
+        clips, tau = part.clips, part.draw.tau
+        error = (prediction.x - clips.z).square()
+        per_frame = (part.weight * error).mean((2, 3, 4))
+        reward = -(two_hot(clips.reward) * prediction.reward.log_softmax(-1)).sum(-1)
+        done = F.binary_cross_entropy_with_logits(prediction.done, clips.done.float(), reduction="none")
+        for name, value, mask in (
+            ("latent", flow.loss_weight(tau, config.weight_floor) * per_frame, part.targets),
+            ("mse", error.mean((2, 3, 4)), part.targets),
+            ("reward", reward, part.confidence),
+            ("done", done, part.confidence),
+        ):
+            total = (value * mask).sum()
+            sums[name] = sums[name] + total if name in sums else total
     metrics = {
-        "latent": latent,
-        "mse": masked_mean(error.mean((2, 3, 4)), targets),
-        "reward": reward,
-        "done": done,
+        name: total / (counts.targets if name in ("latent", "mse") else counts.confidence)
+        for name, total in sums.items()
     }
+    loss = metrics["latent"] + config.reward_weight * metrics["reward"] + config.done_weight * metrics["done"]
     return loss, {name: value.detach() for name, value in metrics.items()}
 
 
-def shortcut_loss(model: WorldModel, clips: Clips, draw: Draw) -> torch.Tensor:
-    """x-space loss of one step of size d against two of d/2, with stopped gradients through the target."""
+def flow_loss(
+    model: WorldModel, clips: Clips, draw: Draw, config: WorldTrainConfig
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Weighted x-space loss and head losses of a batch of one size and one duration."""
     text = clips.words.encode(model)
-    tau, size = draw.tau, draw.step_size
+    parts = parts_of([(clips, draw)], config, model.config.patch)
+    prediction = predict(model, clips, text, parts[0].noisy, draw)
+    return loss_of(parts, [prediction], Counts.of(parts), config)
+
+
+def shortcut_loss(model: WorldModel, clips: Clips, draw: Draw) -> torch.Tensor:
+    """x-space loss of one step of size d against two of d/2, with stopped gradients through the target.
+
+    Steps are even on the grid of ``draw.tau``; larger frames shift its levels, as the sampler does.
+    """
+    text = clips.words.encode(model)
+    size = draw.step_size
     half = (2.0 ** (size.float() - 1)) / 2 ** (STEP_SIZES - 1)
+    tokens = _tokens(clips, model.config.patch)
+    tau, middle_tau, end_tau = (flow.shift(draw.tau + i * half, tokens) for i in range(3))
     z = flow.add_noise(clips.z, draw.eps, tau)
 
     def wide(x: torch.Tensor) -> torch.Tensor:
@@ -146,9 +218,16 @@ def shortcut_loss(model: WorldModel, clips: Clips, draw: Draw) -> torch.Tensor:
     with torch.no_grad():
         first = predict(model, clips, text, z, Draw(tau, draw.mode, draw.eps, size - 1)).x
         velocity_1 = flow.velocity(first, z, wide(tau))
-        middle = z + velocity_1 * wide(half)
-        second = predict(model, clips, text, middle, Draw(tau + half, draw.mode, draw.eps, size - 1)).x
-        velocity_2 = flow.velocity(second, middle, wide(tau + half))
-        target = z + (1 - wide(tau)) * (velocity_1 + velocity_2) / 2
-    error = (predict(model, clips, text, z, draw).x - target).square().mean((2, 3, 4))
+        middle = z + velocity_1 * wide(middle_tau - tau)
+        second = predict(model, clips, text, middle, Draw(middle_tau, draw.mode, draw.eps, size - 1)).x
+        velocity_2 = flow.velocity(second, middle, wide(middle_tau))
+        share = wide((middle_tau - tau) / (end_tau - tau))
+        target = z + (1 - wide(tau)) * (share * velocity_1 + (1 - share) * velocity_2)
+    error = (predict(model, clips, text, z, replace(draw, tau=tau)).x - target).square().mean((2, 3, 4))
     return masked_mean(flow.loss_weight(tau) * error, clips.valid)
+
+
+def _tokens(clips: Clips, patch: int) -> int:
+    """Patch tokens of a frame, which share a level."""
+    h, w = clips.z.shape[-2:]
+    return (h // patch) * (w // patch)

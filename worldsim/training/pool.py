@@ -57,7 +57,14 @@ class EpisodePool:
         return self._whole.count
 
     def add(self, episode: Episode) -> None:
-        """Takes up the reset frame and the blocks whose frames are all real."""
+        """Takes up the reset frame and the blocks whose frames are all real. Raises ``ValueError`` for frames of
+        another size than those before."""
+        held = self._first.held
+        if held is not None and tuple(held.shape[1:]) != episode.first.shape:
+            raise ValueError(
+                f"frames of {episode.first.shape[:2]} beside others of {tuple(held.shape[1:3])}: a codec is trained on "
+                "one size, and encodes all; give one --source.frame-size and no --source.sizes"
+            )
         whole = episode.blocks[episode.n_frames == episode.frames_per_step]
         with self._lock:
             self._first.add(torch.from_numpy(np.ascontiguousarray(episode.first))[None])

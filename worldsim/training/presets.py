@@ -13,6 +13,7 @@ from worldsim.model.codec import CodecConfig
 from worldsim.model.factnet import FactNetConfig
 from worldsim.model.transformer import WorldModelConfig, tiny_config
 from worldsim.training.clips import ClipConfig
+from worldsim.training.native import PackConfig
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,13 @@ class CodecTrainConfig:
 class WorldTrainConfig:
     """Training of the transformer on latents.
 
-    ``clips.length`` is 2 to 4 windows; ``singles`` are one-frame samples per clip of the batch, ``singles_weight`` that
-    of their loss. ``change_most`` bounds the weight of tokens that change; ``weight_floor`` is the weight of pure noise
-    in the ramp over signal levels; ``reward_weight`` and ``done_weight`` are of the heads. ``own_context`` is the share
-    of steps whose context the model predicts itself, up to ``own_depth`` steps ahead. ``shortcut_from`` is the progress
-    at which the shortcut term starts (1 = never), ``shortcut_rows`` the share of clips it takes. Without a cache,
-    training begins when ``start_blocks`` steps have been played, and about as many wait at most.
+    ``clips.length`` is 2 to 4 windows; ``pack.tokens`` turns on packs of samples of several sizes; ``singles`` are
+    one-frame samples per clip of the batch, ``singles_weight`` that of their loss. ``change_most`` bounds the weight of
+    tokens that change; ``weight_floor`` is the weight of pure noise in the ramp over signal levels; ``reward_weight``
+    and ``done_weight`` are of the heads. ``own_context`` is the share of steps whose context the model predicts itself,
+    up to ``own_depth`` steps ahead. ``shortcut_from`` is the progress at which the shortcut term starts (1 = never),
+    ``shortcut_rows`` the share of clips it takes. Without a cache, training begins when ``start_blocks`` steps have
+    been played, and about as many wait at most.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -99,6 +101,7 @@ class WorldTrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
     levels: LevelMix = field(default_factory=LevelMix)
     clips: ClipConfig = field(default_factory=ClipConfig)
+    pack: PackConfig = field(default_factory=PackConfig)
     singles: float = 2.0
     singles_weight: float = 0.25
     own_context: float = 0.0

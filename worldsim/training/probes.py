@@ -60,9 +60,10 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
         draw = Draw(tau, torch.zeros(len(z), dtype=torch.int64, device=device), eps, size)
         return predict(model, clips, text, noisy, draw).x
 
+    tokens = (z.shape[3] // model.config.patch) * (z.shape[4] // model.config.patch)
     ceiling = torch.zeros(z.shape[:2], device=device)
     ceiling[:, -1] = 1
-    drawn = {t: sampler.sample(denoise, t * eps, 4, z, ceiling) for t in TEMPERATURES}
+    drawn = {t: sampler.sample(denoise, t * eps, 4, z, ceiling, tokens) for t in TEMPERATURES}
     found = predicted(z, 0.0, clips.controls, step_size_index(1) or 0) if shortcut else plain
     errors = {t: last_error(sample.x if t else found) for t, sample in drawn.items()}  # at 0 one pass is all there is
     best = min(TEMPERATURES, key=lambda t: errors[t].item())
@@ -79,6 +80,18 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     }  # fmt: skip
     metrics |= {f"mse_at_{level}": at_level(level, clips.controls) for level in LEVELS[1:]}
     return {name: float(value) for name, value in metrics.items()}
+
+
+def next_errors(model: WorldModel, clips: Clips) -> dict[str, float]:
+    """``next_mse`` and ``over_copy_last`` of ``probe`` alone, for the sizes beside a run's first."""
+    z, moving = clips.z, _changed_tokens(clips.z, model.config.patch)
+    tau = torch.ones(z.shape[:2], device=z.device)
+    tau[:, -1] = 0
+    draw = Draw(tau, torch.zeros_like(tau[:, 0]).long(), torch.zeros_like(z), torch.zeros_like(tau).long())
+    x = predict(model, clips, clips.words.encode(model), flow.add_noise(z, draw.eps, tau), draw).x
+    error = masked_mean((x[:, -1] - z[:, -1]).square(), moving)
+    copied = masked_mean((z[:, -2] - z[:, -1]).square(), moving)
+    return {"next_mse": float(error), "over_copy_last": float(error / copied)}
 
 
 def _changed_tokens(z: torch.Tensor, patch: int) -> torch.Tensor:

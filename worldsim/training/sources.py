@@ -10,6 +10,7 @@ import numpy as np
 
 from worldsim.recording.episode import Episode
 from worldsim.recording.generate import GenerateConfig, generate_episodes
+from worldsim.recording.mixture import parse_sizes
 from worldsim.recording.reader import Recording
 from worldsim.worlds import DOOM_WORLDS, WORLDS
 
@@ -18,8 +19,9 @@ from worldsim.worlds import DOOM_WORLDS, WORLDS
 class SourceConfig:
     """``data`` are recordings; without any, worlds play live in ``workers`` processes (0 = in this one).
 
-    ``steps`` ends live generation (0 = endless). ``held_out`` episodes per world, of validation maps, are generated
-    live for the probes where the recordings hold none.
+    ``steps`` ends live generation (0 = endless). Live frames are ``frame_size`` (H, W), or of the mixture ``sizes``,
+    such as ("64x64:2", "64x128"); recordings have their own sizes, one each. ``held_out`` episodes per world and size,
+    of validation maps, are generated live for the probes where the recordings hold none.
     """
 
     data: tuple[Path, ...] = ()
@@ -29,6 +31,7 @@ class SourceConfig:
     steps: int = 0
     seed: int = 0
     frame_size: tuple[int, int] = (64, 64)
+    sizes: tuple[str, ...] = ()
     max_steps: int = 300
     held_out: int = 2
 
@@ -43,25 +46,30 @@ def training_episodes(config: SourceConfig, motion: bool = False) -> Iterator[Ep
 
 
 def held_out_episodes(config: SourceConfig) -> list[Episode]:
-    """``held_out`` episodes of validation maps for each world of the recordings (without any, for each configured one):
-    recorded ones where there are some, else played live now."""
+    """``held_out`` episodes of validation maps for each world of the recordings (without any, for each configured one)
+    and each size that there is of it: recorded ones where there are some, else played live now."""
     recordings = [Recording.open(folder) for folder in config.data]
     recorded = {entry.world for recording in recordings for entry in recording.entries}
+    live = [size for size, _ in parse_sizes(config.sizes)] if config.sizes else [config.frame_size]
     found: list[Episode] = []
     for number, world in enumerate([world for world in WORLDS if world in recorded] or config.worlds):
-        stored = [(r, i) for r in recordings for i in r.find(split="val", world=world)][: config.held_out]
-        found += [recording.episode(i) for recording, i in stored]
-        if len(stored) < config.held_out:
-            plan = replace(
-                _live(config),
-                worlds=(world,),
-                split="val",
-                workers=0,
-                steps=None,
-                episodes=config.held_out - len(stored),
-                seed=1000 + number,
-            )
-            found.extend(generate_episodes(plan))
+        sizes = dict.fromkeys(r.frame_size for r in recordings if r.find(world=world)) if recorded else live
+        for size in sizes:
+            stored = [(r, i) for r in recordings if r.frame_size == size for i in r.find(split="val", world=world)]
+            found += [recording.episode(i) for recording, i in stored[: config.held_out]]
+            if len(stored) < config.held_out:
+                plan = replace(
+                    _live(config),
+                    worlds=(world,),
+                    sizes=(),
+                    frame_size=size,
+                    split="val",
+                    workers=0,
+                    steps=None,
+                    episodes=config.held_out - len(stored),
+                    seed=1000 + number,
+                )
+                found.extend(generate_episodes(plan))
     return found
 
 
@@ -73,6 +81,7 @@ def _live(config: SourceConfig) -> GenerateConfig:
         steps=config.steps or None,
         workers=config.workers,
         frame_size=config.frame_size,
+        sizes=config.sizes,
         max_steps=config.max_steps,
         words=True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +15,25 @@ from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.arena import Arena
-from worldsim.training.clips import Clips, ClipSampler, assemble
-from worldsim.training.latents import LatentStore, encode_episode
+from worldsim.training.clips import Clips, assemble
+from worldsim.training.latents import LatentEpisode, LatentStore, by_size, encode_episode, size_name
 from worldsim.training.loop import Loop, write_run_card
-from worldsim.training.objective import draw_flow, draw_own_context, draw_shortcut, flow_loss, shortcut_loss
+from worldsim.training.native import NativeSampler
+from worldsim.training.objective import (
+    Draw,
+    Part,
+    draw_flow,
+    draw_own_context,
+    draw_shortcut,
+    flow_loss,
+    parts_of,
+    shortcut_loss,
+)
+from worldsim.training.packs import packed_loss, shape_of
 from worldsim.training.presets import WorldTrainConfig
-from worldsim.training.probes import probe
+from worldsim.training.probes import next_errors, probe
 from worldsim.training.recorded import controls_at, start_at
+from worldsim.training.sampling import ClipSampler
 from worldsim.training.sheets import save_rows
 from worldsim.worlds import WORLDS
 
@@ -58,6 +70,8 @@ class WorldTraining:
         self.model.to(self.loop.device)
         self.codec.to(self.loop.device)
         self.sampler = ClipSampler(store, config.clips, self.loop.device)
+        packed = config.pack.tokens > 0
+        self.native = NativeSampler(store, config.clips, config.pack.durations, self.loop.device) if packed else None
         self.on_clips = self.loop.compiled(self.model)  # not on images: a graph more costs a GPU half a minute
         self.held_out_latents = LatentStore([encode_episode(e, codec, config.image_every) for e in held_out])
         self.hallucination_reference, self.temperature = 1.0, 1.0
@@ -74,57 +88,102 @@ class WorldTraining:
 
     def _loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         self.refill()
+        return self._equal_clips() if self.native is None else self._many_sizes(self.native)
+
+    def _equal_clips(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a batch of one size and one length."""
         config, loop, device = self.config, self.loop, self.loop.device
-        batch, patch = config.optim.batch, config.world.patch
+        batch = config.optim.batch
         clips = self.sampler.clips(batch, loop.rng).to(device)
         with loop.autocast():
-            eps = loop.noise(clips.z.shape)
-            if loop.rng.random() < config.own_context:
-                draw = draw_own_context(self.on_clips, clips, eps, config, patch, loop.generator)
-            else:
-                draw = draw_flow(clips, eps, config, patch, loop.generator)
+            draw = self._draw(self.on_clips, clips, loop.rng.random() < config.own_context)
             loss, metrics = flow_loss(self.on_clips, clips, draw, config)
         if config.singles:
-            images = self.sampler.singles(max(1, round(config.singles * batch)), loop.rng).to(device)
-            draw = draw_flow(images, loop.noise(images.z.shape), config, patch, loop.generator)
+            images = self.sampler.singles(self._count(config.singles), loop.rng).to(device)
+            draw = self._draw(self.model, images, False)
             with loop.autocast():
                 image_loss, image_metrics = flow_loss(self.model, images, draw, config)
             loss = loss + config.singles_weight * image_loss
             metrics["image_mse"] = image_metrics["mse"]
-        if loop.progress >= config.shortcut_from and config.shortcut_rows:
-            some = clips.rows(max(1, round(config.shortcut_rows * batch)))
+        return self._with_shortcut(loss, metrics, [clips.rows(slice(self._count(config.shortcut_rows)))])
+
+    def _many_sizes(self, native: NativeSampler) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a batch of samples of many sizes and durations, pack by pack."""
+        config, loop, device, patch = self.config, self.loop, self.loop.device, self.config.world.patch
+        for size in native.sizes:
+            config.pack.budget.check(shape_of((max(config.pack.durations), *size), self.model))
+        clips = [group.to(device) for group in native.clips(config.optim.batch, loop.rng)]
+        own = loop.rng.random() < config.own_context
+        with loop.autocast():
+            parts = parts_of([(group, self._draw(self.model, group, own)) for group in clips], config, patch)
+        images: list[Part] = []
+        if config.singles:
+            singles = [group.to(device) for group in native.singles(self._count(config.singles), loop.rng)]
+            images = parts_of([(group, self._draw(self.model, group, False)) for group in singles], config, patch)
+        loss, metrics = packed_loss(self.model, parts, images, config, loop.autocast)
+        share = config.shortcut_rows
+        some = [group.rows(slice(round(share * len(group.z) + loop.rng.random() - 0.5))) for group in clips]
+        return self._with_shortcut(loss, metrics, [group for group in some if len(group.z)])
+
+    def _draw(self, model: WorldModel, clips: Clips, own: bool) -> Draw:
+        """Levels, modes and noise of clips; ``own``: with context that the model makes itself."""
+        config, loop, patch = self.config, self.loop, self.config.world.patch
+        eps = loop.noise(clips.z.shape)
+        if own:
+            return draw_own_context(model, clips, eps, config, patch, loop.generator)
+        return draw_flow(clips, eps, config, patch, loop.generator)
+
+    def _count(self, share: float) -> int:
+        return max(1, round(share * self.config.optim.batch))
+
+    def _with_shortcut(
+        self, loss: torch.Tensor, metrics: dict[str, torch.Tensor], groups: Sequence[Clips]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss with the shortcut term of some clips, once it is time for it."""
+        config, loop = self.config, self.loop
+        if loop.progress < config.shortcut_from or not config.shortcut_rows or not groups:
+            return loss, metrics
+        frames = sum(group.valid.sum() for group in groups)
+        extra = torch.zeros((), device=loop.device)
+        for group in groups:
             with loop.autocast():
-                draw = draw_shortcut(some, loop.noise(some.z.shape), loop.generator)
-                extra = shortcut_loss(self.model, some, draw)
-            loss = loss + config.shortcut_rows * extra
-            metrics["shortcut"] = extra.detach()
-        return loss, metrics
+                draw = draw_shortcut(group, loop.noise(group.z.shape), loop.generator)
+                extra = extra + shortcut_loss(self.model, group, draw) * (group.valid.sum() / frames)
+        return loss + config.shortcut_rows * extra, metrics | {"shortcut": extra.detach()}
 
     def _probe(self, step: int) -> dict[str, float]:
-        generator = torch.Generator().manual_seed(0)
-        clips = self._probe_clips()
+        first, *others = by_size(e for e in self.held_out_latents.episodes if len(e) + 1 >= self._probe_length)
+        clips = self._probe_clips(first)
         with self.loop.autocast():
+            generator = torch.Generator().manual_seed(0)
             metrics = probe(self.model, clips.to(self.loop.device), generator, self.shortcut)
+            for episodes in others:
+                name = size_name(episodes[0].z, self.model.config.pixel_stride)
+                found = next_errors(self.model, self._probe_clips(episodes, PROBE_CLIPS // 4).to(self.loop.device))
+                metrics |= {f"{metric}_{name}": value for metric, value in found.items()}
         self.hallucination_reference, self.temperature = metrics["hallucination"], metrics["temperature"]
         self._sheet(step)
         return metrics | {"cached_latents": float(self.store.latents)}
 
-    def _probe_clips(self) -> Clips:
-        """The same held-out clips every time: one window and the latent after it, all frames valid, text kept."""
-        rng = np.random.default_rng(0)
-        length = min(self.config.world.window, 16) + 1
+    @property
+    def _probe_length(self) -> int:
+        """Latents of a held-out clip: one window and the latent after it."""
+        return min(self.config.world.window, 16) + 1
+
+    def _probe_clips(self, episodes: Sequence[LatentEpisode], count: int = PROBE_CLIPS) -> Clips:
+        """The same clips of held-out ``episodes`` every time: all frames valid, text kept."""
+        rng, length = np.random.default_rng(0), self._probe_length
         config = replace(self.config.clips, length=length, drop_text=0.0, drop_action=0.0)
-        long_enough = [e for e in self.held_out_latents.episodes if len(e) + 1 >= length]
-        arena = Arena(long_enough[0].z.shape[1:])
-        for episode in long_enough:
+        arena = Arena(episodes[0].z.shape[1:])
+        for episode in episodes:
             arena.add(episode)
-        numbers = np.arange(PROBE_CLIPS) % len(arena)
+        numbers = np.arange(count) % len(arena)
         starts = rng.integers(0, arena.lengths.rows.numpy()[numbers] + 1 - length)
         return assemble(arena, numbers, starts, config, rng)
 
     def _simulator(self) -> WorldSimulator:
-        z = torch.cat([e.z for e in self.store.episodes[:200]]).float().cpu()
-        low, high = (torch.quantile(z.transpose(0, 1).flatten(1)[:, ::17], q, dim=1) for q in (0.0005, 0.9995))
+        z = torch.cat([e.z.transpose(0, 1).flatten(1) for e in self.store.episodes[:200]], dim=1).float().cpu()
+        low, high = (torch.quantile(z[:, ::17], q, dim=1) for q in (0.0005, 0.9995))
         margin = 0.25 * (high - low)
         trained = {episode.world for episode in self.store.episodes}
         config = SimulatorConfig(
@@ -146,17 +205,21 @@ class WorldTraining:
         self._simulator().save_pretrained(self.out / "model")
 
     def _sheet(self, step: int, context: int = 6, generated: int = 18) -> None:
-        """Rows of truth and dream for one held-out episode per world: given frames, then free-running ones."""
-        by_world = {e.world: e for e in reversed(self.held_out) if len(e) >= context + 4}
-        episodes = list(by_world.values())
-        if not episodes:
-            return
-        dreams = dream(self._simulator(), episodes, context, generated, self.loop.device)
-        rows = []
-        for episode, imagined in zip(episodes, dreams):
-            truth = episode.observations[: context + generated + 1]
-            rows += [truth[::2], np.concatenate([truth[: context + 1], imagined])[::2][: len(truth[::2])]]
-        save_rows(self.out / "sheets" / f"world-{step:06d}.png", rows)
+        """Rows of truth and dream for one held-out episode per world, a sheet for each size: given frames, then
+        free-running ones."""
+        sizes = sorted({e.frame_size for e in self.held_out}, key=lambda size: (size[0] * size[1], size))
+        for size in sizes:
+            of_size = [e for e in self.held_out if e.frame_size == size and len(e) >= context + 4]
+            episodes = list({e.world: e for e in reversed(of_size)}.values())
+            if not episodes:
+                continue
+            dreams = dream(self._simulator(), episodes, context, generated, self.loop.device)
+            rows = []
+            for episode, imagined in zip(episodes, dreams):
+                truth = episode.observations[: context + generated + 1]
+                rows += [truth[::2], np.concatenate([truth[: context + 1], imagined])[::2][: len(truth[::2])]]
+            name = "" if size == sizes[0] else f"-{size[0]}x{size[1]}"
+            save_rows(self.out / "sheets" / f"world-{step:06d}{name}.png", rows)
 
 
 def dream(

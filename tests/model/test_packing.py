@@ -1,0 +1,141 @@
+"""Packs: what fits together, and that every sample is predicted as it is alone, in values and gradients."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from worldsim.model.conditioning import ACTED, FIRST, Controls, TextTokens
+from worldsim.model.layouts import Packed, Padded
+from worldsim.model.packing import Budget, Samples, Shape, pack
+from worldsim.model.transformer import WorldModel, tiny_config
+
+SHAPES = [(2, 9, 16, 16), (3, 1, 16, 16), (1, 4, 16, 32), (2, 9, 32, 16), (1, 1, 32, 32), (1, 7, 24, 32)]
+"""Samples, frames, rows and columns of latent cells: 64x64 to 128x128, wide and tall, clips and single images."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = WorldModel(tiny_config())
+    with torch.no_grad():
+        for p in model.parameters():
+            if not p.any():
+                torch.nn.init.normal_(p, std=0.1)
+    return model.eval()
+
+
+def samples(batch, frames, height, width, seed):
+    """Random samples; those of odd seeds step once per frame at 5 Hz, the others once per four at 35 Hz."""
+    g = torch.Generator().manual_seed(seed)
+    known = torch.full((batch, frames), ACTED)
+    known[:, 0] = FIRST
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=g)
+
+    return Samples(
+        z=normal(batch, frames, 4, height, width),
+        tau=torch.rand(batch, frames, generator=g),
+        controls=Controls((normal(batch, frames, 32) > 1).float(), 10 * normal(batch, frames, 2), known),
+        text=TextTokens(
+            scene=normal(batch, 4, 32),
+            view=normal(batch, 6, 32),
+            view_age=torch.randint(-1, 9, (batch, frames), generator=g),
+            event=normal(batch, frames, 1, 32),
+            goal=normal(batch, 32),
+            world=torch.randint(0, 8, (batch,), generator=g),
+        ),
+        seconds=torch.arange(frames).expand(batch, frames) * (0.2 if seed % 2 else 4 / 35),
+        mode=torch.randint(0, 2, (batch,), generator=g),
+        step_size=torch.randint(0, 4, (batch, frames), generator=g),
+    )
+
+
+GROUPS = [samples(*shape, seed) for seed, shape in enumerate(SHAPES)]
+
+
+def alone(model, group):
+    return model(group.z, group.tau, group.controls, group.text, group.seconds, group.mode, group.step_size)
+
+
+def some_loss(predictions):
+    """A different weight for every number that is predicted."""
+    total = torch.zeros(())
+    for i, prediction in enumerate(predictions):
+        for value in (prediction.x, prediction.reward, prediction.done):
+            total = total + (value * torch.linspace(-1, 1 + i, value.numel()).view_as(value)).mean()
+    return total
+
+
+@pytest.mark.parametrize("layout", [Packed, Padded])
+def test_a_pack_predicts_every_sample_as_it_is_alone(model, layout):
+    with torch.no_grad():
+        for together, group in zip(model.together(GROUPS, layout), GROUPS):
+            single = alone(model, group)
+            assert torch.allclose(together.x, single.x, atol=1e-5)
+            assert torch.allclose(together.reward, single.reward, atol=1e-5)
+            assert torch.allclose(together.done, single.done, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [Packed, Padded])
+def test_a_pack_has_the_gradients_of_its_samples_alone(model, layout):
+    named = dict(model.named_parameters())
+    one = torch.autograd.grad(some_loss(model.together(GROUPS, layout)), named.values(), allow_unused=True)
+    other = torch.autograd.grad(some_loss([alone(model, g) for g in GROUPS]), named.values(), allow_unused=True)
+    reached = 0
+    for name, a, b in zip(named, one, other):
+        assert (a is None) == (b is None), name
+        if a is not None and b is not None:
+            assert torch.allclose(a, b, atol=1e-5 * max(1.0, float(b.abs().max()))), name
+            reached += bool(b.any())
+    assert reached > 40
+
+
+def test_the_order_of_a_pack_changes_nothing(model):
+    order = [3, 0, 5, 2, 4, 1]
+    with torch.no_grad():
+        straight = model.together(GROUPS)
+        mixed = model.together([GROUPS[i] for i in order])
+    for place, i in enumerate(order):
+        assert torch.allclose(mixed[place].x, straight[i].x, atol=1e-5)
+        assert torch.allclose(mixed[place].reward, straight[i].reward, atol=1e-5)
+
+
+def test_samples_of_a_pack_do_not_see_each_other(model):
+    changed = [replace(GROUPS[0], z=GROUPS[0].z + 1), *GROUPS[1:]]
+    with torch.no_grad():
+        before, after = model.together(GROUPS), model.together(changed)
+    assert (before[0].x - after[0].x).abs().max() > 0.1
+    for a, b in zip(before[1:], after[1:]):
+        assert torch.equal(a.x, b.x)
+
+
+def test_the_longest_goes_first_into_the_first_pack_with_room():
+    shapes = [Shape(1, n) for n in (2, 5, 4, 7, 1, 3, 8)]
+    packs = pack(shapes, Budget(tokens=10))
+    assert [[shapes[i].length for i in p] for p in packs] == [[8, 2], [7, 3], [5, 4, 1]]
+
+
+def test_every_sample_is_in_one_pack_and_no_pack_is_over_its_budget():
+    g = torch.Generator().manual_seed(0)
+    frames, tokens = torch.randint(1, 49, (200,), generator=g), torch.randint(18, 67, (200,), generator=g)
+    shapes = [Shape(int(t), int(n)) for t, n in zip(frames, tokens)]
+    budget = Budget(tokens=5000, squares=400_000)
+    packs = pack(shapes, budget)
+    assert sorted(i for p in packs for i in p) == list(range(200))
+    for p in packs:
+        assert sum(shapes[i].length for i in p) <= budget.tokens
+        assert sum(shapes[i].squares for i in p) <= budget.squares
+    assert len(pack(shapes, Budget(tokens=5000))) < len(packs)  # the squares were what filled them
+
+
+def test_squares_are_of_frames_in_space_and_of_places_along_time():
+    assert Shape(frames=3, tokens=5).squares == 3 * 5**2 + 5 * 3**2
+
+
+def test_a_sample_over_the_budget_is_refused_with_both_numbers():
+    with pytest.raises(ValueError, match=r"48 frames of 66 tokens has 3168 tokens, more than the 3000 of a pack"):
+        pack([Shape(1, 18), Shape(48, 66)], Budget(tokens=3000))
+    with pytest.raises(ValueError, match=r"has 361152 squares of sequence lengths, more than the 9000 of a pack"):
+        pack([Shape(48, 66)], Budget(tokens=4000, squares=9000))
