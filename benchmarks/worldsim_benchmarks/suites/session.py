@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from worldsim_benchmarks.candidates import Candidate, EnvCandidate, ReplayCandidate
+from worldsim_benchmarks.continuity import RIVALS
+from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.mutants import MUTANTS
 from worldsim_benchmarks.presets import Preset
-from worldsim_benchmarks.truth import Reference, seeds_of_test_split
+from worldsim_benchmarks.truth import TEST_SEEDS, Reference, seeds_of_test_split
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,13 @@ class Session:
         return seeds_of_test_split(self.preset.seeds)
 
     @property
+    def rival_seeds(self) -> list[int]:
+        """Maps of the floor ``other`` and of the continuity gate: the last ones of the test split, never a candidate's
+        own."""
+        low, high = TEST_SEEDS
+        return seeds_of_test_split(RIVALS, high - low - RIVALS)
+
+    @property
     def main(self) -> CandidateSpec:
         """The first candidate: the one that the pictures and the parts for learned environments are about."""
         return next(iter(self.candidates.values()))
@@ -69,6 +78,10 @@ class Session:
     def open(self, name: str, at_once: int | None = None) -> Candidate:
         """One of the candidates in the session's world."""
         return self.candidates[name].open(self.world, self.frame_size, at_once)
+
+    def guarded(self, name: str, at_once: int | None = None) -> Guarded:
+        """The same behind a guard, so that a crash costs episodes and not the run."""
+        return Guarded(lambda: self.open(name, at_once))
 
     def episode_seeds(self, count: int, *key: int) -> list[int]:
         """One seed per episode of a batch, reproducible and different for each key."""

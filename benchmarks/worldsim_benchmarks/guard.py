@@ -1,0 +1,87 @@
+"""A candidate that may crash or return nonsense: its episodes are lost, the run goes on, and the reason is kept.
+
+The environment that is measured is foreign code, and one fault in the fortieth episode must not cost the thirty-nine
+before it. When a batch raises, the environment is made anew and the batch's episodes are tried one by one, so that
+what fails depends on the episode and not on its neighbours. Pictures that are no uint8 pictures and rewards that are
+not finite fail an episode too. A failed episode shows black frames; suites give it 0 and save the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from worldsim_benchmarks.candidates import Candidate, Context, Continuation
+
+
+class Guarded:
+    """``make`` opens the candidate; it is called again after a crash."""
+
+    def __init__(self, make: Callable[[], Candidate]) -> None:
+        self._make = make
+        self._open: Candidate | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate itself, unguarded (opened at the first use)."""
+        if self._open is None:
+            self._open = self._make()
+        return self._open
+
+    def go_on(
+        self, contexts: Sequence[Context], actions: Sequence[Sequence[str]], seeds: Sequence[int]
+    ) -> tuple[Continuation, list[str]]:
+        """As ``Candidate.go_on``, and for each episode "" or why it failed (its frames are black then)."""
+        try:
+            made = self.candidate.go_on(contexts, actions, seeds)
+        except Exception as error:  # whatever foreign code raises; KeyboardInterrupt goes through
+            self.close()
+            if len(contexts) == 1:
+                return _nothing(contexts[0], len(actions[0])), [f"{type(error).__name__}: {error}"]
+            single = [self.go_on([c], [a], [s]) for c, a, s in zip(contexts, actions, seeds, strict=True)]
+            return _joined([made for made, _ in single]), [reason for _, (reason,) in single]
+        reasons = [
+            _fault(context, blocks, reward) for context, blocks, reward in zip(contexts, made.blocks, made.reward)
+        ]
+        if not any(reasons):
+            return made, reasons
+        parts = [
+            _nothing(c, len(actions[0]))
+            if why
+            else Continuation(made.blocks[[i]], made.reward[[i]], made.terminated[[i]])
+            for i, (c, why) in enumerate(zip(contexts, reasons))
+        ]
+        return _joined(parts), reasons
+
+    def close(self) -> None:
+        """Frees the candidate; a fault while it closes is its own affair."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            try:
+                opened.close()
+            except Exception as error:  # it has crashed before, as a rule
+                print(f"{opened.name} failed to close: {type(error).__name__}: {error}")
+
+
+def _fault(context: Context, blocks: np.ndarray, reward: np.ndarray) -> str:
+    if blocks.dtype != np.uint8:
+        broken = bool(np.issubdtype(blocks.dtype, np.floating) and not np.isfinite(blocks).all())
+        return f"frames are {blocks.dtype}{' with NaN' if broken else ''}; uint8 is needed"
+    if blocks.shape[2:] != context.frames.shape[1:]:
+        return f"frames are {blocks.shape[2:]}; the context's are {context.frames.shape[1:]}"
+    return "" if np.isfinite(reward).all() else "the reward is not finite"
+
+
+def _nothing(context: Context, steps: int) -> Continuation:
+    per_step = max(1, len(context.frames) // max(1, len(context.names)))
+    shape = (1, steps, per_step, *context.frames.shape[1:])
+    return Continuation(np.zeros(shape, np.uint8), np.zeros((1, steps)), np.zeros((1, steps), bool))
+
+
+def _joined(parts: Sequence[Continuation]) -> Continuation:
+    return Continuation(
+        np.concatenate([p.blocks for p in parts]),
+        np.concatenate([p.reward for p in parts]),
+        np.concatenate([p.terminated for p in parts]),
+    )

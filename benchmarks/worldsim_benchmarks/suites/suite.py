@@ -1,0 +1,146 @@
+"""What a probe suite is: tasks with an absolute criterion each, episodes that can be run one by one, and a headline.
+
+A suite turns a session (one true world, some candidates) into rows: one row per episode and candidate, floors and
+ceilings among them, which say whether the two gates were passed and whether the task's criterion was met. The
+headline is the mean over tasks of gate x correct; a score that is normalised by its floors would make floors 0 and
+truth 1 by definition and prove nothing. ``run`` needs worlds and candidates, ``score`` only the rows. An episode whose
+rows are saved is never run again, so ``run`` is told which are missing and hands each over as soon as it is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from worldsim_benchmarks.pictures import Clip
+from worldsim_benchmarks.records import Row
+from worldsim_benchmarks.statistics import Interval
+from worldsim_benchmarks.suites.session import Session
+
+MODEL = "model"
+"""Name of the environment that is measured among the candidates of a session."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question of a suite, and what it needs.
+
+    ``criterion`` says in words when an episode is correct; it is printed in the report. ``worlds`` are Gymnasium ids
+    of true worlds that can be asked. ``actions`` (names) must be known to the world and to the candidate; ``truth`` of
+    the constructor's ``truth=`` and reset ``options`` to the world.
+    """
+
+    name: str
+    criterion: str
+    worlds: tuple[str, ...]
+    actions: tuple[str, ...]
+    truth: tuple[str, ...] = ("depth",)
+    options: tuple[str, ...] = ("map_seed",)
+
+
+@dataclass(frozen=True, order=True)
+class Episode:
+    """The unit that is saved: one task on one map, one sample of the candidates."""
+
+    task: str
+    map_seed: int
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one candidate (or floor, or ceiling) made of an episode.
+
+    ``moved``: what was commanded was executed; ``continued``: the first generated block continues the context
+    (``continuity.py``); ``correct``: the task's criterion. ``failed`` is the reason why the candidate produced nothing
+    ("" if it did): such an episode counts 0. ``measures`` are numbers, or lists of numbers, for reading.
+    """
+
+    candidate: str
+    moved: bool
+    continued: bool
+    correct: bool
+    measures: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
+
+    @property
+    def score(self) -> float:
+        """gate x correct: 0 or 1."""
+        return float(self.moved and self.continued and self.correct and not self.failed)
+
+    def row(self, episode: Episode) -> Row:
+        return {**asdict(episode), "score": self.score, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole episode: the outcomes of all candidates, floors and ceilings, and a clip of the first candidate beside
+    the truth for the report (None where there is nothing to show)."""
+
+    episode: Episode
+    outcomes: tuple[Outcome, ...]
+    clip: Clip | None = None
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """``score``: mean of gate x correct, with its interval over maps; ``moved`` and ``continued``: gate rates;
+    ``given``: mean of correct where both gates were passed; ``failed``: episodes in which nothing was produced."""
+
+    score: Interval
+    moved: Interval
+    continued: Interval
+    given: Interval
+    failed: int
+
+
+@dataclass(frozen=True)
+class CandidateScore:
+    """``headline``: the mean over tasks (each with the same weight), with its interval over maps."""
+
+    headline: Interval
+    tasks: Mapping[str, TaskScore]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """For the report: ``lines`` maps candidate names to points ``(x, value, low, high)``."""
+
+    title: str
+    x: str
+    y: str
+    lines: Mapping[str, Sequence[tuple[float, float, float, float]]]
+
+
+@dataclass(frozen=True)
+class SuiteScore:
+    """All candidates of a run, floors and ceilings among them, and the curves to draw."""
+
+    candidates: Mapping[str, CandidateScore]
+    curves: tuple[Curve, ...] = ()
+
+
+class Suite(Protocol):
+    """A suite with a headline; ``suites.registry`` lists them."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    mutants: Mapping[str, str]
+    """Mutant -> the task that is meant to catch it."""
+
+    def episodes(self, session: Session) -> list[Episode]:
+        """All episodes of a session: those tasks that its world can be asked, its map seeds, its samples."""
+        ...
+
+    def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
+        """Runs the episodes ``missing`` and yields each as soon as it is whole.
+
+        Batches may hold several episodes. The rows of an episode depend on the session and the episode alone, never
+        on which others are run.
+        """
+        ...
+
+    def score(self, rows: Sequence[Row]) -> SuiteScore:
+        """The headline from rows alone (``scoring.score_tasks``) and the suite's curves."""
+        ...
