@@ -48,17 +48,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Plan:
-    """``prefix`` steps of context, then the deed (``acted``) and its ``twin``, takes of equal length. ``gate`` is the
-    look right after the deed: the deed was executed where it holds. All of ``checks`` must hold. ``curve`` are the looks
-    of the persistence curve. ``turn`` are the steps (after the context) in which the camera must turn, if any.
-    ``beside`` is False where there is no deed to leave out (things that fall): then the twin is not asked."""
+    """``prefix`` steps of context, then the deed (``acted``) and its ``twin``, takes of equal length. ``gates`` are looks
+    right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve`` are the looks of the
+    persistence curve. ``turn`` are the steps from and to which (after the context) the camera turns, where it does: then
+    the picture must turn too, and is registered before it is judged. ``beside`` is False where there is no deed to leave
+    out (things that fall, a look away): then the twin is not asked."""
 
     prefix: int
     acted: Take
     twin: Take
-    gate: Check
+    gates: tuple[Check, ...]
     checks: tuple[Check, ...]
-    curve: tuple[Check, ...]
+    curve: tuple[Check, ...] = ()
     turn: tuple[int, int] | None = None
     beside: bool = True
 
@@ -129,7 +130,7 @@ def whole(
     looks = [look(acted, twin, prefix, step, ignored, only) for step in range(done_at, length + 1)]
     if min(int(looks[0].mask.sum()), int(looks[-1].mask.sum())) < least:
         return None
-    return Plan(prefix, acted, twin, looks[0], (looks[-1], *extra), tuple(c for c in looks if c.mask.any()))
+    return Plan(prefix, acted, twin, (looks[0],), (looks[-1], *extra), tuple(c for c in looks if c.mask.any()))
 
 
 def hidden_change(check: Check) -> Check:

@@ -7,7 +7,7 @@ action names; truth, candidates and floors then play it blindly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,10 @@ class Stage:
         """Objects of these classes now, in the world's order."""
         return [o for o in self.truth["objects"] if o["class"] in kinds]
 
+    def first_objects(self, *kinds: str) -> list[dict[str, Any]]:
+        """The same at the reset."""
+        return [o for o in self._truths[0]["objects"] if o["class"] in kinds]
+
     def take(self) -> Take:
         """What has been played since the reset."""
         seed, pose, goal = self._key
@@ -130,5 +134,3 @@ class Stage:
     def close(self) -> None:
         self.env.close()
 
-
-Planner = Callable[[Stage, int], "Any"]

@@ -150,10 +150,7 @@ def collide(stage: Stage, map_seed: int) -> Plan | None:
     """A strike at a thing that hits a second one: does the second, which the hand never meets, go where it should?"""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,), (0.0, 0.03, -0.03)):
         dx, dy, _ = DIRECTIONS[action]
-        thing = next(o for o in stage.truth["objects"] if o["id"] == number) if stage.truth else None
-        places = {o["id"]: o["position"][:2] for o in stage.objects(*MOVABLE) if o["visible"]}
-        if thing is None or number not in places:
-            continue
+        places = {o["id"]: o["position"][:2] for o in stage.first_objects(*MOVABLE) if o["visible"]}
         gaps = {k: p - places[number] for k, p in places.items() if k != number}
         ahead = [k for k, g in gaps.items() if 0.1 < g @ (dx, dy) < 0.5 and abs(g @ (-dy, dx)) < 0.1]
         takes = _struck(stage, map_seed, action, pose) if ahead else None
@@ -188,9 +185,9 @@ def bite(stage: Stage, map_seed: int) -> Plan | None:
 def shatter(stage: Stage, map_seed: int) -> Plan | None:
     """A strike that breaks a pane: it is gone from where it stood. The twin touches it slowly, which it withstands."""
     for number, action, pose in before_things(stage, map_seed, ("pane",), (0.2,)):
-        pane = next(o for o in stage.objects("pane") if o["id"] == number) if stage.objects("pane") else None
-        along_x = pane is not None and abs((pane["angle"] + 45) % 180 - 45) < 10
-        if pane is None or along_x == (DIRECTIONS[action][1] == 0) or not start(stage, map_seed, pose):
+        pane = next(o for o in stage.first_objects("pane") if o["id"] == number)
+        along_x = abs((pane["angle"] + 45) % 180 - 45) < 10
+        if along_x == (DIRECTIONS[action][1] == 0) or not start(stage, map_seed, pose):
             continue
         acted, twin = both(
             stage, map_seed, pose,
@@ -216,11 +213,11 @@ def _where_empty(plan: Plan, number: int) -> Plan | None:
             check, mask=check.mask & (plan.acted.labels(at) == -1) & (plan.twin.labels(at) == number)
         )
 
-    gate, last = bare(plan.gate), bare(plan.checks[-1])
+    gate, last = bare(plan.gates[0]), bare(plan.checks[0])
     if min(int(gate.mask.sum()), int(last.mask.sum())) < LEAST // 2:
         return None
     curve = tuple(c for c in map(bare, plan.curve) if c.mask.any())
-    return replace(plan, gate=gate, checks=(last,), curve=curve)
+    return replace(plan, gates=(gate,), checks=(last,), curve=curve)
 
 
 def switch(stage: Stage, map_seed: int) -> Plan | None:
@@ -236,7 +233,7 @@ def switch(stage: Stage, map_seed: int) -> Plan | None:
         if looks[0].mask.mean() < 0.2:
             continue
         again = hidden_change(replace(looks[-1], step=len(names)))
-        return Plan(len(CONTEXT), acted, twin, looks[0], (looks[-1], again), tuple(looks))
+        return Plan(len(CONTEXT), acted, twin, (looks[0],), (looks[-1], again), tuple(looks))
     return None
 
 
@@ -253,7 +250,7 @@ def plant(stage: Stage, map_seed: int) -> Plan | None:
         plan = whole(*takes, len(CONTEXT), 3, ignored=hand(takes[0]), least=3)
         if plan is None or plan.checks[0].mask.sum() < LEAST:
             continue
-        seed, grown_up = plan.gate, plan.checks[0]
+        seed, grown_up = plan.gates[0], plan.checks[0]
         growth = replace(grown_up, undone=seed.done, mask=grown_up.mask & differs(grown_up.done, seed.done))
         return replace(plan, checks=(grown_up, growth)) if growth.mask.sum() >= LEAST else None
     return None
@@ -281,7 +278,7 @@ def fall(stage: Stage, map_seed: int) -> Plan | None:
     ]
     if min(int(c.mask.sum()) for c in looks[1:]) < LEAST:
         return None
-    return Plan(len(context), take, take, looks[1], (looks[-1],), tuple(looks[1:]), beside=False)
+    return Plan(len(context), take, take, (looks[1],), (looks[-1],), tuple(looks[1:]), beside=False)
 
 
 DEEDS = (

@@ -1,0 +1,57 @@
+"""Suite C: does what is done have its effect, there and nowhere else, and does that last?
+
+Each task is a deed in a true world, planned there on a test map, and its twin: the same motion without the deed. The
+plans stand in ``probes``; here they become a suite with its curves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from worldsim_benchmarks.probes import doom, table
+from worldsim_benchmarks.probes.plan import Deed
+from worldsim_benchmarks.records import Row
+from worldsim_benchmarks.statistics import cluster_mean
+from worldsim_benchmarks.suites import twins
+from worldsim_benchmarks.suites.scoring import score_tasks
+from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore
+
+DEEDS: tuple[Deed, ...] = (*table.DEEDS, *doom.DEEDS)
+
+
+class InteractionSuite:
+    """``suites.suite.Suite`` of the deeds."""
+
+    name = "interaction"
+    tasks = twins.tasks(DEEDS)
+    mutants: Mapping[str, str] = {
+        "undo": "paint",
+        "time_stands": "plant",
+        "wrong_restitution": "strike",
+        "wrong_gravity": "fall",
+        "undo_door": "door",
+    }
+
+    def episodes(self, session: Session) -> list[Episode]:
+        return twins.episodes(DEEDS, session)
+
+    def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
+        return twins.run(DEEDS, session, missing)
+
+    def score(self, rows: Sequence[Row]) -> SuiteScore:
+        return SuiteScore(score_tasks(rows), tuple(persistence(rows)))
+
+
+def persistence(rows: Sequence[Row]) -> Iterator[Curve]:
+    """Per task: the share of the changed pixels that shows the deed, against the step after the context."""
+    for task in dict.fromkeys(r["task"] for r in rows):
+        lines: dict[str, list[tuple[float, float, float, float]]] = {}
+        for candidate in dict.fromkeys(r["candidate"] for r in rows):
+            found = twins.scored_rows(rows, task, candidate)
+            points = [(s, v, r["map_seed"]) for r in found for s, v in r["measures"].get("curve", []) if v is not None]
+            for step in sorted({s for s, _, _ in points}):
+                at = [(v, seed) for s, v, seed in points if s == step]
+                mean = cluster_mean([v for v, _ in at], [seed for _, seed in at])
+                lines.setdefault(candidate, []).append((float(step), mean.value, mean.low, mean.high))
+        yield Curve(f"{task}: how much of the deed shows", "step after the context", "share of its pixels", lines)
