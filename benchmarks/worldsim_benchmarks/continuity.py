@@ -17,19 +17,24 @@ RIVALS = 20
 
 
 def likeness(a: np.ndarray, b: np.ndarray, bottom: int = 0) -> float:
-    """Normalised correlation in [-1, 1] of two uint8 ``(..., H, W, 3)``, without the ``bottom`` rows; 0 where one of
-    them is constant."""
+    """Normalised correlation in [-1, 1] of two blocks uint8 ``(k, H, W, 3)``, mean over their frames, without the
+    ``bottom`` rows; a constant picture counts 0."""
     if a.shape != b.shape:
         raise ValueError(f"pictures of shapes {a.shape} and {b.shape} cannot be compared")
-    rows = slice(0, a.shape[-3] - bottom)
-    x, y = (v[..., rows, :, :].reshape(-1, 3).astype(np.float64) for v in (a, b))
-    x, y = x - x.mean(0), y - y.mean(0)
-    energy = float(np.sqrt((x**2).sum() * (y**2).sum()))
-    return float((x * y).sum()) / energy if energy > 1e-9 else 0.0
+    return float((unit(a, bottom) * unit(b, bottom)).sum() / len(a))
 
 
 def continues(block: np.ndarray, truth: np.ndarray, rivals: Sequence[np.ndarray], bottom: int = 0) -> bool:
     """Whether ``block`` (uint8 ``(k, H, W, 3)``) is more like the true next block than each of the ``rivals`` is."""
-    if not rivals:
+    if not len(rivals):
         raise ValueError(f"continuity needs the next block of other maps (as a rule {RIVALS}), got none")
     return likeness(block, truth, bottom) > max(likeness(rival, truth, bottom) for rival in rivals)
+
+
+def unit(frames: np.ndarray, bottom: int = 0) -> np.ndarray:
+    """float32 ``(N, P)``: uint8 pictures ``(N, H, W, 3)`` without their ``bottom`` rows, each channel's mean taken off,
+    at length 1: the dot product of two is their normalised correlation (0 for constant pictures)."""
+    cut = frames[:, : frames.shape[1] - bottom].astype(np.float32)
+    flat = (cut - cut.mean((1, 2), keepdims=True)).reshape(len(frames), -1)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return flat / np.where(length > 1e-3, length, np.inf)

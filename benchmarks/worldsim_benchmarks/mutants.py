@@ -88,6 +88,70 @@ class Drifting(Mutant):
         return np.clip(frames.astype(np.int16) + shift, 0, 255).astype(np.uint8)
 
 
+class Teleporting(Mutant):
+    """In the middle of its third step the camera is moved: a quarter of a turn and some metres, in no time."""
+
+    at = 3
+    hidden = ("turn_left",) * 7 + ("forward",) * 4
+
+    def alter(self, name: str) -> str:
+        if self.age == self.at:
+            for moved in self.hidden:
+                self.env.step(np.int64(self.names.index(moved)))
+        return name
+
+
+class Amnesic(Mutant):
+    """What leaves the view is drawn anew: directions that were out of sight come back as those of another map.
+
+    A twin of the world plays the same actions on another map. A direction (in degrees, from the camera) that left the
+    picture since the context is shown from the twin ever after, column by column.
+    """
+
+    other_map = 77
+    """Distance of the twin's map seed."""
+
+    def __init__(self, env: gym.Env[np.ndarray, np.int64]) -> None:
+        super().__init__(env)
+        if env.spec is None:
+            raise ValueError("amnesic needs an environment made by gym.make, of which it makes a twin")
+        self.twin = gym.make(env.spec)
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        observation, info = super().reset(**kwargs)
+        options = dict(kwargs.get("options") or {})
+        options["map_seed"] = options.get("map_seed", kwargs.get("seed") or 0) + self.other_map
+        _, self.twin_info = self.twin.reset(seed=kwargs.get("seed"), options=options)
+        self.yaw = float(info["truth"]["camera"]["yaw"])
+        self.shown, self.lost = np.zeros(360, bool), np.zeros(360, bool)
+        return observation, info
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        self.twin_info = self.twin.step(action)[4]
+        observation, reward, terminated, truncated, info = super().step(action)
+        before, self.yaw = self.yaw, float(info["truth"]["camera"]["yaw"])
+        if not self.active:
+            return observation, reward, terminated, truncated, info
+        turned = (self.yaw - before + 180) % 360 - 180
+        K, k = info["truth"]["camera"]["K"], len(info["frames"])
+        columns = np.degrees(np.arctan((np.arange(observation.shape[1]) + 0.5 - K[0, 2]) / K[0, 0]))
+        frames = info["frames"].copy()
+        for i in range(k):
+            directions = np.floor(before + turned * (i + 1) / k - columns).astype(int) % 360
+            visible = np.zeros(360, bool)
+            visible[directions] = True
+            visible |= np.roll(visible, 1) & np.roll(visible, -1)  # columns of wide angle skip a degree
+            self.lost |= self.shown & ~visible
+            self.shown |= visible
+            gone = self.lost[directions]
+            frames[i][:, gone] = self.twin_info["frames"][i][:, gone]
+        return frames[-1].copy(), reward, terminated, truncated, {**info, "frames": frames}
+
+    def close(self) -> None:
+        self.twin.close()
+        super().close()
+
+
 class Blurred(Mutant):
     """The truth without detail (Gaussian, 1.5 pixels): an oracle that only fidelity must catch."""
 
@@ -100,5 +164,7 @@ MUTANTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "gain_0.8": Gain,
     "delayed": Delayed,
     "colour_drift": Drifting,
+    "teleport": Teleporting,
+    "amnesic": Amnesic,
     "blur": Blurred,
 }

@@ -63,6 +63,15 @@ def sheet(clips: Sequence[Clip], path: Path, steps: Sequence[int] | None = None)
         raise OSError(f"could not write {path}")
 
 
+def save_clip(clip: Clip, path: Path, most: int = 10) -> None:
+    """Writes a WebP: the truth above the candidate, ``most`` steps evenly from the first to the last."""
+    steps = np.unique(np.linspace(0, len(clip.truth) - 1, most).round().astype(int))
+    both = np.concatenate([np.concatenate(list(frames[steps]), 1) for frames in (clip.truth, clip.made)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), cv2.cvtColor(both, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, 95]):
+        raise OSError(f"could not write {path}")
+
+
 def extremes(clips: Sequence[Clip], count: int = 4) -> tuple[list[Clip], list[Clip]]:
     """The worst and the best clips among those that could be compared on known ground."""
     ranked = sorted((c for c in clips if c.known and np.isfinite(c.score)), key=lambda c: c.score)

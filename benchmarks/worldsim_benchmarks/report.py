@@ -30,6 +30,22 @@ def interval(entry: dict[str, Any] | None, digits: int = 2) -> str:
     return f"{entry['value']:.{digits}f} [{low}, {high}]"
 
 
+def probe_lines(result: dict[str, Any]) -> list[Line]:
+    """All lines of a sealed result: the headlines, then the candidates' tasks with their gate rates."""
+    scores = result["score"]["candidates"]
+    lines = [Line(f"{n}: headline", interval(s["headline"])) for n, s in scores.items()]
+    for name in result["config"]["candidates"]:
+        for task, score in scores.get(name, {}).get("tasks", {}).items():
+            gates = ", ".join(f"{k} {_share(score[k])}" for k in ("moved", "continued", "given"))
+            failed = f", {score['failed']} failed" if score["failed"] else ""
+            lines.append(Line(f"{name}: {task}", f"{interval(score['score'])} ({gates}{failed})"))
+    return lines
+
+
+def _share(entry: dict[str, Any]) -> str:
+    return "-" if entry["value"] is None else f"{entry['value']:.0%}"
+
+
 def fidelity_lines(summary: dict[str, Any]) -> list[Line]:
     """All lines of a fidelity summary, for the parts that it holds."""
     parts = summary["parts"]

@@ -130,6 +130,31 @@ def proportion(hits: int, total: int, confidence: float = 0.95) -> Interval:
     return Interval(hits / total, float(bounds.low), float(bounds.high), total, total)
 
 
+def holm(
+    names: Sequence[str],
+    interval: Callable[[str, float], Interval],
+    rejected: Callable[[Interval], bool],
+    confidence: float = 0.95,
+) -> set[str]:
+    """Which of several hypotheses are rejected with ``confidence`` for all of them together (Holm 1979).
+
+    ``interval(name, level)`` is tested with ``rejected``: the clearest first (value over width), each at the level that
+    is left to it, until one holds.
+    """
+
+    def clarity(name: str) -> float:
+        found = interval(name, confidence)
+        width = found.high - found.low
+        return abs(found.value) / width if width > 0 else float("inf")
+
+    out: set[str] = set()
+    for i, name in enumerate(sorted(names, key=clarity, reverse=True)):
+        if not rejected(interval(name, 1 - (1 - confidence) / (len(names) - i))):
+            break
+        out.add(name)
+    return out
+
+
 def interquartile_mean(values: Sequence[float] | np.ndarray) -> float:
     """Mean of the middle half, NaN rows left out: what a few wild episodes cannot move."""
     values = np.asarray(values, float)

@@ -1,70 +1,82 @@
 """``worldsim bench``: measure an environment against the true world that it imitates, and how fast it is.
 
-Thin: the measuring is done by ``worldsim_benchmarks``, which knows nothing of this package; only the
-competitors of the speed comparison are made here.
+Thin: the measuring is done by ``worldsim_benchmarks``, which knows nothing of this package. ``run`` is heavy and can be
+interrupted; ``score``, ``compare`` and ``report`` read what it left and run no model.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import tyro
 
+from worldsim.cli.bench_options import ROOMS, Amount, candidate, session
+from worldsim.cli.bench_speed import Speed, speed
 from worldsim.registration import SORA_WORLD
 
-if TYPE_CHECKING:
-    from worldsim_benchmarks.report import Line
-
-ROOMS = "worldsim/DoomRooms-v0"
-EVENT_WORLDS = {
-    "tiny": ("DoomTakeCover",),
-    "quick": ("DoomRooms", "DoomTakeCover", "DoomBasic"),
-    "default": ("DoomRooms", "DoomTakeCover", "DoomBasic", "DoomHealthGathering", "DoomMyWayHome"),
-}
-EVENT_WORLDS["publish"] = EVENT_WORLDS["default"]
 Parts = Literal["free", "onestep", "control", "events", "prompts", "minute"]
-Amount = Literal["tiny", "quick", "default", "publish"]
+PARTS: tuple[Parts, ...] = ("free", "onestep", "control", "events", "prompts", "minute")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment that is measured."""
+
+    env: str = SORA_WORLD
+    """Gymnasium id, or a model folder, or "true", or a mutant of the true world ("mirrored", "amnesic", ...)."""
+    env_kwargs: str = "{}"
+    """JSON of further constructor arguments, such as {"denoising_steps": 2}."""
+    world_keyword: str = "world"
+    """Constructor argument that tells the environment its world ("" if it has none)."""
+    lanes: int = 16
+    """Episodes that run at once."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
+
+    consistency has a headline; fidelity, control and speed have curves and tables. "all" is every suite.
+    """
+
+    suite: tuple[str, ...]
+    """consistency, fidelity, control, speed, or all."""
+    out: Path
+    """Folder of the runs."""
+    n: Amount = "quick"
+    """How much: quick (12 maps) is a smoke test, default 50 maps and 2 samples, publish 200 and 4."""
+    world: str | None = None
+    """True world (default: the first that a suite can be run on)."""
+    candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Twin rollouts against the true world: free running, one step, control, reward and end, prompts, one
-    minute.
-
-    Writes rows, a summary, sheets of the worst and best clips and curves to --out, and prints the table.
-    """
+    """The fidelity suite alone, with the choice of its parts."""
 
     out: Path
     """Folder of the run; a run that was interrupted is continued."""
     n: Amount = "quick"
-    """How much: quick (12 maps, under ten minutes) is a smoke test, default 50 maps, publish 200."""
-    env: str = SORA_WORLD
-    """Gymnasium id of the candidate, or "true", or a mutant of the true world ("mirrored", "gain_0.8",
-    ...)."""
     world: str = ROOMS
     """Id of the true world that is the truth."""
-    env_kwargs: str = "{}"
-    """JSON of further constructor arguments of the candidate, such as {"model": "runs/my-model"}."""
-    world_keyword: str = "world"
-    """Constructor argument that tells the candidate its world ("" if it has none)."""
-    parts: tuple[Parts, ...] = ("free", "onestep", "control", "events", "prompts", "minute")
+    candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
+    parts: tuple[Parts, ...] = PARTS
     """Which parts to run."""
     event_worlds: tuple[str, ...] | None = None
     """Worlds of the reward and termination part (default: by --n)."""
-    lanes: int = 16
-    """Episodes that run at once."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Score:
-    """The summary and table of a folder that a run has left; the model is not run."""
+    """The score and table of folders that a run has left; the model is not run."""
 
     folder: tyro.conf.Positional[Path]
+    """A run's folder, or the OUT of several."""
 
 
 @dataclass(frozen=True)
@@ -72,218 +84,155 @@ class Selfcheck:
     """Runs the true world and its mutants as candidates and proves that they are ranked and flagged."""
 
     out: Path
+    suite: str = "fidelity"
     n: Amount = "quick"
     world: str = ROOMS
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Steps per second of the learned environment and of a pixel U-Net of DIAMOND's published size, in
-    turns."""
+class Compare:
+    """Is B worse than A? Paired over maps; exit code 1 where it is."""
 
-    batch: tuple[int, ...] = (1, 4, 16, 64)
-    """Numbers of lanes."""
-    denoising_steps: tuple[int, ...] = (4, 2, 1)
-    """K of the learned environment."""
-    env: str = SORA_WORLD
-    env_kwargs: str = "{}"
-    """JSON of further constructor arguments of the environment."""
-    rounds: int = 5
-    seconds: float = 1.5
-    """Least length of one round of one competitor."""
-    baseline: bool = True
-    """Whether the U-Net takes part."""
-    startup: bool = True
-    """Whether import, first reset and memory are measured too."""
-    out: Path | None = None
-    """Folder for the rows."""
+    a: tyro.conf.Positional[Path]
+    b: tyro.conf.Positional[Path]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One HTML page of finished runs (report.html), and leaderboard.json."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders, or OUT folders of several runs."""
+    out: Path = Path(".")
+    """Where to write both files."""
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck`` fails."""
-    commands: dict[str, Callable[..., Any]] = {
-        "fidelity": Fidelity,
-        "speed": Speed,
-        "score": Score,
-        "selfcheck": Selfcheck,
+    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck`` or ``compare`` fails."""
+    commands: dict[str, tuple[type, Callable[[Any], int]]] = {
+        "run": (Run, run),
+        "score": (Score, score),
+        "selfcheck": (Selfcheck, selfcheck),
+        "compare": (Compare, compare),
+        "report": (Report, report),
+        "fidelity": (Fidelity, fidelity),
+        "speed": (Speed, speed),
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
-        commands,
+        {name: kind for name, (kind, _) in commands.items()},
         prog="worldsim bench",
-        description="Measure fidelity and speed of an environment.",
+        description="Measure a world simulator against the true world that it imitates.",
         args=argv,
     )
-    run: dict[type, Callable[[Any], int]] = {
-        Fidelity: fidelity,
-        Speed: speed,
-        Score: score,
-        Selfcheck: selfcheck,
-    }
-    return run[type(chosen)](chosen)
+    return next(act for kind, act in commands.values() if isinstance(chosen, kind))(chosen)
 
 
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        given = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--env-kwargs {text!r} is not JSON ({error})") from error
-    if not isinstance(given, dict):
-        raise ValueError(f'--env-kwargs {text!r} is no JSON object like {{"model": "runs/my-model"}}')
-    return given
+def run(options: Run) -> int:
+    import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
+    from worldsim_benchmarks import requirements
+    from worldsim_benchmarks.runner import run as run_probe
+    from worldsim_benchmarks.suites.registry import PROBES
+
+    every = (*PROBES, "fidelity", "control", "speed")
+    unknown = [s for s in options.suite if s not in (*every, "all")]
+    if unknown or not options.suite:
+        raise ValueError(f"unknown suite {', '.join(unknown)!r}; accepted are {', '.join(every)}, all")
+    able = False
+    for name in every if "all" in options.suite else dict.fromkeys(options.suite):
+        world = options.world or (PROBES[name].tasks[0].worlds[0] if name in PROBES else ROOMS)
+        folder = options.out / f"{name}-{world.rpartition('/')[2].removesuffix('-v0')}"
+        if name == "speed":
+            speed(Speed(env=options.candidate.env, env_kwargs=options.candidate.env_kwargs, out=folder))
+        elif name in ("fidelity", "control"):
+            parts: tuple[Parts, ...] = PARTS if name == "fidelity" else ("control",)
+            fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed))
+        else:
+            suite = PROBES[name]
+            asked = session(_spec(options.candidate), world, options.n, folder, options.seed)
+            found = requirements.missing_for([suite], asked)
+            print("\n".join(requirements.lines(found)))
+            tasks = tuple(t for t in suite.tasks if not found[name][t.name])
+            if not tasks:
+                continue
+            _show(run_probe(suite, asked, tasks=[t.name for t in tasks]).path)
+        able = True
+    return 0 if able else 1
+
+
+def _spec(given: Environment) -> Any:
+    return candidate(given.env, given.env_kwargs, given.lanes, given.world_keyword)
 
 
 def fidelity(options: Fidelity) -> int:
     import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
-    from worldsim_benchmarks.presets import preset_named
     from worldsim_benchmarks.suites import fidelity as suite
-    from worldsim_benchmarks.suites.session import CandidateSpec, Session
 
-    from worldsim.worlds import world_named
-
-    worlds = options.event_worlds or EVENT_WORLDS[options.n]
-    session = Session(
-        world=world_named(options.world).env_id,
-        candidates={
-            "model": CandidateSpec(options.env, _arguments(options.env_kwargs), options.lanes, options.world_keyword)
-        },
-        preset=preset_named(options.n),
-        out=options.out,
-        seed=options.seed,
-        event_worlds=tuple(world_named(w).env_id for w in worlds),
-    )
-    folder = suite.run(session, options.parts)
-    _show(folder.path, suite.score(folder))
+    asked = session(_spec(options.candidate), options.world, options.n, options.out, options.seed, options.event_worlds)
+    _show(suite.run(asked, options.parts).path)
     return 0
 
 
 def score(options: Score) -> int:
-    from worldsim_benchmarks.records import Folder
-    from worldsim_benchmarks.suites import fidelity as suite
+    from worldsim_benchmarks.page import folders_in
 
-    folder = Folder(options.folder)
-    found = folder.header()["suite"]
-    if found != suite.SUITE:
-        raise ValueError(f"{options.folder} holds a {found} run; score reads {suite.SUITE} runs")
-    _show(folder.path, suite.score(folder))
+    for path in folders_in([options.folder]):
+        _show(path)
     return 0
 
 
-def _show(path: Path, summary: dict[str, Any]) -> None:
-    from worldsim_benchmarks.records import plain
-    from worldsim_benchmarks.report import fidelity_lines, table
+def _show(path: Path) -> None:
+    """Scores a folder anew from its rows, and prints its table."""
+    from worldsim_benchmarks.records import Folder, plain
+    from worldsim_benchmarks.report import fidelity_lines, probe_lines, table
+    from worldsim_benchmarks.runner import seal
+    from worldsim_benchmarks.suites import fidelity as fidelity_suite
+    from worldsim_benchmarks.suites.registry import PROBES
 
-    print(table(fidelity_lines(plain(summary))))
-    print(f"\nrows, summary.json, curves.png and sheets are in {path}")
+    folder = Folder(path)
+    name = folder.header()["suite"]
+    if name in PROBES:
+        print(table(probe_lines(seal(folder, PROBES[name]))))
+    elif name == fidelity_suite.SUITE:
+        print(table(fidelity_lines(plain(fidelity_suite.score(folder)))))
+    else:
+        raise ValueError(f"{path} holds a {name} run; score reads {', '.join(PROBES)} and fidelity runs")
+    print(f"\nwhat was measured is in {path}")
 
 
 def selfcheck(options: Selfcheck) -> int:
-    from worldsim_benchmarks import selfcheck as check
+    from worldsim_benchmarks import proof
+    from worldsim_benchmarks import selfcheck as fidelity_check
     from worldsim_benchmarks.presets import preset_named
     from worldsim_benchmarks.report import table
+    from worldsim_benchmarks.suites.registry import suite_named
 
     from worldsim.worlds import world_named
 
-    session = check.session_for(world_named(options.world).env_id, preset_named(options.n), options.out, options.seed)
-    lines, holds = check.run(session)
+    world, preset = world_named(options.world).env_id, preset_named(options.n)
+    if options.suite == "fidelity":
+        lines, holds = fidelity_check.run(fidelity_check.session_for(world, preset, options.out, options.seed))
+    else:
+        suite = suite_named(options.suite)
+        lines, holds = proof.prove(suite, proof.session_for(suite, world, preset, options.out, options.seed))
     print(table(lines))
     print("\nall checks hold" if holds else "\nSOME CHECKS FAIL: do not believe this benchmark's numbers")
     return 0 if holds else 1
 
 
-def speed(options: Speed) -> int:
-    from worldsim_benchmarks.records import Folder
+def compare(options: Compare) -> int:
+    from worldsim_benchmarks.comparison import compare as compared
     from worldsim_benchmarks.report import table
-    from worldsim_benchmarks.speed import Contestant, compete, environment, startup
 
-    kwargs = _arguments(options.env_kwargs)
-    contestants = [
-        Contestant(f"{options.env} K={k}", environment(options.env, **kwargs, denoising_steps=k))
-        for k in options.denoising_steps
-    ]
-    if options.baseline:
-        contestants.append(Contestant(BASELINE, unet_stepper))
-    rows = compete(contestants, options.batch, options.rounds, options.seconds)
-    begun = startup("worldsim", options.env, kwargs) if options.startup else None
-    print(table(speed_lines(rows, begun)))
-    if options.out is not None:
-        config = {"env": options.env, "env_kwargs": kwargs, "batch": options.batch}
-        folder = Folder.create(options.out, "speed", config)
-        folder.write("speed", rows if begun is None else [*rows, {"name": "startup", **begun}])
-        print(f"\nrows are in {options.out}")
+    found = compared(options.a, options.b)
+    print(table(list(found.lines)))
+    print("\nB holds against A" if found.holds else "\nB IS WORSE THAN A")
+    return 0 if found.holds else 1
+
+
+def report(options: Report) -> int:
+    from worldsim_benchmarks import page
+
+    page.write(options.folders, options.out)
+    print(f"{options.out / 'report.html'} and {options.out / 'leaderboard.json'} are written")
     return 0
-
-
-BASELINE = "pixel U-Net, 3 Euler steps"
-TARGETS = {("steps_per_second", 1): (20.0, 5.0), ("lane_steps_per_second", 16): (65.0, 13.0)}
-"""(measure, batch) -> the rate to reach with K = 4, and its multiple of the U-Net's."""
-
-
-def unet_stepper(lanes: int) -> Callable[[], None]:
-    """The baseline in the faster of its two number formats on this machine, without an environment around
-    it."""
-    import time
-
-    import numpy as np
-    import torch
-
-    from worldsim.baselines.predictor import UNetPredictor
-    from worldsim.baselines.unet import PixelUNet
-    from worldsim.predictor import LaneStart
-    from worldsim.worlds import WORLDS
-
-    torch.manual_seed(0)
-    net = PixelUNet()
-    keys, camera = torch.zeros(lanes, 32), torch.zeros(lanes, 2)
-    frame = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    fastest: tuple[float, UNetPredictor] | None = None
-    for bfloat16 in (False, True):
-        predictor = UNetPredictor(net, lanes, bfloat16=bfloat16)
-        predictor.begin(range(lanes), [LaneStart(WORLDS["DoomRooms"], i, frames=frame) for i in range(lanes)])
-        predictor.step(keys, camera)
-        begun = time.perf_counter()
-        predictor.step(keys, camera)
-        spent = time.perf_counter() - begun
-        if fastest is None or spent < fastest[0]:
-            fastest = (spent, predictor)
-    assert fastest is not None
-    chosen = fastest[1]
-
-    def step() -> None:
-        chosen.step(keys, camera)
-
-    return step
-
-
-def speed_lines(rows: list[dict[str, Any]], begun: dict[str, float] | None) -> list[Line]:
-    """The table: rates, multiples of the U-Net's, and the numbers to reach."""
-    from statistics import median
-
-    from worldsim_benchmarks.report import Line
-
-    baseline = {r["batch"]: r["rounds"] for r in rows if r["name"] == BASELINE}
-    lines = []
-    for row in rows:
-        # the median of the ratios, round by round: what else the machine does slows both down
-        pairs = zip(row["rounds"], baseline.get(row["batch"], []))
-        ratios = [ours / theirs for ours, theirs in pairs]
-        times = median(ratios) if ratios else None
-        value = f"{row['steps_per_second']:.2f} steps/s, {row['lane_steps_per_second']:.1f} lane-steps/s"
-        target, ok = "", None
-        for (measure, batch), (rate, multiple) in TARGETS.items():
-            if row["batch"] == batch and row["name"].endswith("K=4"):
-                target = f">= {rate:.0f} {measure.replace('_per_second', '/s').replace('_', '-')}"
-                ok = row[measure] >= rate
-                if times is not None:
-                    target, ok = f"{target}, {multiple:.0f}x", ok and times >= multiple
-        if times is not None and row["name"] != BASELINE:
-            value += f", {times:.1f}x the U-Net"
-        lines.append(Line(f"batch {row['batch']:>2}: {row['name']}", value, target, ok))
-    if begun is not None:
-        seconds, reset, peak = begun["import_seconds"], begun["make_and_reset_seconds"], begun["peak_gib"]
-        lines += [
-            Line("import worldsim, over gymnasium's own", f"{seconds:.2f} s", "<= 0.5 s", seconds <= 0.5),
-            Line("gym.make and first reset", f"{reset:.2f} s", "<= 5 s", reset <= 5),
-            Line("peak memory", f"{peak:.2f} GiB", "<= 1.5 GB", peak * 2**30 <= 1.5e9),
-        ]
-    return lines

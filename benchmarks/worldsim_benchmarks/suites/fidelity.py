@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from worldsim_benchmarks.pictures import Clip, curves, extremes, sheet
 from worldsim_benchmarks.records import Folder, Row
+from worldsim_benchmarks.runner import configuration
 from worldsim_benchmarks.suites import control, events, free, minute, onestep, prompts
 from worldsim_benchmarks.suites.session import Session
 
@@ -26,20 +26,6 @@ SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
     "prompts": prompts.summarise,
     "minute": minute.summarise,
 }
-
-
-def configuration(session: Session) -> dict[str, Any]:
-    """What decides the rows, for the header."""
-    return {
-        "world": session.world,
-        "candidates": {n: asdict(s) for n, s in session.candidates.items()},
-        "preset": asdict(session.preset),
-        "frame_size": session.frame_size,
-        "bottom": session.bottom,
-        "seed": session.seed,
-        "event_worlds": session.event_worlds,
-        "map_seeds": [session.map_seeds[0], session.map_seeds[-1]],
-    }
 
 
 def run(session: Session, parts: tuple[str, ...] = PARTS, say: Callable[[str], None] = print) -> Folder:

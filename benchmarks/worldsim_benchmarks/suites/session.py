@@ -87,6 +87,10 @@ class Session:
         """One seed per episode of a batch, reproducible and different for each key."""
         return np.random.SeedSequence((self.seed, *key)).generate_state(count, np.uint32).astype(np.int64).tolist()
 
+    def seed_of(self, *key: int) -> int:
+        """The seed of one episode, whatever others are run beside it."""
+        return self.episode_seeds(1, *key)[0]
+
     @contextmanager
     def reference(self, world: str | None = None, depth: bool = True, **kwargs: Any) -> Iterator[Reference]:
         reference = Reference(world or self.world, self.frame_size, depth=depth, **kwargs)

@@ -1,0 +1,122 @@
+"""Does the picture move as true depth says? Observed flow against the flow of known points under the known motion.
+
+Known-pose epipolar error alone is exactly 0 for a frozen video, since a point that stays lies on its own epipolar line;
+it is paired here with the *parallax ratio*, the observed flow projected on the expected one: 1 is right, 0 is frozen,
+-1 runs the other way. Flow is dense inverse search (Kroeger et al. 2016, as in OpenCV) on frames upsampled by four,
+where small pictures have enough pixels to match. Plain walls have no flow that could be seen, so only those pixels are
+asked on whose true frames the estimator finds what true depth says: that is its calibration. Cameras are OpenCV's
+(``geometry.py``); flow is in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from worldsim_benchmarks.geometry import View, world_points
+
+SCALE = 4
+LEAST = 0.5
+"""Pixels of expected flow below which a pixel tells nothing of the motion."""
+AGREES = 0.3
+"""A pixel is asked where the flow of the true frames is within this part of the expected one (and half a pixel)."""
+ASKED = 0.05
+"""Share of such pixels from which on a step is asked."""
+SAMPSON_WIDTH = 256.0
+"""Epipolar errors are given in pixels of a picture of this width."""
+
+
+@dataclass(frozen=True)
+class Parallax:
+    """Over the asked steps of a clip: ``ratio`` and the median known-pose Sampson error ``sampson`` (pixels of a
+    256-wide picture), NaN where no step could be asked; ``asked`` steps."""
+
+    ratio: float
+    sampson: float
+    asked: int
+
+
+def expected_flow(before: View, after: View) -> np.ndarray:
+    """float ``(H, W, 2)``: where each pixel's point goes from one camera to the next; NaN where it is unknown or lands
+    outside the picture or behind the camera."""
+    height, width = before.depth.shape
+    local = (world_points(before) - after.c2w[:3, 3]) @ after.c2w[:3, :3]
+    known = np.isfinite(before.depth) & (local[..., 2] > 0.05)
+    z = np.where(known, local[..., 2], 1.0)
+    u = local[..., 0] / z * after.K[0, 0] + after.K[0, 2]
+    v = local[..., 1] / z * after.K[1, 1] + after.K[1, 2]
+    inside = known & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    return np.where(inside[..., None], np.stack([u - columns, v - rows], -1), np.nan)
+
+
+def observed_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """float32 ``(H, W, 2)`` between two uint8 ``(H, W, 3)``."""
+    height, width = before.shape[:2]
+    grey = [
+        cv2.resize(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+        for f in (before, after)
+    ]
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey[0], grey[1], None)  # type: ignore[call-overload]
+    return cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / SCALE
+
+
+def sampson(flow: np.ndarray, before: View, after: View) -> np.ndarray:
+    """float ``(H, W)``: Sampson distance of each pixel and where its flow leads, under the known motion (Hartley and
+    Zisserman, eq. 11.9), in pixels of a 256-wide picture."""
+    height, width = flow.shape[:2]
+    moved = np.linalg.inv(after.c2w) @ before.c2w
+    t = moved[:3, 3]
+    cross = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
+    F = np.linalg.inv(after.K).T @ cross @ moved[:3, :3] @ np.linalg.inv(before.K)
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    x = np.stack([columns, rows, np.ones_like(rows)], -1)
+    y = x + np.concatenate([flow, np.zeros((height, width, 1))], -1)
+    Fx, Fy = x @ F.T, y @ F
+    gradient = Fx[..., 0] ** 2 + Fx[..., 1] ** 2 + Fy[..., 0] ** 2 + Fy[..., 1] ** 2
+    return np.abs((y * Fx).sum(-1)) / np.sqrt(np.maximum(gradient, 1e-12)) * SAMPSON_WIDTH / width
+
+
+@dataclass(frozen=True)
+class Question:
+    """A step t -> t + 1 that can be asked: its expected flow ``(H, W, 2)``, the pixels, and both cameras."""
+
+    t: int
+    flow: np.ndarray
+    pixels: np.ndarray
+    before: View
+    after: View
+
+
+def questions(truth: np.ndarray, views: Sequence[View], steps: Sequence[int], bottom: int = 0) -> list[Question]:
+    """Those ``steps`` of true frames ``(T + 1, H, W, 3)`` and cameras whose motion can be seen: where a wall stopped
+    the camera, or fills the picture, nothing is asked."""
+    out = []
+    for t in steps:
+        flow = expected_flow(views[t], views[t + 1])
+        size = np.hypot(flow[..., 0], flow[..., 1])
+        gap = observed_flow(truth[t], truth[t + 1]) - flow
+        with np.errstate(invalid="ignore"):
+            pixels = (size >= LEAST) & (np.hypot(gap[..., 0], gap[..., 1]) <= AGREES * size + LEAST)
+        if bottom:
+            pixels[-bottom:] = False
+        if pixels.mean() >= ASKED:
+            out.append(Question(t, flow, pixels, views[t], views[t + 1]))
+    return out
+
+
+def parallax(frames: np.ndarray, asked: Sequence[Question]) -> Parallax:
+    """The motion of a clip ``(T + 1, H, W, 3)`` in the steps that are asked."""
+    along, expected, errors = 0.0, 0.0, []
+    for q in asked:
+        t, truth, used = q.t, q.flow, q.pixels
+        flow = observed_flow(frames[t], frames[t + 1])
+        along += float((flow[used] * truth[used]).sum()) / used.sum()
+        expected += float((truth[used] ** 2).sum()) / used.sum()
+        errors.append(float(np.median(sampson(flow, q.before, q.after)[used])))
+    if not errors:
+        return Parallax(float("nan"), float("nan"), 0)
+    return Parallax(float(along / expected), float(np.median(errors)), len(errors))

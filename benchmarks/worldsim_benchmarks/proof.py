@@ -1,0 +1,74 @@
+"""Does a probe suite rank the true world above everything that is broken? The table that must hold before any number.
+
+The true world and the suite's mutants are run as candidates, with the floors of the same episodes. Truth must score at
+least 0.95 and the floors at most 0.05; every mutant's headline must lie below the truth's, and its score on the task
+that is named to catch it too (99.9 % interval of the paired difference over maps, Holm over the mutants).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from worldsim_benchmarks.presets import Preset
+from worldsim_benchmarks.records import Row, plain
+from worldsim_benchmarks.report import Line, interval
+from worldsim_benchmarks.runner import load, run
+from worldsim_benchmarks.statistics import Interval, holm
+from worldsim_benchmarks.suites.scoring import difference
+from worldsim_benchmarks.suites.session import CandidateSpec, Session
+from worldsim_benchmarks.suites.suite import Suite, SuiteScore
+
+CONFIDENCE = 0.999
+CEILING, FLOOR = 0.95, 0.05
+FLOORS = ("frozen", "grey", "other")
+
+
+def session_for(suite: Suite, world: str, preset: Preset, out: Path, seed: int = 0) -> Session:
+    """The true world and the suite's mutants as candidates."""
+    return Session(world, {name: CandidateSpec(name) for name in ("true", *suite.mutants)}, preset, out, seed=seed)
+
+
+def prove(suite: Suite, session: Session, say: Callable[[str], None] = print) -> tuple[list[Line], bool]:
+    """Runs the suite on truth and mutants (it continues a run that was interrupted); the lines to print, and whether
+    all of them hold."""
+    folder = run(suite, session, say)
+    _, rows = load(folder.path)
+    lines = judge(suite, rows)
+    return lines, all(line.ok for line in lines)
+
+
+def judge(suite: Suite, rows: list[Row]) -> list[Line]:
+    """The checks, from rows alone."""
+    score: SuiteScore = suite.score(rows)
+    lines = []
+    for name in ("true", *FLOORS):
+        if name in score.candidates:
+            headline = score.candidates[name].headline
+            ok = headline.value >= CEILING if name == "true" else headline.value <= FLOOR
+            target = f">= {CEILING}" if name == "true" else f"<= {FLOOR}"
+            lines.append(Line(f"{name}: headline", interval(plain(asdict(headline))), target, ok))
+    asked = {r["task"] for r in rows}
+    meant = {m: t for m, t in suite.mutants.items() if t in asked}
+
+    def gap(mutant: str, level: float, task: str | None = None) -> Interval:
+        return difference(rows, "true", mutant, task, level)
+
+    whole = holm(list(meant), gap, lambda found: found.low > 0, CONFIDENCE)
+    named = holm(list(meant), lambda m, level: gap(m, level, meant[m]), lambda found: found.low > 0, CONFIDENCE)
+    for mutant, task in meant.items():
+        headline = score.candidates[mutant].headline
+        lines.append(
+            Line(
+                f"{mutant}: headline {headline.value:.2f}, true minus it",
+                str(gap(mutant, CONFIDENCE)),
+                "low > 0 (99.9 %, Holm)",
+                mutant in whole,
+            )
+        )
+        lines.append(
+            Line(f"{mutant}: caught by {task}, true minus it", str(gap(mutant, CONFIDENCE, task)),
+                 "low > 0 (99.9 %, Holm)", mutant in named)
+        )  # fmt: skip
+    return lines

@@ -1,0 +1,108 @@
+"""Which suites can an environment be asked, and why not the others? Found out by trying, before anything long runs.
+
+Spaces, action names and the reset from given frames are looked at in the candidate; truth buffers and reset options in
+the true world. A suite can be run where at least one of its tasks can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gymnasium as gym
+import numpy as np
+
+from worldsim_benchmarks.candidates import Context, EnvCandidate
+from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.suites.suite import Suite, Task
+
+
+def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str, list[str]]]:
+    """suite -> task -> what is missing, for the session's first candidate; an empty list: the task can be run."""
+    replay = session.main.is_replay
+    general, known = ([], frozenset[str]()) if replay else candidate_lacks(session)
+    out: dict[str, dict[str, list[str]]] = {}
+    for suite in suites:
+        out[suite.name] = {}
+        for task in suite.tasks:
+            if session.world not in task.worlds:
+                reasons = [f"{session.world} cannot be asked this; {', '.join(task.worlds)} can"]
+            else:
+                reasons = [*world_lacks(session, task), *general]
+                unknown = sorted(set(task.actions) - known)
+                if not replay and not general and unknown:
+                    reasons.append(f"{session.main.env} has no action {', '.join(unknown)}")
+            out[suite.name][task.name] = reasons
+    return out
+
+
+def world_lacks(session: Session, task: Task) -> list[str]:
+    """What the true world does not offer of what a task needs."""
+    reasons: list[str] = []
+    try:
+        with session.reference(depth="depth" in task.truth) as reference:
+            reasons += [f"{session.world} has no action {a}" for a in task.actions if a not in reference.ids]
+            _, info = reference.env.reset(seed=0, options={"map_seed": session.map_seeds[0]})
+            if "frames" not in info:
+                reasons.append(f'{session.world} gives no info["frames"]')
+            truth = info.get("truth", {})
+            for buffer in ("camera", *task.truth):
+                if buffer not in truth:
+                    reasons.append(f'{session.world} gives no info["truth"]["{buffer}"]')
+    except (TypeError, ValueError, gym.error.Error) as error:
+        reasons.append(f"{session.world} cannot be opened with truth={task.truth} and map_seed: {error}")
+    return reasons
+
+
+def candidate_lacks(session: Session) -> tuple[list[str], frozenset[str]]:
+    """What the first candidate does not offer of what every suite needs (spaces, action names, a start from frames),
+    and the names of its actions."""
+    env = session.main.env
+    if env not in gym.registry:
+        return [f"{env} is no registered Gymnasium id (import the package that registers it)"], frozenset()
+    try:
+        candidate = session.main.open(session.world, session.frame_size, 1)
+    except Exception as error:  # the constructor is foreign code
+        return [f"{env} cannot be made: {type(error).__name__}: {error}"], frozenset()
+    try:
+        if not isinstance(candidate, EnvCandidate):
+            return [], frozenset()
+        return _tried(candidate, session), frozenset(candidate.ids)
+    finally:
+        candidate.close()
+
+
+def _tried(candidate: EnvCandidate, session: Session) -> list[str]:
+    name, shape = candidate.env_id, (*session.frame_size, 3)
+    space = candidate.env.single_observation_space if candidate.vectorised else candidate.env.observation_space
+    actions = candidate.env.single_action_space if candidate.vectorised else candidate.env.action_space
+    reasons = []
+    if not isinstance(space, gym.spaces.Box) or space.shape != shape or space.dtype != np.uint8:
+        reasons.append(f"{name} observes {space}; Box(0, 255, {shape}, uint8) is needed")
+    if not isinstance(actions, gym.spaces.Discrete):
+        reasons.append(f"{name} takes {actions}; Discrete is needed")
+    if reasons:
+        return reasons
+    action = "noop" if "noop" in candidate.ids else next(iter(candidate.ids))
+    context = Context(np.zeros((5, *shape), np.uint8), (action,), session.map_seeds[0])
+    try:
+        made = candidate.go_on([context], [(action,)], [0])
+    except Exception as error:  # foreign code again
+        why = f"{type(error).__name__}: {error}"
+        return [f'{name} does not go on from reset(options={{"init_frames", "init_actions"}}): {why}']
+    if made.blocks.shape[3:] != shape:
+        reasons.append(f'{name} gives info["frames"] of {made.blocks.shape[3:]}; {shape} is needed')
+    return reasons
+
+
+def lines(found: dict[str, dict[str, list[str]]]) -> list[str]:
+    """For people: which suites can be run, and why not the others."""
+    out = []
+    for suite, tasks in found.items():
+        able = [t for t, reasons in tasks.items() if not reasons]
+        if able:
+            left = f" (not {', '.join(t for t in tasks if t not in able)})" if len(able) < len(tasks) else ""
+            out.append(f"{suite}: can be run{left}")
+        else:
+            why = list(dict.fromkeys(r for reasons in tasks.values() for r in reasons))
+            out.append(f"{suite}: cannot be run: {'; '.join(why)}")
+    return out

@@ -1,0 +1,119 @@
+"""Runs a probe suite into a folder, episode by episode, and seals what came out.
+
+Each episode's rows are written whole before the next is begun, so an interrupted run goes on where it stopped. When
+all are there, ``seal`` gathers them into ``rows.jsonl`` and writes ``result.json``: configuration, score, and a digest
+over both, which ``compare`` checks. Only its ``run`` block (time, host, commit) differs between two runs of one seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from worldsim_benchmarks.pictures import save_clip
+from worldsim_benchmarks.records import Folder, Row, plain, write_text
+from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.suites.suite import Episode, Suite
+
+RESULT = "result.json"
+ROWS = "rows.jsonl"
+SHOWN_SEEDS = 50
+"""Clips are kept of the first sample on so many maps."""
+
+
+def configuration(session: Session) -> dict[str, Any]:
+    """What decides the rows, for the header."""
+    return {
+        "world": session.world,
+        "candidates": {n: asdict(s) for n, s in session.candidates.items()},
+        "preset": asdict(session.preset),
+        "frame_size": session.frame_size,
+        "bottom": session.bottom,
+        "seed": session.seed,
+        "event_worlds": session.event_worlds,
+        "map_seeds": [session.map_seeds[0], session.map_seeds[-1]],
+    }
+
+
+def run(
+    suite: Suite, session: Session, say: Callable[[str], None] = print, tasks: Sequence[str] | None = None
+) -> Folder:
+    """Runs the episodes (of some ``tasks``, or all) that ``session.out`` does not hold yet, and seals the folder.
+
+    ``ValueError`` where the folder holds a run of another configuration, or the world can be asked nothing.
+    """
+    episodes = [e for e in suite.episodes(session) if tasks is None or e.task in tasks]
+    if not episodes:
+        able = sorted({w for task in suite.tasks for w in task.worlds})
+        raise ValueError(f"{suite.name} asks nothing of {session.world}; it can be run on {', '.join(able)}")
+    folder = Folder.create(session.out, suite.name, configuration(session))
+    missing = [e for e in episodes if not folder.has(part_of(e))]
+    if len(missing) < len(episodes):
+        say(f"{suite.name}: {len(episodes) - len(missing)} of {len(episodes)} episodes are already there")
+    shown = set(session.map_seeds[:SHOWN_SEEDS])
+    for result in suite.run(session, missing):
+        if result.clip is not None and result.episode.sample == 0 and result.episode.map_seed in shown:
+            save_clip(result.clip, clip_path(folder.path, result.episode))
+        folder.write(part_of(result.episode), [o.row(result.episode) for o in result.outcomes])
+        for outcome in result.outcomes:
+            if outcome.failed:
+                say(f"{part_of(result.episode)}: {outcome.candidate} failed and scores 0: {outcome.failed}")
+    seal(folder, suite)
+    return folder
+
+
+def part_of(episode: Episode) -> str:
+    """Name of an episode's file of rows."""
+    return f"{episode.task}-{episode.map_seed}-{episode.sample}"
+
+
+def clip_path(folder: Path, episode: Episode) -> Path:
+    return folder / "clips" / f"{part_of(episode)}.webp"
+
+
+def seal(folder: Folder, suite: Suite) -> dict[str, Any]:
+    """Gathers the rows of the folder's episodes, scores them, and writes both with a digest."""
+    header = folder.header()
+    rows = sorted((row for part in folder.parts() for row in folder.read(part)), key=_order)
+    if not rows:
+        raise ValueError(f"{folder.path} holds no whole episode yet; run the suite on it first")
+    write_text(folder.path / ROWS, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    score = plain(asdict(suite.score(rows)))
+    result = {
+        "schema": header["schema"], "suite": header["suite"], "config": header["config"],
+        "tasks": {t.name: t.criterion for t in suite.tasks if any(r["task"] == t.name for r in rows)},
+        "score": score,
+    }  # fmt: skip
+    sealed = {**result, "digest": digest(result, rows), "run": header["run"]}
+    write_text(folder.path / RESULT, json.dumps(sealed, indent=1, allow_nan=False))
+    return sealed
+
+
+def _order(row: Row) -> tuple[str, int, int, str]:
+    return row["task"], row["map_seed"], row["sample"], row["candidate"]
+
+
+def digest(result: dict[str, Any], rows: list[Row]) -> str:
+    """SHA-256 over what was measured: the result without its ``digest`` and ``run``, and the rows."""
+    measured = {k: v for k, v in result.items() if k not in ("digest", "run")}
+    text = json.dumps([measured, rows], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load(path: Path) -> tuple[dict[str, Any], list[Row]]:
+    """The result and the rows of a sealed folder; ``ValueError`` where there is none or its digest does not hold."""
+    if not (path / RESULT).exists():
+        raise ValueError(f"{path} holds no finished run ({RESULT} is missing); run the suite to its end")
+    Folder(path).header()  # refuses a newer schema
+    try:
+        result = json.loads((path / RESULT).read_text())
+        rows = [json.loads(line) for line in (path / ROWS).read_text().splitlines()]
+    except (json.JSONDecodeError, FileNotFoundError) as error:
+        raise ValueError(f"{path} is damaged ({error}); run the suite again") from error
+    if result.get("digest") != digest(result, rows):
+        raise ValueError(f"{path} was changed after it was written: its digest does not fit {RESULT} and {ROWS}")
+    return result, rows

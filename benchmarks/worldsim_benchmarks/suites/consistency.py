@@ -1,0 +1,169 @@
+"""Suite A, 3-D consistency: is the space that a simulator shows one space, seen from where the actions say?
+
+Twin rollouts: the true world and the candidate go on from the same context under the same script. Rotation is read
+from the pictures, walking is held against true depth, and what comes back into view is matched with the place that it
+was (``consistency_judge.py`` has the criteria, ``consistency_scripts.py`` the scripts). Pose and content are measured
+apart throughout, because pixel measures on a revisit measure the pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from worldsim_benchmarks import floors
+from worldsim_benchmarks.candidates import Context, ReplayCandidate
+from worldsim_benchmarks.pictures import Clip
+from worldsim_benchmarks.records import Row
+from worldsim_benchmarks.suites.consistency_judge import (
+    MAX_COLOUR,
+    MAX_POSE_DEGREES,
+    MAX_SAMPSON,
+    MAX_STRAY,
+    RATIO,
+    Asked,
+)
+from worldsim_benchmarks.suites.consistency_scripts import PLANS, choose
+from worldsim_benchmarks.suites.scoring import score_tasks
+from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.suites.suite import Episode, Outcome, Result, SuiteScore, Task
+from worldsim_benchmarks.truth import Reference, Rollout
+
+ROOMS = ("worldsim/DoomRooms-v0",)
+SCENE = ("worldsim/Scene-v0",)
+HEADING = f"the heading never strays by more than {MAX_STRAY:.0f} degrees"
+PLACE = (
+    "the last picture matches the true place better than all other maps do, "
+    f"at most {MAX_POSE_DEGREES:.0f} degrees off, colours within {MAX_COLOUR:.0f} grey levels"
+)
+DEPTH = f"flow is {RATIO[0]} to {RATIO[1]} of what true depth says, epipolar error at most {MAX_SAMPSON:.0f} px of 256"
+CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
+    "turn_360": (f"{HEADING}; {PLACE}", ROOMS),
+    "turn_540": (f"{HEADING}; the last picture matches the candidate's own of half a turn more than all other maps do",
+                 ROOMS),
+    "pan_45": (f"{HEADING}; {PLACE}", ROOMS),
+    "pan_90": (f"{HEADING}; {PLACE}", ROOMS),
+    "pan_180": (f"{HEADING}; {PLACE}", ROOMS),
+    "strafe_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
+    "forward_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
+    "leave_and_return": (f"{DEPTH}; {PLACE}", ROOMS),
+    "orbit_and_back": (f"{DEPTH}; {PLACE}", SCENE),
+}  # fmt: skip
+"""Task -> its criterion in words and the worlds that can be asked."""
+
+
+def _tasks(criteria: Mapping[str, tuple[str, tuple[str, ...]]]) -> tuple[Task, ...]:
+    return tuple(
+        Task(n, words, worlds, tuple(sorted({a for v in PLANS[n].variants for a in (*PLANS[n].prefix, *v)})))
+        for n, (words, worlds) in criteria.items()
+    )
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """The suite; ``tasks`` can be cut down for worlds of one's own."""
+
+    name: str = "consistency"
+    tasks: tuple[Task, ...] = _tasks(CRITERIA)
+    mutants: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "gain_0.8": "turn_360", "mirrored": "pan_90", "delayed": "pan_90", "teleport": "pan_180",
+            "amnesic": "turn_360", "colour_drift": "turn_360",
+        }
+    )  # fmt: skip
+
+    def episodes(self, session: Session) -> list[Episode]:
+        return [
+            Episode(task.name, seed, sample)
+            for task in self.tasks
+            if session.world in task.worlds
+            for sample in range(session.preset.samples)
+            for seed in session.map_seeds
+        ]
+
+    def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
+        lanes = {n: session.guarded(n, session.preset.seeds) for n in session.candidates}
+        again = None if "true" in lanes else ReplayCandidate(session.world, session.frame_size)
+        try:
+            with session.reference() as reference:
+                for task in dict.fromkeys(e.task for e in missing):
+                    asked = [e for e in missing if e.task == task]
+                    rivals: dict[tuple[str, ...], tuple[Rollout, ...]] = {}
+                    for i in range(0, len(asked), session.main.lanes):
+                        part = asked[i : i + session.main.lanes]
+                        yield from self._batch(session, reference, part, rivals, lanes, again)
+        finally:
+            for opened in (*lanes.values(), *([again] if again else [])):
+                opened.close()
+
+    def _batch(
+        self,
+        session: Session,
+        reference: Reference,
+        episodes: Sequence[Episode],
+        rivals: dict[tuple[str, ...], tuple[Rollout, ...]],
+        lanes: Mapping[str, Any],
+        again: ReplayCandidate | None,
+    ) -> Iterator[Result]:
+        asked = [_ask(session, reference, e, rivals) for e in episodes]
+        contexts = [Context.of(a.truth) for a in asked]
+        actions = [a.truth.actions for a in asked]
+        seeds = [session.seed_of(list(PLANS).index(e.task), e.map_seed, e.sample) for e in episodes]
+        outcomes: list[list[Outcome]] = [_floors(a, e) for a, e in zip(asked, episodes)]
+        clips: list[Clip | None] = [None] * len(asked)
+        for position, (name, guarded) in enumerate(lanes.items()):
+            made, reasons = guarded.go_on(contexts, actions, seeds)
+            for i, (a, blocks, why) in enumerate(zip(asked, made.blocks, reasons)):
+                outcomes[i].append(a.judge(name, blocks, failed=why))
+                if position == 0:
+                    clips[i] = _clip(episodes[i], a, blocks)
+                    coded = None if why else guarded.candidate.reconstruct(a.truth.blocks[a.truth.prefix :])
+                    if coded is not None:
+                        outcomes[i].append(a.judge("codec", coded))
+        if again is not None:
+            for i, blocks in enumerate(again.go_on(contexts, actions, seeds).blocks):
+                outcomes[i].append(asked[i].judge("true", blocks))
+        for episode, found, clip in zip(episodes, outcomes, clips):
+            yield Result(episode, tuple(found), clip)
+
+    def score(self, rows: Sequence[Row]) -> SuiteScore:
+        return SuiteScore(score_tasks(rows))
+
+
+def _ask(
+    session: Session,
+    reference: Reference,
+    episode: Episode,
+    rivals: dict[tuple[str, ...], tuple[Rollout, ...]],
+) -> Asked:
+    """The true rollout of the variant that suits the map, and those of other maps under the same actions."""
+    plan = PLANS[episode.task]
+    truth = choose(
+        plan,
+        episode.map_seed,
+        lambda actions: reference.play((*plan.prefix, *actions), episode.map_seed, len(plan.prefix)),
+    )
+    if truth.names not in rivals:
+        rivals[truth.names] = tuple(reference.play(truth.names, s, truth.prefix) for s in session.rival_seeds)
+    return Asked(plan, truth, rivals[truth.names], session.bottom)
+
+
+def _floors(asked: Asked, episode: Episode) -> list[Outcome]:
+    """``frozen``, ``grey``, and one of the other maps as if it were the candidate, judged against the rest."""
+    k = asked.truth.blocks.shape[1]
+    out = [
+        asked.judge(name, np.repeat(frames[:, None], k, 1))
+        for name, frames in (("frozen", floors.frozen(asked.truth)), ("grey", floors.grey(asked.truth)))
+    ]
+    at = episode.map_seed % len(asked.rivals)
+    other = asked.rivals[at]
+    rest = asked.rivals[:at] + asked.rivals[at + 1 :]
+    return [*out, asked.judge("other", other.blocks[other.prefix :], rest)]
+
+
+def _clip(episode: Episode, asked: Asked, blocks: np.ndarray) -> Clip:
+    label = f"{episode.task}, map {episode.map_seed}"
+    return Clip(label, True, asked.truth.future, blocks[:, -1], np.full(len(blocks), np.nan))

@@ -1,0 +1,156 @@
+"""When is a rollout consistent? The two gates and the criterion of each task, from frames and the truth beside them.
+
+All thresholds are absolute and stand here. *Moved*: at least half of the true rotation (read from the pictures) and of
+the true parallax was seen. *Continued*: ``continuity.py``. *Correct*: turning on the spot, the heading never strayed by
+more than ``MAX_STRAY`` degrees (less than one commanded step); walking, the parallax ratio lies in ``RATIO`` and the
+known-pose error below ``MAX_SAMPSON``; and the last picture shows the place that it must show, better than all other
+maps do, at its pose and in its colours.
+
+A pair of frames on which the yaw estimator fails in the true world (a plain wall fills the picture) is not asked of
+anyone; on all others a failed estimate counts as no motion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from worldsim_benchmarks.continuity import continues
+from worldsim_benchmarks.motion import yaw_between
+from worldsim_benchmarks.parallax import Question, parallax, questions
+from worldsim_benchmarks.revisit import NEAR_DEGREES, Place, own_match
+from worldsim_benchmarks.suites.consistency_scripts import Plan
+from worldsim_benchmarks.suites.suite import Outcome
+from worldsim_benchmarks.truth import Rollout
+
+LEAST_MOTION = 0.5
+MAX_STRAY = 10.0
+RATIO = (0.5, 1.5)
+MAX_SAMPSON = 3.0
+MAX_POSE_DEGREES = 10.0
+MAX_COLOUR = 12.0
+PAIRS_PER_STEP = 2
+"""Yaw is read between every second video frame of a block of four: 7 degrees of a turn of 14."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An episode as it is asked: the plan, the true rollout, and those of other maps under the same actions."""
+
+    plan: Plan
+    truth: Rollout
+    rivals: tuple[Rollout, ...]
+    bottom: int
+
+    @property
+    def start(self) -> np.ndarray:
+        """uint8 ``(H, W, 3)``: the last picture of the context."""
+        return self.truth.frames[self.truth.prefix]
+
+    @cached_property
+    def turned(self) -> np.ndarray:
+        """float ``(T,)``: true degrees of each step after the context."""
+        return (np.diff(self.truth.yaw[self.truth.prefix :]) + 180) % 360 - 180
+
+    @cached_property
+    def true_pairs(self) -> np.ndarray:
+        """float ``(PAIRS_PER_STEP * T,)``: yaw as it is read from the true frames, NaN where it cannot be."""
+        return self._pairs(self.truth.blocks[self.truth.prefix :])
+
+    @cached_property
+    def place(self) -> Place:
+        return Place.of(self.truth, len(self.truth.names))
+
+    @cached_property
+    def seen_steps(self) -> list[Question]:
+        """Steps in which the truth does not turn (all, where only parallax is measured) and is seen to move."""
+        steps = [t for t, d in enumerate(self.turned) if self.plan.kind == "walk" or abs(d) < 0.1]
+        first = self.truth.prefix
+        return questions(self.truth.frames[first:], self.truth.views[first:], steps, self.bottom)
+
+    def _pairs(self, blocks: np.ndarray) -> np.ndarray:
+        """Yaw of each pair of frames of the turning steps; 0 in the others."""
+        out = np.zeros((len(blocks), PAIRS_PER_STEP))
+        marks = np.linspace(0, blocks.shape[1], PAIRS_PER_STEP + 1).round().astype(int)
+        before = self.start
+        K = self.truth.views[0].K
+        for t, block in enumerate(blocks):
+            frames = [before, *block]
+            if abs(self.turned[t]) >= 0.1:
+                out[t] = [self._yaw(frames[a], frames[b], K) for a, b in pairwise(marks)]
+            before = block[-1]
+        return out.ravel()
+
+    def _yaw(self, before: np.ndarray, after: np.ndarray, K: np.ndarray) -> float:
+        return 0.0 if np.array_equal(before, after) else yaw_between(before, after, K, bottom=self.bottom)[0]
+
+    def judge(
+        self, name: str, blocks: np.ndarray, rivals: Sequence[Rollout] | None = None, failed: str = ""
+    ) -> Outcome:
+        """The outcome of blocks uint8 ``(T, k, H, W, 3)``; ``rivals`` replaces the other maps' rollouts."""
+        if failed:
+            return Outcome(name, False, False, False, failed=failed)
+        rivals = self.rivals if rivals is None else rivals
+        first = self.truth.prefix
+        measures: dict[str, Any] = {}
+        passed: list[bool] = []
+        moved: list[bool] = []
+        if self.plan.kind != "walk":
+            self._turns(blocks, measures, moved, passed)
+        if self.plan.kind != "turn":
+            self._walks(blocks, measures, moved, passed)
+        if self.plan.returns:
+            self._returns(blocks[-1, -1], np.stack([r.frames[-1] for r in rivals]), measures, passed)
+        if self.plan.remembers:
+            self._remembers(blocks, np.stack([r.frames[-1] for r in rivals]), measures, passed)
+        goes_on = continues(blocks[0], self.truth.blocks[first], [r.blocks[first] for r in rivals], self.bottom)
+        return Outcome(name, all(moved), goes_on, all(passed), measures)
+
+    def _turns(self, blocks: np.ndarray, measures: dict[str, Any], moved: list[bool], passed: list[bool]) -> None:
+        true = np.repeat(self.turned, PAIRS_PER_STEP) / PAIRS_PER_STEP
+        asked = np.isfinite(self.true_pairs) & (np.abs(true) > 0.05)
+        got = self._pairs(blocks)
+        failed = asked & np.isnan(got)
+        got = np.where(asked, np.nan_to_num(got), true)
+        total = float(np.abs(true[asked]).sum())
+        rotation = float((got * np.sign(true))[asked].sum()) / total if total else 0.0
+        stray = np.cumsum(got - true)
+        focal = self.truth.views[0].K[0, 0] * 256 / self.truth.first.shape[1]
+        measures |= {
+            "rotation": rotation, "stray": float(np.abs(stray).max()), "closure": float(stray[-1]),
+            "transfer_px": float(np.radians(np.abs(got - true)[asked]).mean() * focal) if total else None,
+            "failed_pairs": int(failed.sum()), "asked_pairs": int(asked.sum()),
+        }  # fmt: skip
+        moved.append(rotation >= LEAST_MOTION)
+        if self.plan.kind == "turn":  # one who walks slides into the turns, and depth would have to be known
+            passed.append(bool(np.abs(stray).max() <= MAX_STRAY))
+
+    def _walks(self, blocks: np.ndarray, measures: dict[str, Any], moved: list[bool], passed: list[bool]) -> None:
+        frames = np.concatenate([self.start[None], blocks[:, -1]])
+        seen = parallax(frames, self.seen_steps)
+        measures |= {"parallax": seen.ratio, "sampson_px": seen.sampson, "asked_steps": seen.asked}
+        moved.append(seen.ratio >= LEAST_MOTION)
+        passed.append(RATIO[0] <= seen.ratio <= RATIO[1] and seen.sampson <= MAX_SAMPSON)
+
+    def _returns(self, last: np.ndarray, others: np.ndarray, measures: dict[str, Any], passed: list[bool]) -> None:
+        match = self.place.match(last, others, self.bottom)
+        measures |= {
+            "content": match.content, "match": match.best, "pose_degrees": match.yaw_error,
+            "pose_metres": match.distance, "colour": match.colour_error,
+        }  # fmt: skip
+        passed.append(match.content > 0 and match.yaw_error <= MAX_POSE_DEGREES and match.colour_error <= MAX_COLOUR)
+
+    def _remembers(self, blocks: np.ndarray, others: np.ndarray, measures: dict[str, Any], passed: list[bool]) -> None:
+        heading = np.concatenate([[0.0], np.cumsum(self.turned)])
+        k = blocks.shape[1]
+        at = np.interp((np.arange(len(blocks) * k) + 1) / k, np.arange(len(heading)), heading)
+        offset = heading[-1] - at
+        earlier = blocks.reshape(-1, *blocks.shape[2:])[np.abs(np.abs(offset) - 360) <= NEAR_DEGREES]
+        content = own_match(earlier, blocks[-1, -1], others, self.bottom)
+        measures["own_content"] = content
+        passed.append(content > 0)

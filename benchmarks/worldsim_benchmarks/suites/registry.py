@@ -1,0 +1,16 @@
+"""The probe suites by name."""
+
+from __future__ import annotations
+
+from worldsim_benchmarks.suites.consistency import Consistency
+from worldsim_benchmarks.suites.suite import Suite
+
+PROBES: dict[str, Suite] = {suite.name: suite for suite in (Consistency(),)}
+"""Suites with a headline, in the order of the report."""
+
+
+def suite_named(name: str) -> Suite:
+    """The suite; ``ValueError`` names those that exist."""
+    if name not in PROBES:
+        raise ValueError(f"unknown suite {name!r}; suites with a headline are {', '.join(PROBES)}")
+    return PROBES[name]

@@ -1,0 +1,61 @@
+"""What the ``bench`` commands are told about an environment and a true world, as the benchmarks take it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from worldsim.registration import SORA_WORLD
+
+if TYPE_CHECKING:
+    from worldsim_benchmarks.suites.session import CandidateSpec, Session
+
+ROOMS = "worldsim/DoomRooms-v0"
+EVENT_WORLDS = {
+    "tiny": ("DoomTakeCover",),
+    "quick": ("DoomRooms", "DoomTakeCover", "DoomBasic"),
+    "default": ("DoomRooms", "DoomTakeCover", "DoomBasic", "DoomHealthGathering", "DoomMyWayHome"),
+}
+EVENT_WORLDS["publish"] = EVENT_WORLDS["default"]
+Amount = Literal["tiny", "quick", "default", "publish"]
+
+
+def constructor_arguments(text: str) -> dict[str, Any]:
+    try:
+        given = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--env-kwargs {text!r} is not JSON ({error})") from error
+    if not isinstance(given, dict):
+        raise ValueError(f'--env-kwargs {text!r} is no JSON object like {{"model": "runs/my-model"}}')
+    return given
+
+
+def candidate(env: str, env_kwargs: str, lanes: int, world_keyword: str) -> CandidateSpec:
+    """The environment of ``--env``: a Gymnasium id, ``true``, a mutant, or a model folder of ``SoraWorld-v0``."""
+    from worldsim_benchmarks.suites.session import CandidateSpec
+
+    given = constructor_arguments(env_kwargs)
+    if (Path(env) / "config.json").exists():
+        given, env = {"model": env, **given}, SORA_WORLD
+    return CandidateSpec(env, given, lanes, world_keyword)
+
+
+def session(
+    spec: CandidateSpec, world: str, n: str, out: Path, seed: int, event_worlds: tuple[str, ...] | None = None
+) -> Session:
+    """One candidate in one true world; ``event_worlds`` are those of the reward and termination part (default: by
+    ``n``)."""
+    from worldsim_benchmarks.presets import preset_named
+    from worldsim_benchmarks.suites.session import Session
+
+    from worldsim.worlds import world_named
+
+    return Session(
+        world=world_named(world).env_id,
+        candidates={"model": spec},
+        preset=preset_named(n),
+        out=out,
+        seed=seed,
+        event_worlds=tuple(world_named(w).env_id for w in event_worlds or EVENT_WORLDS[n]),
+    )

@@ -1,0 +1,139 @@
+"""``worldsim bench speed``: steps per second of an environment beside a pixel U-Net, in turns.
+
+The measuring is done by ``worldsim_benchmarks.speed``; the competitors are made here, because it knows nothing of
+this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldsim.cli.bench_options import constructor_arguments
+from worldsim.registration import SORA_WORLD
+
+if TYPE_CHECKING:
+    from worldsim_benchmarks.report import Line
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Steps per second of the learned environment and of a pixel U-Net of DIAMOND's published size, in
+    turns."""
+
+    batch: tuple[int, ...] = (1, 4, 16, 64)
+    """Numbers of lanes."""
+    denoising_steps: tuple[int, ...] = (4, 2, 1)
+    """K of the learned environment."""
+    env: str = SORA_WORLD
+    env_kwargs: str = "{}"
+    """JSON of further constructor arguments of the environment."""
+    rounds: int = 5
+    seconds: float = 1.5
+    """Least length of one round of one competitor."""
+    baseline: bool = True
+    """Whether the U-Net takes part."""
+    startup: bool = True
+    """Whether import, first reset and memory are measured too."""
+    out: Path | None = None
+    """Folder for the rows."""
+
+
+def speed(options: Speed) -> int:
+    from worldsim_benchmarks.records import Folder
+    from worldsim_benchmarks.report import table
+    from worldsim_benchmarks.speed import Contestant, compete, environment, startup
+
+    kwargs = constructor_arguments(options.env_kwargs)
+    contestants = [
+        Contestant(f"{options.env} K={k}", environment(options.env, **kwargs, denoising_steps=k))
+        for k in options.denoising_steps
+    ]
+    if options.baseline:
+        contestants.append(Contestant(BASELINE, unet_stepper))
+    rows = compete(contestants, options.batch, options.rounds, options.seconds)
+    begun = startup("worldsim", options.env, kwargs) if options.startup else None
+    print(table(speed_lines(rows, begun)))
+    if options.out is not None:
+        config = {"env": options.env, "env_kwargs": kwargs, "batch": options.batch}
+        folder = Folder.create(options.out, "speed", config)
+        folder.write("speed", rows if begun is None else [*rows, {"name": "startup", **begun}])
+        print(f"\nrows are in {options.out}")
+    return 0
+
+
+BASELINE = "pixel U-Net, 3 Euler steps"
+TARGETS = {("steps_per_second", 1): (20.0, 5.0), ("lane_steps_per_second", 16): (65.0, 13.0)}
+"""(measure, batch) -> the rate to reach with K = 4, and its multiple of the U-Net's."""
+
+
+def unet_stepper(lanes: int) -> Callable[[], None]:
+    """The baseline in the faster of its two number formats on this machine, without an environment around
+    it."""
+    import time
+
+    import numpy as np
+    import torch
+
+    from worldsim.baselines.predictor import UNetPredictor
+    from worldsim.baselines.unet import PixelUNet
+    from worldsim.predictor import LaneStart
+    from worldsim.worlds import WORLDS
+
+    torch.manual_seed(0)
+    net = PixelUNet()
+    keys, camera = torch.zeros(lanes, 32), torch.zeros(lanes, 2)
+    frame = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    fastest: tuple[float, UNetPredictor] | None = None
+    for bfloat16 in (False, True):
+        predictor = UNetPredictor(net, lanes, bfloat16=bfloat16)
+        predictor.begin(range(lanes), [LaneStart(WORLDS["DoomRooms"], i, frames=frame) for i in range(lanes)])
+        predictor.step(keys, camera)
+        begun = time.perf_counter()
+        predictor.step(keys, camera)
+        spent = time.perf_counter() - begun
+        if fastest is None or spent < fastest[0]:
+            fastest = (spent, predictor)
+    assert fastest is not None
+    chosen = fastest[1]
+
+    def step() -> None:
+        chosen.step(keys, camera)
+
+    return step
+
+
+def speed_lines(rows: list[dict[str, Any]], begun: dict[str, float] | None) -> list[Line]:
+    """The table: rates, multiples of the U-Net's, and the numbers to reach."""
+    from statistics import median
+
+    from worldsim_benchmarks.report import Line
+
+    baseline = {r["batch"]: r["rounds"] for r in rows if r["name"] == BASELINE}
+    lines = []
+    for row in rows:
+        # the median of the ratios, round by round: what else the machine does slows both down
+        pairs = zip(row["rounds"], baseline.get(row["batch"], []))
+        ratios = [ours / theirs for ours, theirs in pairs]
+        times = median(ratios) if ratios else None
+        value = f"{row['steps_per_second']:.2f} steps/s, {row['lane_steps_per_second']:.1f} lane-steps/s"
+        target, ok = "", None
+        for (measure, batch), (rate, multiple) in TARGETS.items():
+            if row["batch"] == batch and row["name"].endswith("K=4"):
+                target = f">= {rate:.0f} {measure.replace('_per_second', '/s').replace('_', '-')}"
+                ok = row[measure] >= rate
+                if times is not None:
+                    target, ok = f"{target}, {multiple:.0f}x", ok and times >= multiple
+        if times is not None and row["name"] != BASELINE:
+            value += f", {times:.1f}x the U-Net"
+        lines.append(Line(f"batch {row['batch']:>2}: {row['name']}", value, target, ok))
+    if begun is not None:
+        seconds, reset, peak = begun["import_seconds"], begun["make_and_reset_seconds"], begun["peak_gib"]
+        lines += [
+            Line("import worldsim, over gymnasium's own", f"{seconds:.2f} s", "<= 0.5 s", seconds <= 0.5),
+            Line("gym.make and first reset", f"{reset:.2f} s", "<= 5 s", reset <= 5),
+            Line("peak memory", f"{peak:.2f} GiB", "<= 1.5 GB", peak * 2**30 <= 1.5e9),
+        ]
+    return lines
