@@ -64,7 +64,10 @@ def shifted(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 
 
 def registered(frame: np.ndarray, truth: np.ndarray, outside: np.ndarray, reach: int = REACH) -> np.ndarray:
-    """``frame`` shifted by at most ``reach`` pixels to where it is nearest to ``truth`` on the pixels ``outside``."""
+    """``frame`` shifted by at most ``reach`` pixels to where it is nearest to ``truth`` on the pixels ``outside`` (as it is where
+    there are none)."""
+    if not outside.any():
+        return frame
     moves = [(dx, dy) for dy in range(-1, 2) for dx in range(-reach, reach + 1)]
     moves.sort(key=lambda m: abs(m[0]) + abs(m[1]))
     best = min(moves, key=lambda m: float(distance(shifted(frame, *m), truth)[outside].mean()))

@@ -21,6 +21,8 @@ WORLD = "worldsim/DoomRooms-v0"
 CONTEXT = LOOK_AROUND
 THINGS = ("ball", "diamond", "box", "cone")
 PICKED = ("ball", "diamond")
+ASIDE = 14.0
+"""Degrees that a thing to be remembered stands off the middle, so that its mirrored place is another one."""
 AWAY = 6
 """Turns that take all that was seen out of the picture: 84 degrees."""
 FORTH = 7
@@ -33,13 +35,15 @@ HUES = (120, 240)
 """Other colours that a thing is told from: its own, turned by these degrees of hue."""
 
 
-def poses_before(stage: Stage, map_seed: int, kinds: Sequence[str], gaps: Sequence[float]) -> Iterator[tuple[int, Pose]]:
-    """Poses that look straight at a thing of these kinds, from four sides: (id, pose)."""
+def poses_before(
+    stage: Stage, map_seed: int, kinds: Sequence[str], gaps: Sequence[float], aside: float = 0.0
+) -> Iterator[tuple[int, Pose]]:
+    """Poses that look ``aside`` degrees past a thing of these kinds, from four sides: (id, pose)."""
     stage.reset(map_seed)
     things = stage.objects(*kinds)
     for thing, gap, side in product(things, gaps, range(0, 360, 90)):
         x, y = thing["position"][:2]
-        yaw = (side + 180) % 360
+        yaw = (side + 180 + aside) % 360
         yield thing["id"], pose(x + gap * np.cos(np.radians(side)), y + gap * np.sin(np.radians(side)), yaw)
 
 
@@ -101,7 +105,7 @@ def _doubled(truth: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray |
 def look_away(stage: Stage, map_seed: int, wait: int, least: int = 1) -> Plan | None:
     """A turn away from at least ``least`` things, ``wait`` steps, and back."""
     names = (*("turn_left",) * AWAY, *("noop",) * wait, *("turn_right",) * AWAY)
-    for number, place in poses_before(stage, map_seed, THINGS, (3.0, 4.0)):
+    for number, place in poses_before(stage, map_seed, THINGS, (3.0, 4.0), ASIDE):
         if not stage.reset(map_seed, place) or not whole_in_view(stage.truth["labels"], number):
             continue
         take = stage.play(map_seed, place, (*CONTEXT, *names))
@@ -176,8 +180,8 @@ def before_doors(stage: Stage, map_seed: int) -> Iterator[Pose]:
 
 
 OPENING = 8
-"""Steps until a used door stands open; it closes four seconds (35 steps) later."""
-CLOSED = 52
+"""Steps until a used door stands open; it has closed again after 59."""
+CLOSED = 62
 
 
 def _opened(

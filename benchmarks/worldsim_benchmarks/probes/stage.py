@@ -133,4 +133,3 @@ class Stage:
 
     def close(self) -> None:
         self.env.close()
-

@@ -209,9 +209,7 @@ def _where_empty(plan: Plan, number: int) -> Plan | None:
 
     def bare(check: Check) -> Check:
         at = plan.prefix + check.step
-        return replace(
-            check, mask=check.mask & (plan.acted.labels(at) == -1) & (plan.twin.labels(at) == number)
-        )
+        return replace(check, mask=check.mask & (plan.acted.labels(at) == -1) & (plan.twin.labels(at) == number))
 
     gate, last = bare(plan.gates[0]), bare(plan.checks[0])
     if min(int(gate.mask.sum()), int(last.mask.sum())) < LEAST // 2:

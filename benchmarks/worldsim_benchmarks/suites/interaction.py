@@ -20,17 +20,17 @@ from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore
 DEEDS: tuple[Deed, ...] = (*table.DEEDS, *doom.DEEDS)
 
 
-class InteractionSuite:
+class Interaction:
     """``suites.suite.Suite`` of the deeds."""
 
     name = "interaction"
     tasks = twins.tasks(DEEDS)
     mutants: Mapping[str, str] = {
         "undo": "paint",
-        "time_stands": "plant",
+        "idle_frozen": "plant",
         "wrong_restitution": "strike",
+        "wrong_friction": "collide",
         "wrong_gravity": "fall",
-        "undo_door": "door",
     }
 
     def episodes(self, session: Session) -> list[Episode]:

@@ -140,7 +140,9 @@ def _coded(plan: Plan, guard: Guarded) -> Made | None:
 
 def _clip(episode: Episode, plan: Plan, made: Made) -> Clip:
     truth = np.stack([b[-1] for b in plan.acted.blocks[plan.prefix :]])
-    return Clip(f"{episode.task}, map {plan.acted.map_seed}", True, truth, made.acted[:, -1], np.full(len(truth), np.nan))
+    return Clip(
+        f"{episode.task}, map {plan.acted.map_seed}", True, truth, made.acted[:, -1], np.full(len(truth), np.nan)
+    )
 
 
 @dataclass

@@ -1,0 +1,68 @@
+"""Suite B: is a thing that is out of sight still there, itself, once, and at its place?
+
+Each task is a look in a true world, planned there on a test map: away from a thing for k steps and back, past a panel, at
+a door that closes by itself. A look has no deed that could be left out, so it has no twin; its false alarms are counted
+in the same picture, at a place that never held the thing. The plans stand in ``probes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from worldsim_benchmarks.probes import doom
+from worldsim_benchmarks.probes.plan import Deed
+from worldsim_benchmarks.records import Row
+from worldsim_benchmarks.suites import twins
+from worldsim_benchmarks.suites.scoring import score_tasks
+from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore
+
+LOOKS: tuple[Deed, ...] = doom.LOOKS
+MEMORY = "look_away_"
+
+
+class Permanence:
+    """``suites.suite.Suite`` of the looks."""
+
+    name = "permanence"
+    tasks = twins.tasks(LOOKS)
+    mutants: Mapping[str, str] = {
+        "vanish": "look_away_4",
+        "swap_identity": "look_away_2_things",
+        "duplicate": "look_away_8",
+        "idle_frozen": "door_closes",
+    }
+
+    def episodes(self, session: Session) -> list[Episode]:
+        return twins.episodes(LOOKS, session)
+
+    def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
+        return twins.run(LOOKS, session, missing)
+
+    def score(self, rows: Sequence[Row]) -> SuiteScore:
+        return SuiteScore(score_tasks(rows), tuple(memory(rows)))
+
+
+def memory(rows: Sequence[Row]) -> Iterator[Curve]:
+    """The score against the number of steps that the thing was out of sight for."""
+    waits = {t: int(t.removeprefix(MEMORY)) for t in {r["task"] for r in rows} if t.removeprefix(MEMORY).isdigit()}
+    lines: dict[str, list[tuple[float, float, float, float]]] = {}
+    for candidate, score in score_tasks([r for r in rows if r["task"] in waits]).items():
+        for task, wait in sorted(waits.items(), key=lambda item: item[1]):
+            if task in score.tasks:
+                found = score.tasks[task].score
+                lines.setdefault(candidate, []).append((float(wait), found.value, found.low, found.high))
+    if lines:
+        yield Curve("memory: a thing that was left is there again", "steps out of sight", "gate x correct", lines)
+
+
+def half_life(points: Sequence[tuple[float, float]]) -> float:
+    """Steps out of sight at which a memory curve ``(wait, score)`` has fallen to half of its first score, interpolated
+    linearly; infinite where it has not, NaN where it starts at 0."""
+    if not points or points[0][1] <= 0:
+        return float("nan")
+    half = points[0][1] / 2
+    for (x0, y0), (x1, y1) in zip(points, points[1:]):
+        if y1 <= half:
+            return x0 + (y0 - half) / (y0 - y1) * (x1 - x0)
+    return float("inf")
