@@ -3,8 +3,8 @@
 No net is needed where twin rollouts are: the true world played the deed and the same motion without it, so the pixels
 that the deed changes are known, and each of them votes for the truth that it is nearer to in colour. Votes are counted,
 not averaged over grey levels: a blurred picture is still nearer to the right one, and a grey one splits. A camera that
-has moved may stand a little off; then the picture is first shifted to where it fits best *outside* of the changed pixels.
-Shapes: H x W pixels, frames uint8 RGB.
+has moved may stand a little off; then the picture is first shifted to where it fits best *outside* of the changed
+pixels. Shapes: H x W pixels, frames uint8 RGB.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def shifted(picture: np.ndarray, dx: int, dy: int) -> np.ndarray:
 
 
 def registered(frame: np.ndarray, truth: np.ndarray, outside: np.ndarray, reach: int = REACH) -> np.ndarray:
-    """``frame`` shifted by at most ``reach`` pixels to where it is nearest to ``truth`` on the pixels ``outside`` (as it is where
-    there are none)."""
+    """``frame`` shifted by at most ``reach`` pixels to where it is nearest to ``truth`` on the pixels ``outside`` (as
+    it is where there are none)."""
     if not outside.any():
         return frame
     moves = [(dx, dy) for dy in range(-1, 2) for dx in range(-reach, reach + 1)]
@@ -92,17 +92,3 @@ def saturation(frame: np.ndarray, mask: np.ndarray) -> float:
     return float((colours.max(-1) - colours.min(-1)).mean() / 255)
 
 
-def found_at(frame: np.ndarray, truth: np.ndarray, mask: np.ndarray, reach: int) -> tuple[int, int]:
-    """How far (right, down, in pixels) the thing that fills ``mask`` in the true picture lies from there in ``frame``:
-    the shift within ``reach`` at which the mask's colours fit best."""
-    rows, columns = np.nonzero(mask)
-    height, width = mask.shape
-    target = truth[rows, columns].astype(np.float32)
-    best, least = (0, 0), np.inf
-    moves = [(dx, dy) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
-    for dx, dy in sorted(moves, key=lambda m: abs(m[0]) + abs(m[1])):
-        y, x = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
-        error = float(np.abs(frame[y, x].astype(np.float32) - target).mean())
-        if error < least - 1e-6:
-            best, least = (dx, dy), error
-    return best

@@ -1,7 +1,7 @@
 """Deeds and looks in DoomRooms: a door is opened, a thing is picked up, things are left behind and looked at again.
 
-A pose in front of a thing is found by trying: the world refuses what is no free floor, and its object ids say whether the
-thing is seen whole and not too near. Metres and degrees; a turn is 14 degrees a step, a picture 73.7 degrees wide.
+A pose in front of a thing is found by trying: the world refuses what is no free floor, and its object ids say whether
+the thing is seen whole and not too near. Metres and degrees; a turn is 14 degrees a step, a picture 73.7 degrees wide.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def whole_in_view(labels: np.ndarray, number: int) -> bool:
 
 
 def seen_again(take: Take, step: int, prefix: int, numbers: Sequence[int]) -> tuple[Check, ...]:
-    """Each of the things is there ``step`` steps after the context (its pixels are nearer to it than to the place without
-    it), has its colour, and is not also at its mirrored place. Empty where one cannot be told from its background."""
+    """Each of the things is there ``step`` steps after the context (its pixels are nearer to it than to the place
+    without it), has its colour, and is not also at its mirrored place. Empty where one cannot be told from its
+    background."""
     at = prefix + step
     truth, labels = take.frame(at), take.labels(at)
     checks = []
@@ -162,7 +163,7 @@ def _apart(a: Take, b: Take, step: int) -> float:
     return float(np.linalg.norm(places[0] - places[1]))
 
 
-# doors ------------------------------------------------------------------------------------------------------------------
+# doors
 
 
 def before_doors(stage: Stage, map_seed: int) -> Iterator[Pose]:

@@ -21,8 +21,8 @@ TURNED = 0.5
 
 @dataclass(frozen=True)
 class Made:
-    """What one candidate made of a plan: blocks uint8 ``(L, k, H, W, 3)`` of the deed and of its twin. ``failed`` is the
-    reason where it made nothing."""
+    """What one candidate made of a plan: blocks uint8 ``(L, k, H, W, 3)`` of the deed and of its twin. ``failed`` is
+    the reason where it made nothing."""
 
     acted: np.ndarray
     twin: np.ndarray
@@ -84,7 +84,8 @@ def _collateral(plan: Plan, made: Made) -> float:
 def _turned(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
     """Yaw that is seen over yaw that is true, in the steps of ``plan.turn``; an estimate that fails counts as none.
 
-    The true yaw is the sum of its sizes step by step, signed by the first step, so a turn there and back does not cancel.
+    The true yaw is the sum of its sizes step by step, signed by the first step, so a turn there and back does not
+    cancel.
     """
     assert plan.turn is not None
     start, stop = plan.turn

@@ -1,9 +1,10 @@
 """A deed and its twin: what is played, which pixels tell whether the deed shows, and the absolute criterion.
 
 A deed is played twice in the true world: once done, once with the same motion but not done (the *twin*). What differs
-visibly between the two at a step is the *true difference mask*; on it a candidate's picture is nearer to the one truth or
-to the other. An episode is correct when every ``Check`` holds: in the candidate's own deed the change shows, and in its
-own twin it does not. What is blind to actions makes the same picture of both, so it fails one of the two by construction.
+visibly between the two at a step is the *true difference mask*; on it a candidate's picture is nearer to the one truth
+or to the other. An episode is correct when every ``Check`` holds: in the candidate's own deed the change shows, and in
+its own twin it does not. What is blind to actions makes the same picture of both, so it fails one of the two by
+construction.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Plan:
-    """``prefix`` steps of context, then the deed (``acted``) and its ``twin``, takes of equal length. ``gates`` are looks
-    right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve`` are the looks of the
-    persistence curve. ``turn`` are the steps from and to which (after the context) the camera turns, where it does: then
-    the picture must turn too, and is registered before it is judged. ``beside`` is False where there is no deed to leave
-    out (things that fall, a look away): then the twin is not asked."""
+    """``prefix`` steps of context, then the deed (``acted``) and its ``twin``, takes of equal length. ``gates`` are
+    looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve`` are the looks of
+    the persistence curve. ``turn`` are the steps from and to which (after the context) the camera turns, where it does:
+    then the picture must turn too, and is registered before it is judged. ``beside`` is False where there is no deed to
+    leave out (things that fall, a look away): then the twin is not asked."""
 
     prefix: int
     acted: Take
@@ -122,8 +123,8 @@ def whole(
     only: Collection[int] = (),
     least: int = LEAST,
 ) -> Plan | None:
-    """The usual plan: the deed is done ``done_at`` steps after the context and must show then and at the end; None where
-    it changes fewer than ``least`` pixels, or an episode ended early."""
+    """The usual plan: the deed is done ``done_at`` steps after the context and must show then and at the end; None
+    where it changes fewer than ``least`` pixels, or an episode ended early."""
     length = len(acted.names) - prefix
     if len(twin.names) != len(acted.names):
         return None

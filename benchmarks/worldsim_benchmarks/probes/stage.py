@@ -20,7 +20,8 @@ Pose = tuple[float, float, float]
 @dataclass(frozen=True)
 class Take:
     """What was played from a reset on, T steps. ``first`` uint8 ``(H, W, 3)``; ``blocks`` T arrays uint8
-    ``(k, H, W, 3)``; ``truths`` T+1 dicts (``info["truth"]`` of the reset and of each step); ``events`` of each step."""
+    ``(k, H, W, 3)``; ``truths`` T+1 dicts (``info["truth"]`` of the reset and of each step); ``events`` of each
+    step."""
 
     map_seed: int
     pose: Pose | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def before_things(
         yield thing["id"], action, (float(x - dx * gap - dy * side), float(y - dy * gap + dx * side), facing)
 
 
-# the deeds --------------------------------------------------------------------------------------------------------------
+# the deeds
 
 
 def paint(stage: Stage, map_seed: int) -> Plan | None:
@@ -176,7 +176,7 @@ def bite(stage: Stage, map_seed: int) -> Plan | None:
         if last is None or bites != 3 or last["left"] >= 1:
             continue
         looks = [look(acted, twin, len(CONTEXT), step, hand(acted), (number,)) for step in (4, 8, 12)]
-        steps = [replace(b, undone=a.done, mask=b.mask & differs(a.done, b.done)) for a, b in zip(looks, looks[1:])]
+        steps = [replace(b, undone=a.done, mask=b.mask & differs(a.done, b.done)) for a, b in pairwise(looks)]
         if min(int(c.mask.sum()) for c in (*looks, *steps)) >= LEAST // 2:
             return whole(acted, twin, len(CONTEXT), 1, (*looks, *steps), hand(acted), (number,), LEAST // 2)
     return None

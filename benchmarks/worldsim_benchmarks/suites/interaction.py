@@ -28,8 +28,8 @@ class Interaction:
     mutants: Mapping[str, str] = {
         "undo": "paint",
         "idle_frozen": "plant",
-        "wrong_restitution": "strike",
-        "wrong_friction": "collide",
+        "wrong_restitution": "push",
+        "wrong_friction": "push",
         "wrong_gravity": "fall",
     }
 

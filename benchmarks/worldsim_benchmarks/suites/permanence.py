@@ -1,13 +1,14 @@
 """Suite B: is a thing that is out of sight still there, itself, once, and at its place?
 
-Each task is a look in a true world, planned there on a test map: away from a thing for k steps and back, past a panel, at
-a door that closes by itself. A look has no deed that could be left out, so it has no twin; its false alarms are counted
-in the same picture, at a place that never held the thing. The plans stand in ``probes``.
+Each task is a look in a true world, planned there on a test map: away from a thing for k steps and back, past a panel,
+at a door that closes by itself. A look has no deed that could be left out, so it has no twin; its false alarms are
+counted in the same picture, at a place that never held the thing. The plans stand in ``probes``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from worldsim_benchmarks.probes import doom
 from worldsim_benchmarks.probes.plan import Deed
@@ -62,7 +63,7 @@ def half_life(points: Sequence[tuple[float, float]]) -> float:
     if not points or points[0][1] <= 0:
         return float("nan")
     half = points[0][1] / 2
-    for (x0, y0), (x1, y1) in zip(points, points[1:]):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if y1 <= half:
             return x0 + (y0 - half) / (y0 - y1) * (x1 - x0)
     return float("inf")
