@@ -219,9 +219,11 @@ def door_closes(stage: Stage, map_seed: int) -> Plan | None:
     """A door is opened and looked away from until it has closed by itself: the look back must show it closed, as it was
     before. What stands still while it is not seen shows it open."""
     wait = CLOSED - OPENING - 2 * AWAY
-    names = ("use", *("noop",) * (OPENING - 1), *("turn_left",) * AWAY, *("noop",) * wait, *("turn_right",) * AWAY)
+    # looking about while it opens, so that a world which stands still when nothing is commanded opens it too
+    opening = ("use", *("turn_left_small", "turn_right_small") * ((OPENING - 2) // 2), "noop")
+    names = (*opening, *("turn_left",) * AWAY, *("noop",) * wait, *("turn_right",) * AWAY)
     for place in before_doors(stage, map_seed):
-        takes = _opened(stage, map_seed, place, names, ("noop",) * len(names))
+        takes = _opened(stage, map_seed, place, names, ("noop", *names[1:]))
         if takes is None or not any(e["kind"] == "door_closes" for events in takes[0].events for e in events):
             continue
         take, at = takes[0], len(CONTEXT)

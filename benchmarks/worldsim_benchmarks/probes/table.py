@@ -129,7 +129,7 @@ def push(stage: Stage, map_seed: int) -> Plan | None:
 def strike(stage: Stage, map_seed: int) -> Plan | None:
     """A strike at a thing, which slides, bounces, and comes to rest. The twin strikes the other way."""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,)):
-        takes = _struck(stage, map_seed, action, pose)
+        takes = struck(stage, map_seed, action, pose)
         if takes is not None and moved(takes[0], len(takes[0].names), takes[1], number) > 0.15:
             plan = whole(*takes, len(CONTEXT), 2, ignored=hand(takes[0]), only=(number,))
             if plan is not None:
@@ -137,7 +137,9 @@ def strike(stage: Stage, map_seed: int) -> Plan | None:
     return None
 
 
-def _struck(stage: Stage, map_seed: int, action: str, pose: Pose) -> tuple[Take, Take] | None:
+def struck(stage: Stage, map_seed: int, action: str, pose: Pose) -> tuple[Take, Take] | None:
+    """The takes of a step and a strike in that direction, and of the same the other way; None where that moves things
+    or glass breaks."""
     if not start(stage, map_seed, pose):
         return None
     done, twin = filled((action, "attack"), 2 + WAIT), filled((BACK[action], "attack"), 2 + WAIT)
@@ -153,7 +155,7 @@ def collide(stage: Stage, map_seed: int) -> Plan | None:
         places = {o["id"]: o["position"][:2] for o in stage.first_objects(*MOVABLE) if o["visible"]}
         gaps = {k: p - places[number] for k, p in places.items() if k != number}
         ahead = [k for k, g in gaps.items() if 0.1 < g @ (dx, dy) < 0.5 and abs(g @ (-dy, dx)) < 0.1]
-        takes = _struck(stage, map_seed, action, pose) if ahead else None
+        takes = struck(stage, map_seed, action, pose) if ahead else None
         if takes is None:
             continue
         for second in ahead:

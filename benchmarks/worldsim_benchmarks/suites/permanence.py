@@ -1,6 +1,6 @@
 """Suite B: is a thing that is out of sight still there, itself, once, and at its place?
 
-Each task is a look in a true world, planned there on a test map: away from a thing for k steps and back, past a panel,
+Each task is a look in a true world, planned there on a test map: away from a thing for k steps and back,
 at a door that closes by itself. A look has no deed that could be left out, so it has no twin; its false alarms are
 counted in the same picture, at a place that never held the thing. The plans stand in ``probes``.
 """
