@@ -16,7 +16,7 @@ from worldsim_benchmarks.statistics import Interval, cluster_mean, holm
 from worldsim_benchmarks.suites.scoring import per_map
 from worldsim_benchmarks.suites.suite import MODEL
 
-SAME = ("world", "preset", "map_seeds", "frame_size", "bottom", "seed")
+SAME = ("world", "tasks", "preset", "map_seeds", "frame_size", "bottom", "seed")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from worldsim_benchmarks.charts import chart
 from worldsim_benchmarks.records import Folder, Row, plain, write_text
 from worldsim_benchmarks.report import fidelity_lines
@@ -47,6 +49,8 @@ def write(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
             board += leaderboard(result)
         elif (path / "summary.json").exists():
             parts.append(_fidelity(path))
+        elif Folder(path).has("speed"):
+            parts.append(_speed(path))
         else:
             parts.append(f"<section><h2>{escape(path.name)}</h2><p>This run is not finished.</p></section>")
     board.sort(key=lambda line: (line["suite"], line["world"], -line["headline"]))
@@ -107,8 +111,8 @@ def _probe(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> str:
     return (
         f"<section><h2>{escape(result['suite'])}: {escape(env)} in {escape(_short(config['world']))}</h2>"
         f"<p class=verdict>{escape(verdict(result, rows, main))}</p><div class=bars>{bars}</div>"
-        "<div class=wide><table><tr><th>task<th>score [95 %]<th>moved<th>continued<th>correct, given both<th>correct "
-        f"means</tr>{tasks}</table></div><div class=curves>{curves}</div>{_clips(path, rows, main)}"
+        "<div class=wide><table><tr><th>task<th>score [95 %]<th>moved<th>continued<th>correct, given both"
+        f"</tr>{tasks}</table></div><div class=curves>{curves}</div>{_clips(path, rows, main)}"
         f"<p class=small>Maps {seeds[0]} to {seeds[1]}, {config['preset']['samples']} sample(s), seed "
         f"{config['seed']}; {escape(run['time'])}, {escape(run['cpu'])}, {run['cores']} cores, commit "
         f"{escape(run['commit'] or 'unknown')}; digest {result['digest'][:12]}.</p></section>"
@@ -135,6 +139,21 @@ def _fidelity(path: Path) -> str:
     )
 
 
+def _speed(path: Path) -> str:
+    folder = Folder(path)
+    run = folder.header()["run"]
+    rows = "".join(
+        f"<tr><td>{escape(r['name'])}</td><td class=n>{r['batch']}</td><td class=n>{r['steps_per_second']:.1f}</td>"
+        f"<td class=n>{r['lane_steps_per_second']:.1f}</td></tr>"
+        for r in folder.read("speed")
+        if "batch" in r
+    )
+    return (
+        f"<section><h2>speed</h2><p>{escape(run['cpu'])}, {run['cores']} cores.</p><div class=wide><table><tr>"
+        f"<th>what<th>lanes<th>steps/s<th>lane-steps/s</tr>{rows}</table></div></section>"
+    )
+
+
 def _clips(path: Path, rows: Sequence[Row], main: str) -> str:
     own = [r for r in rows if r["candidate"] == main and r["sample"] == 0]
     shown = [(r, clip_path(path, Episode(r["task"], r["map_seed"]))) for r in own]
@@ -145,12 +164,21 @@ def _clips(path: Path, rows: Sequence[Row], main: str) -> str:
     out = []
     for title, chosen in groups:
         figures = "".join(
-            f'<figure><img class=clip alt="" src="{_embedded(p, "webp")}">'
-            f"<figcaption>{escape(_caption(r))}</figcaption></figure>"
+            f"<figure><div class=wide>{_picture(p)}</div><figcaption>{escape(_caption(r))}</figcaption></figure>"
             for r, p in chosen
         )
         out.append(f"<h3>{title} clips <span class=small>(above: truth, below: candidate)</span></h3>{figures}")
     return "".join(out)
+
+
+def _picture(path: Path) -> str:
+    """The clip, every frame of every clip at the same size."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"{path} is no picture any more; remove it to have a report without it")
+    height, width = picture.shape[:2]
+    size = f"width:{2 * width / height * 6:.0f}rem"
+    return f'<img class=clip alt="{escape(path.stem)}" style="{size}" src="{_embedded(path, "webp")}">'
 
 
 def _spread(ranked: Iterable[tuple[Row, Path]], count: int) -> list[tuple[Row, Path]]:
@@ -186,8 +214,10 @@ def _bar(name: str, headline: dict[str, Any], main: bool) -> str:
 def _task_row(name: str, score: dict[str, Any], criterion: str) -> str:
     cells = [_percent(*(score["score"][k] for k in ("value", "low", "high")))]
     cells += [_percent(score[k]["value"]) for k in ("moved", "continued", "given")]
+    numbers = "".join(f"<td class=n>{c}</td>" for c in cells)
     return (
-        f"<tr><td>{escape(name)}</td>{''.join(f'<td class=n>{c}</td>' for c in cells)}<td>{escape(criterion)}</td></tr>"
+        f"<tr class=task><td>{escape(name)}</td>{numbers}</tr>"
+        f"<tr><td colspan=5 class=small>Correct: {escape(criterion)}.</td></tr>"
     )
 
 

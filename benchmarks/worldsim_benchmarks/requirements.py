@@ -73,8 +73,8 @@ def candidate_lacks(session: Session) -> tuple[list[str], frozenset[str]]:
 
 def _tried(candidate: EnvCandidate, session: Session) -> list[str]:
     name, shape = candidate.env_id, (*session.frame_size, 3)
-    space = candidate.env.single_observation_space if candidate.vectorised else candidate.env.observation_space
-    actions = candidate.env.single_action_space if candidate.vectorised else candidate.env.action_space
+    prefix = "single_" if candidate.vectorised else ""
+    space, actions = (getattr(candidate.env, f"{prefix}{kind}_space", None) for kind in ("observation", "action"))
     reasons = []
     if not isinstance(space, gym.spaces.Box) or space.shape != shape or space.dtype != np.uint8:
         reasons.append(f"{name} observes {space}; Box(0, 255, {shape}, uint8) is needed")

@@ -9,7 +9,6 @@ have the interpolated pose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +56,7 @@ class Place:
         return cls(video[near], turned[near], distance[near])
 
     def match(self, frame: np.ndarray, others: np.ndarray, bottom: int = 0) -> Match:
-        """How a frame uint8 ``(H, W, 3)`` fits this place, against ``others``: what other maps show, ``(M, H, W, 3)``."""
+        """How a frame uint8 ``(H, W, 3)`` fits this place, against ``others`` ``(M, H, W, 3)`` of other maps."""
         grid = unit(self.frames, bottom)
         scores = grid @ unit(frame[None], bottom)[0]
         i = int(scores.argmax())
@@ -68,8 +67,8 @@ class Place:
         )
 
 
-def own_match(earlier: np.ndarray, later: np.ndarray, others: Sequence[np.ndarray], bottom: int = 0) -> float:
+def own_match(earlier: np.ndarray, later: np.ndarray, others: np.ndarray, bottom: int = 0) -> float:
     """A candidate's later frame against its own frames near the same pose, uint8 ``(N, H, W, 3)``, minus the best that
     the ``others`` ``(M, H, W, 3)`` reach against them."""
     grid = unit(earlier, bottom)
-    return float((grid @ unit(later[None], bottom)[0]).max() - (unit(np.asarray(others), bottom) @ grid.T).max())
+    return float((grid @ unit(later[None], bottom)[0]).max() - (unit(others, bottom) @ grid.T).max())

@@ -50,7 +50,8 @@ def run(
     if not episodes:
         able = sorted({w for task in suite.tasks for w in task.worlds})
         raise ValueError(f"{suite.name} asks nothing of {session.world}; it can be run on {', '.join(able)}")
-    folder = Folder.create(session.out, suite.name, configuration(session))
+    asked = {"tasks": list(dict.fromkeys(e.task for e in episodes)), "episodes": len(episodes)}
+    folder = Folder.create(session.out, suite.name, {**configuration(session), **asked})
     missing = [e for e in episodes if not folder.has(part_of(e))]
     if len(missing) < len(episodes):
         say(f"{suite.name}: {len(episodes) - len(missing)} of {len(episodes)} episodes are already there")
@@ -76,16 +77,20 @@ def clip_path(folder: Path, episode: Episode) -> Path:
 
 
 def seal(folder: Folder, suite: Suite) -> dict[str, Any]:
-    """Gathers the rows of the folder's episodes, scores them, and writes both with a digest."""
-    header = folder.header()
-    rows = sorted((row for part in folder.parts() for row in folder.read(part)), key=_order)
-    if not rows:
-        raise ValueError(f"{folder.path} holds no whole episode yet; run the suite on it first")
+    """Gathers the rows of the folder's episodes, scores them, and writes both with a digest; ``ValueError`` where
+    episodes are missing."""
+    header, parts = folder.header(), folder.parts()
+    if len(parts) != header["config"]["episodes"]:
+        raise ValueError(
+            f"{folder.path} holds {len(parts)} of {header['config']['episodes']} episodes; run the same command again, "
+            "it goes on"
+        )
+    rows = sorted((row for part in parts for row in folder.read(part)), key=_order)
     write_text(folder.path / ROWS, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     score = plain(asdict(suite.score(rows)))
     result = {
         "schema": header["schema"], "suite": header["suite"], "config": header["config"],
-        "tasks": {t.name: t.criterion for t in suite.tasks if any(r["task"] == t.name for r in rows)},
+        "tasks": {t.name: t.criterion for t in suite.tasks if t.name in header["config"]["tasks"]},
         "score": score,
     }  # fmt: skip
     sealed = {**result, "digest": digest(result, rows), "run": header["run"]}

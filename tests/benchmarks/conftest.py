@@ -8,5 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import panorama
+import probes
 
 panorama.register()
+probes.register()

@@ -108,6 +108,7 @@ class PanoramaModel(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.action_space = gym.spaces.MultiDiscrete([len(NAMES)] * num_envs)
         shape = (num_envs, SIZE, SIZE, 3) if obs_type == "rgb" else (num_envs, 4, 6, 6)
         self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
+        self.single_observation_space = gym.spaces.Box(0, 255, shape[1:], np.uint8)
         self.metadata = {"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
         self.last_predictions: dict[str, np.ndarray] = {}
 

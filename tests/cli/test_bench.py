@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worldsim.cli import bench, main
+from worldsim.cli import bench_speed, main
+from worldsim.cli.bench_options import candidate
 
 
 def row(name: str, batch: int, rounds: list[float]) -> dict[str, object]:
@@ -21,11 +22,11 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
     """A machine that is slow in one round is slow for both."""
     rows = [
         row("SoraWorld-v0 K=4", 1, [30.0, 3.0, 24.0]),
-        row(bench.BASELINE, 1, [5.0, 0.5, 4.0]),
+        row(bench_speed.BASELINE, 1, [5.0, 0.5, 4.0]),
         row("SoraWorld-v0 K=4", 16, [4.0, 4.0, 4.0]),
-        row(bench.BASELINE, 16, [0.4, 0.4, 0.4]),
+        row(bench_speed.BASELINE, 16, [0.4, 0.4, 0.4]),
     ]
-    lines = bench.speed_lines(rows, {"import_seconds": 0.1, "make_and_reset_seconds": 6.0, "peak_gib": 1.0})
+    lines = bench_speed.speed_lines(rows, {"import_seconds": 0.1, "make_and_reset_seconds": 6.0, "peak_gib": 1.0})
     assert "6.0x the U-Net" in lines[0].value
     assert lines[0].ok is True
     assert "64.0 lane-steps/s, 10.0x the U-Net" in lines[2].value
@@ -40,6 +41,11 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["speed", "--env-kwargs", "{model"], "is not JSON"),
         (["speed", "--env-kwargs", "[1]"], "no JSON object"),
         (["fidelity", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
+        (["run", "--suite", "taste", "--out", "x"], "unknown suite 'taste'; accepted are consistency,"),
+        (["run", "--suite", "consistency", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
+        (["selfcheck", "--suite", "taste", "--out", "x"], "unknown suite 'taste'"),
+        (["compare", "/nowhere/a", "/nowhere/b"], "holds no finished run"),
+        (["report", "/nowhere/at/all"], "holds no benchmark run"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +61,24 @@ def test_score_refuses_a_run_of_another_suite(tmp_path: Path, capsys: pytest.Cap
     Folder.create(tmp_path, "speed", {})
     assert main.main(["bench", "score", str(tmp_path)]) == 2
     assert "holds a speed run" in capsys.readouterr().err
+
+
+def test_a_model_folder_is_an_environment(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    spec = candidate(str(tmp_path), '{"denoising_steps": 2}', 8, "world")
+    assert (spec.env, spec.lanes) == ("SoraWorld-v0", 8)
+    assert spec.kwargs == {"model": str(tmp_path), "denoising_steps": 2}
+    assert candidate("mirrored", "{}", 8, "world").is_replay
+    assert candidate("worldsim:SoraWorld-v0", "{}", 8, "world").env == "SoraWorld-v0"
+    with pytest.raises(ImportError, match="no_such_package"):
+        candidate("no_such_package:Dream-v0", "{}", 8, "world")
+
+
+def test_an_environment_that_lacks_what_a_suite_needs_is_told_and_nothing_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("vizdoom")
+    assert main.main(["bench", "run", "--suite", "consistency", "--env", "CartPole-v1", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("consistency: cannot be run: CartPole-v1 cannot be made: TypeError")
+    assert not list(tmp_path.iterdir())

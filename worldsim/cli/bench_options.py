@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,10 +33,15 @@ def constructor_arguments(text: str) -> dict[str, Any]:
 
 
 def candidate(env: str, env_kwargs: str, lanes: int, world_keyword: str) -> CandidateSpec:
-    """The environment of ``--env``: a Gymnasium id, ``true``, a mutant, or a model folder of ``SoraWorld-v0``."""
+    """The environment of ``--env``: a Gymnasium id (``package:Id-v0`` imports the package first), ``true``, a mutant,
+    or a model folder of ``SoraWorld-v0``."""
     from worldsim_benchmarks.suites.session import CandidateSpec
 
     given = constructor_arguments(env_kwargs)
+    package, colon, name = env.rpartition(":")
+    if colon:  # gymnasium's way to say what registers an id
+        importlib.import_module(package)
+        env = name
     if (Path(env) / "config.json").exists():
         given, env = {"model": env, **given}, SORA_WORLD
     return CandidateSpec(env, given, lanes, world_keyword)

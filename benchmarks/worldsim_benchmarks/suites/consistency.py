@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from worldsim_benchmarks import floors
 from worldsim_benchmarks.candidates import Context, ReplayCandidate
+from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.consistency_judge import (
@@ -27,10 +27,11 @@ from worldsim_benchmarks.suites.consistency_judge import (
     Asked,
 )
 from worldsim_benchmarks.suites.consistency_scripts import PLANS, choose
+from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Episode, Outcome, Result, SuiteScore, Task
-from worldsim_benchmarks.truth import Reference, Rollout
+from worldsim_benchmarks.truth import Reference
 
 ROOMS = ("worldsim/DoomRooms-v0",)
 SCENE = ("worldsim/Scene-v0",)
@@ -88,24 +89,25 @@ class Consistency:
         lanes = {n: session.guarded(n, session.preset.seeds) for n in session.candidates}
         again = None if "true" in lanes else ReplayCandidate(session.world, session.frame_size)
         try:
-            with session.reference() as reference:
+            with session.reference() as reference, Rivals(session) as rivals:
                 for task in dict.fromkeys(e.task for e in missing):
                     asked = [e for e in missing if e.task == task]
-                    rivals: dict[tuple[str, ...], tuple[Rollout, ...]] = {}
                     for i in range(0, len(asked), session.main.lanes):
                         part = asked[i : i + session.main.lanes]
                         yield from self._batch(session, reference, part, rivals, lanes, again)
         finally:
-            for opened in (*lanes.values(), *([again] if again else [])):
-                opened.close()
+            for guarded in lanes.values():
+                guarded.close()
+            if again is not None:
+                again.close()
 
     def _batch(
         self,
         session: Session,
         reference: Reference,
         episodes: Sequence[Episode],
-        rivals: dict[tuple[str, ...], tuple[Rollout, ...]],
-        lanes: Mapping[str, Any],
+        rivals: Rivals,
+        lanes: Mapping[str, Guarded],
         again: ReplayCandidate | None,
     ) -> Iterator[Result]:
         asked = [_ask(session, reference, e, rivals) for e in episodes]
@@ -133,12 +135,7 @@ class Consistency:
         return SuiteScore(score_tasks(rows))
 
 
-def _ask(
-    session: Session,
-    reference: Reference,
-    episode: Episode,
-    rivals: dict[tuple[str, ...], tuple[Rollout, ...]],
-) -> Asked:
+def _ask(session: Session, reference: Reference, episode: Episode, rivals: Rivals) -> Asked:
     """The true rollout of the variant that suits the map, and those of other maps under the same actions."""
     plan = PLANS[episode.task]
     truth = choose(
@@ -146,9 +143,7 @@ def _ask(
         episode.map_seed,
         lambda actions: reference.play((*plan.prefix, *actions), episode.map_seed, len(plan.prefix)),
     )
-    if truth.names not in rivals:
-        rivals[truth.names] = tuple(reference.play(truth.names, s, truth.prefix) for s in session.rival_seeds)
-    return Asked(plan, truth, rivals[truth.names], session.bottom)
+    return Asked(plan, truth, rivals.of(truth.names, truth.prefix), session.bottom)
 
 
 def _floors(asked: Asked, episode: Episode) -> list[Outcome]:

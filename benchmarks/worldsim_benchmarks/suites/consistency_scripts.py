@@ -1,8 +1,8 @@
 """What the consistency suite commands: turns, pans, walks there and back, and a walk out of the context and home.
 
 A wall or a plain corner makes some scripts say nothing on some maps, so walks have variants (left or right, forward or
-backward, four ways out), and the true world alone decides which one a map is asked. Pans take turns by map seed. Turns of 14 degrees and small
-ones of 3.5 make 360.5 degrees, the nearest to a whole turn that these worlds can do.
+backward, four ways out), and the true world alone decides which one a map is asked. Pans take turns by map seed. Turns
+of 14 degrees and small ones of 3.5 make 360.5 degrees, the nearest to a whole turn that these worlds can do.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ OUT_OF_SIGHT = 0.2
 @dataclass(frozen=True)
 class Plan:
     """A task's script: ``variants`` of the actions after the prefix, and ``choose``, which gives the truth of one
-    variant a number; the best is asked (None: variants take turns by map seed). ``kind`` says what is measured: ``turn`` (yaw from pictures), ``walk``
-    (parallax) or ``both``. ``returns``: the last picture shows what the context showed. ``remembers``: it shows what
-    the candidate itself showed earlier."""
+    variant a number; the best is asked (None: variants take turns by map seed). ``kind`` says what is measured:
+    ``turn`` (yaw from pictures), ``walk`` (parallax) or ``both``. ``returns``: the last picture shows what the context
+    showed. ``remembers``: it shows what the candidate itself showed earlier."""
 
     kind: str
     variants: tuple[tuple[str, ...], ...]

@@ -124,10 +124,16 @@ class SuiteScore:
 class Suite(Protocol):
     """A suite with a headline; ``suites.registry`` lists them."""
 
-    name: str
-    tasks: tuple[Task, ...]
-    mutants: Mapping[str, str]
-    """Mutant -> the task that is meant to catch it."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tasks(self) -> tuple[Task, ...]: ...
+
+    @property
+    def mutants(self) -> Mapping[str, str]:
+        """Mutant -> the task that is meant to catch it."""
+        ...
 
     def episodes(self, session: Session) -> list[Episode]:
         """All episodes of a session: those tasks that its world can be asked, its map seeds, its samples."""

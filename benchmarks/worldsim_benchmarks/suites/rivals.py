@@ -1,0 +1,51 @@
+"""The rollouts of other maps that a candidate is held against, played on several true worlds at once.
+
+There are twenty for each script, so they take most of the truth's time. An engine spends it in a process or library of
+its own, and threads wait for it side by side. A world is made, played and closed in one thread, since drawing contexts
+belong to theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.truth import Reference, Rollout
+
+AT_ONCE = 4
+
+
+class Rivals:
+    """True rollouts of ``session.rival_seeds``, kept for each script; a context manager that closes its worlds."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._threads = [ThreadPoolExecutor(1) for _ in range(AT_ONCE)]
+        self._worlds: dict[int, Reference] = {}
+        self._kept: dict[tuple[tuple[str, ...], int], tuple[Rollout, ...]] = {}
+
+    def of(self, names: tuple[str, ...], prefix: int) -> tuple[Rollout, ...]:
+        """One rollout per rival map of these actions, ``prefix`` of which are the context; without depth."""
+        if (names, prefix) not in self._kept:
+            seeds = self._session.rival_seeds
+            jobs = [
+                thread.submit(self._play, i, seeds[i::AT_ONCE], names, prefix) for i, thread in enumerate(self._threads)
+            ]
+            played = {r.map_seed: r for job in jobs for r in job.result()}
+            self._kept[names, prefix] = tuple(played[seed] for seed in seeds)
+        return self._kept[names, prefix]
+
+    def _play(self, i: int, seeds: Sequence[int], names: tuple[str, ...], prefix: int) -> list[Rollout]:
+        if i not in self._worlds:
+            self._worlds[i] = Reference(self._session.world, self._session.frame_size, depth=False)
+        return [self._worlds[i].play(names, seed, prefix) for seed in seeds]
+
+    def __enter__(self) -> Rivals:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for i, thread in enumerate(self._threads):
+            if i in self._worlds:
+                thread.submit(self._worlds.pop(i).close).result()
+            thread.shutdown()
