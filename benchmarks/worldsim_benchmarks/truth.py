@@ -92,9 +92,10 @@ class Reference:
         split: str = "test",
         depth: bool = True,
         mutant: str | None = None,
+        labels: bool = False,
         **kwargs: Any,
     ) -> None:
-        truth = ("depth",) if depth else ()
+        truth = (*(("depth",) if depth else ()), *(("labels",) if labels else ()))
         env = gym.make(world, split=split, frame_size=frame_size, truth=truth, disable_env_checker=True, **kwargs)
         self.world, self.frame_size, self.mutant = world, frame_size, mutant
         names = getattr(env.unwrapped, "action_meanings", None)

@@ -17,7 +17,7 @@ from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore
 
-DEEDS: tuple[Deed, ...] = (*table.DEEDS, *doom.DEEDS)
+DEEDS: tuple[Deed, ...] = (*doom.DEEDS, *table.DEEDS)
 
 
 class Interaction:
