@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
-import worldsim
 from worldsim_benchmarks.candidates import ReplayCandidate
+from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.probes import table
 from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.probes.plan import Plan
 from worldsim_benchmarks.probes.stage import Stage
+from worldsim_benchmarks.records import plain
 from worldsim_benchmarks.suites import twins
+from worldsim_benchmarks.suites.registry import suite_named
+from worldsim_benchmarks.suites.session import CandidateSpec, Session
+
+import worldsim
 
 pytest.importorskip("pymunk")
 assert worldsim.__version__
@@ -112,3 +118,18 @@ def test_a_mutant_is_caught_by_the_task_that_is_meant_for_it(mutant: str, name: 
 def test_the_replayed_truth_starts_at_the_planned_pose(stage: Stage) -> None:
     plan = plan_of("push", stage)
     assert np.array_equal(continued("true", plan).acted, np.stack(plan.acted.blocks[plan.prefix :]))
+
+
+def test_the_suite_gives_the_same_rows_twice_and_asks_only_its_world(tmp_path: Path) -> None:
+    suite = suite_named("interaction")
+    preset = replace(PRESETS["tiny"], seeds=1)
+    session = Session(table.WORLD, {"true": CandidateSpec("true")}, preset, tmp_path)
+    episodes = suite.episodes(session)
+    assert {e.task for e in episodes} == set(BY_NAME)
+    asked = [e for e in episodes if e.task == "switch"]
+    first, again = ([o.row(r.episode) for r in suite.run(session, asked) for o in r.outcomes] for _ in range(2))
+    assert plain(first) == plain(again)
+    scores = {row["candidate"]: row["score"] for row in first}
+    assert scores == {"true": 1.0, "frozen": 0.0, "grey": 0.0, "other": 0.0}
+    curve = suite.score(plain(first)).curves[0]
+    assert curve.lines["true"][-1][1] == 1.0

@@ -27,6 +27,7 @@ class Interaction:
     tasks = twins.tasks(DEEDS)
     mutants: Mapping[str, str] = {
         "undo": "paint",
+        "undo_door": "door",
         "idle_frozen": "plant",
         "wrong_restitution": "push",
         "wrong_friction": "push",
