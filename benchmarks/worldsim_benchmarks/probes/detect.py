@@ -90,5 +90,3 @@ def saturation(frame: np.ndarray, mask: np.ndarray) -> float:
     """Mean of (max - min) / 255 over the channels of the masked pixels."""
     colours = frame[mask].astype(np.float32)
     return float((colours.max(-1) - colours.min(-1)).mean() / 255)
-
-

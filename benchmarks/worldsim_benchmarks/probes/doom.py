@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from worldsim_benchmarks.probes.detect import differs, grown, recoloured, saturation, without
-from worldsim_benchmarks.probes.plan import LEAST, Check, Plan, PlannedDeed, look
+from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, look
 from worldsim_benchmarks.probes.stage import Pose, Stage, Take
 from worldsim_benchmarks.scripts import LOOK_AROUND
 
@@ -124,11 +124,11 @@ def look_away(stage: Stage, map_seed: int, wait: int, least: int = 1) -> Plan | 
     return None
 
 
-def look_away_after(wait: int, least: int = 1) -> PlannedDeed:
+def look_away_after(wait: int, least: int = 1) -> Deed:
     """The look away of ``wait`` steps as a deed."""
     name = f"look_away_{wait}" if least == 1 else f"look_away_{least}_things"
     what = "the thing is" if least == 1 else f"each of {least} or more things is"
-    return PlannedDeed(
+    return Deed(
         name, WORLD,
         f"after {wait} steps out of sight {what} at its place, in its colour, and not at the mirrored place too",
         ("turn_left", "turn_right", "noop"), lambda stage, seed: look_away(stage, seed, wait, least),
@@ -235,14 +235,14 @@ def door_closes(stage: Stage, map_seed: int) -> Plan | None:
 
 
 DEEDS = (
-    PlannedDeed("pick_up", WORLD, "a thing that was walked over is gone after a look away; one that was not is there",
+    Deed("pick_up", WORLD, "a thing that was walked over is gone after a look away; one that was not is there",
                 ("forward", "backward", "turn_left", "turn_right"), pick_up),
-    PlannedDeed("door", WORLD, "a door that was used stands open after a look away; one that was not is closed",
+    Deed("door", WORLD, "a door that was used stands open after a look away; one that was not is closed",
                 ("use", "turn_left", "turn_right"), door),
 )  # fmt: skip
 LOOKS = (
     *(look_away_after(wait) for wait in (1, 2, 4, 8, 16)),
     look_away_after(4, 2),
-    PlannedDeed("door_closes", WORLD, "a door that was left open is closed at the look back, after its four seconds",
+    Deed("door_closes", WORLD, "a door that was left open is closed at the look back, after its four seconds",
                 ("use", "turn_left", "turn_right"), door_closes),
 )  # fmt: skip

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -70,22 +69,10 @@ class Plan:
         return len(self.acted.names) - self.prefix
 
 
-class Deed(Protocol):
-    """A question: how it is planned on a map of its world, and when an episode of it is correct."""
-
-    name: str
-    world: str
-    criterion: str
-    actions: tuple[str, ...]
-
-    def plan(self, stage: Stage, map_seed: int) -> Plan | None:
-        """The deed on that map; None where the map has nothing to do it with."""
-        ...
-
-
 @dataclass(frozen=True)
-class PlannedDeed:
-    """A ``Deed`` made of a planning function."""
+class Deed:
+    """A question to a world: when an episode of it is correct, in words, the actions that it needs, and how it is
+    planned on a map."""
 
     name: str
     world: str
@@ -94,6 +81,7 @@ class PlannedDeed:
     planner: Callable[[Stage, int], Plan | None]
 
     def plan(self, stage: Stage, map_seed: int) -> Plan | None:
+        """The deed on that map; None where the map has nothing to do it with."""
         return self.planner(stage, map_seed)
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from worldsim_benchmarks.probes.detect import differs
-from worldsim_benchmarks.probes.plan import LEAST, Check, Plan, PlannedDeed, hidden_change, look, whole
+from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, hidden_change, look, whole
 from worldsim_benchmarks.probes.stage import Pose, Stage, Take
 
 WORLD = "worldsim/Table-v0"
@@ -167,7 +167,7 @@ def collide(stage: Stage, map_seed: int) -> Plan | None:
 
 
 def bite(stage: Stage, map_seed: int) -> Plan | None:
-    """Three bites, each of which must stay. The twin only stands there."""
+    """Three bites, each of which must stay, and none come early. The twin only stands there."""
     names = filled(("use", *("noop",) * 3) * 3, 12 + WAIT // 2)
     for number, _, pose in before_things(stage, map_seed, ("apple",), (0.18, 0.2)):
         if not start(stage, map_seed, pose):
@@ -178,9 +178,11 @@ def bite(stage: Stage, map_seed: int) -> Plan | None:
         if last is None or bites != 3 or last["left"] >= 1:
             continue
         looks = [look(acted, twin, len(CONTEXT), step, hand(acted), (number,)) for step in (4, 8, 12)]
-        steps = [replace(b, undone=a.done, mask=b.mask & differs(a.done, b.done)) for a, b in pairwise(looks)]
-        if min(int(c.mask.sum()) for c in (*looks, *steps)) >= LEAST // 2:
-            return whole(acted, twin, len(CONTEXT), 1, (*looks, *steps), hand(acted), (number,), LEAST // 2)
+        early = [
+            Check(a.step, b.mask & differs(a.done, b.done), b.done, a.done, shown=False) for a, b in pairwise(looks)
+        ]
+        if min(int(c.mask.sum()) for c in (*looks, *early)) >= LEAST // 2:
+            return whole(acted, twin, len(CONTEXT), 1, (*looks, *early), hand(acted), (number,), LEAST // 2)
     return None
 
 
@@ -282,22 +284,23 @@ def fall(stage: Stage, map_seed: int) -> Plan | None:
 
 
 DEEDS = (
-    PlannedDeed("paint", WORLD, "the stroke is there eight steps later; without a brush there is none",
+    Deed("paint", WORLD, "the stroke is there eight steps later; without a brush there is none",
                 ("next_item", *DIRECTIONS), paint),
-    PlannedDeed("push", WORLD, "the pushed thing lies where the truth has it; after steps aside it lies where it lay",
+    Deed("push", WORLD, "the pushed thing lies where the truth has it; after steps aside it lies where it lay",
                 tuple(DIRECTIONS), push),
-    PlannedDeed("strike", WORLD, "the struck thing comes to rest where the truth has it; struck away from, it stays",
+    Deed("strike", WORLD, "the struck thing comes to rest where the truth has it; struck away from, it stays",
                 ("attack", *DIRECTIONS), strike),
-    PlannedDeed("collide", WORLD, "what the struck thing hits comes to rest where the truth has it",
+    Deed("collide", WORLD, "what the struck thing hits comes to rest where the truth has it",
                 ("attack", *DIRECTIONS), collide),
-    PlannedDeed("bite", WORLD, "each of three bites is gone from the apple and stays gone; unbitten it stays whole",
+    Deed("bite", WORLD, "each of three bites is gone from the apple when bitten, not before, and stays gone; unbitten it is "
+                "whole",
                 ("use",), bite),
-    PlannedDeed("shatter", WORLD, "a pane struck at 2.2 m/s is gone from where it stood, and stays so; one touched at "
+    Deed("shatter", WORLD, "a pane struck at 2.2 m/s is gone from where it stood, and stays so; one touched at "
                 "0.6 m/s stands", ("attack", *DIRECTIONS), shatter),
-    PlannedDeed("switch", WORLD, "one toggle darkens the table, a second one undoes it; without there is no change",
+    Deed("switch", WORLD, "one toggle darkens the table, a second one undoes it; without there is no change",
                 ("use",), switch),
-    PlannedDeed("plant", WORLD, "a seed is there at once, and a grown plant six seconds later; unsown there is none",
+    Deed("plant", WORLD, "a seed is there at once, and a grown plant six seconds later; unsown there is none",
                 ("place", *DIRECTIONS), plant),
-    PlannedDeed("fall", WORLD, "what slides down the tilted table is where the truth has it after 1.2 seconds",
+    Deed("fall", WORLD, "what slides down the tilted table is where the truth has it after 1.2 seconds",
                 ("noop",), fall),
 )  # fmt: skip
