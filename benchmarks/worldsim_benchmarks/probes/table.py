@@ -292,8 +292,8 @@ DEEDS = (
                 ("attack", *DIRECTIONS), strike),
     Deed("collide", WORLD, "what the struck thing hits comes to rest where the truth has it",
                 ("attack", *DIRECTIONS), collide),
-    Deed("bite", WORLD, "each of three bites is gone from the apple when bitten, not before, and stays gone; unbitten it is "
-                "whole",
+    Deed("bite", WORLD, "each of three bites is gone from the apple when bitten, not before, and stays gone; "
+         "unbitten it is whole",
                 ("use",), bite),
     Deed("shatter", WORLD, "a pane struck at 2.2 m/s is gone from where it stood, and stays so; one touched at "
                 "0.6 m/s stands", ("attack", *DIRECTIONS), shatter),
