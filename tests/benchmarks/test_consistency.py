@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from probes import WORLD, session, suite
@@ -13,7 +14,9 @@ from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.revisit import Place
 from worldsim_benchmarks.scripts import LOOK_AROUND
+from worldsim_benchmarks.suites.consistency_judge import Asked
 from worldsim_benchmarks.suites.consistency_scripts import PLANS, SPIN, choose
+from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.truth import Reference
 
@@ -76,6 +79,20 @@ def test_a_model_of_another_world_is_self_consistent_and_does_not_continue(tmp_p
     rows = measured(session(tmp_path, forget=True), "turn_540")["model", "turn_540"]
     assert all(r["correct"] and r["moved"] for r in rows)
     assert not any(r["continued"] for r in rows)
+
+
+def test_a_haze_that_is_like_itself_is_no_memory(tmp_path: Path) -> None:
+    plan, run = PLANS["turn_540"], session(tmp_path)
+    names = (*LOOK_AROUND, *plan.variants[0])
+    truth = Reference(WORLD, (48, 48)).play(names, 2_000_000, len(LOOK_AROUND))
+    with Rivals(run) as rivals:
+        asked = Asked(plan, truth, rivals.of(names, truth.prefix), 0)
+    blocks = truth.blocks[truth.prefix :]
+    haze = np.stack([[cv2.GaussianBlur(frame, (0, 0), 9.0) for frame in block] for block in blocks])
+    sharp, blurred = asked.judge("sharp", blocks), asked.judge("haze", haze)
+    assert blurred.measures["own_content"] > 0
+    assert blurred.measures["detail"] < 0.5 < 1.0 <= sharp.measures["detail"]
+    assert (sharp.correct, blurred.correct) == (True, False)
 
 
 @pytest.mark.slow

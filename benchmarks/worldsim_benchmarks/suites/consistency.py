@@ -19,6 +19,7 @@ from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.consistency_judge import (
+    LEAST_DETAIL,
     MAX_COLOUR,
     MAX_POSE_DEGREES,
     MAX_SAMPSON,
@@ -41,9 +42,13 @@ PLACE = (
     f"at most {MAX_POSE_DEGREES:.0f} degrees off, colours within {MAX_COLOUR:.0f} grey levels"
 )
 DEPTH = f"flow is {RATIO[0]} to {RATIO[1]} of what true depth says, epipolar error at most {MAX_SAMPSON:.0f} px of 256"
+OWN = (
+    "the last picture matches the candidate's own of half a turn better than all other maps do, "
+    f"with at least {LEAST_DETAIL} of the detail of the plainest true picture"
+)
 CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
     "turn_360": (f"{HEADING}; {PLACE}", ROOMS),
-    "turn_540": (f"{HEADING}; the last picture matches the candidate's own of half a turn more than all other maps do",
+    "turn_540": (f"{HEADING}; {OWN}",
                  ROOMS),
     "pan_45": (f"{HEADING}; {PLACE}", ROOMS),
     "pan_90": (f"{HEADING}; {PLACE}", ROOMS),

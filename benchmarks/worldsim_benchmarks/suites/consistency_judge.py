@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from worldsim_benchmarks.continuity import continues
+from worldsim_benchmarks.measures import frame_statistics
 from worldsim_benchmarks.motion import yaw_between
 from worldsim_benchmarks.parallax import Question, parallax, questions
 from worldsim_benchmarks.revisit import NEAR_DEGREES, Place, own_match
@@ -34,6 +35,9 @@ RATIO = (0.5, 1.5)
 MAX_SAMPSON = 3.0
 MAX_POSE_DEGREES = 10.0
 MAX_COLOUR = 12.0
+LEAST_DETAIL = 0.5
+"""What is invented must have at least this part of the detail (mean gradient) of the plainest true picture of all maps:
+a haze is always like itself."""
 PAIRS_PER_STEP = 2
 """Yaw is read between every second video frame of a block of four: 7 degrees of a turn of 14."""
 
@@ -153,5 +157,7 @@ class Asked:
         offset = heading[-1] - at
         earlier = blocks.reshape(-1, *blocks.shape[2:])[np.abs(np.abs(offset) - 360) <= NEAR_DEGREES]
         content = own_match(earlier, blocks[-1, -1], others, self.bottom)
-        measures["own_content"] = content
-        passed.append(content > 0)
+        plainest = min(frame_statistics(f)[0] for f in (self.truth.frames[-1], *others))
+        detail = float(frame_statistics(blocks[-1, -1])[0] / max(plainest, 1e-6))
+        measures |= {"own_content": content, "detail": detail}
+        passed.append(content > 0 and detail >= LEAST_DETAIL)
