@@ -6,42 +6,24 @@ plans stand in ``probes``; here they become a suite with its curves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from worldsim_benchmarks.probes import doom, table
-from worldsim_benchmarks.probes.plan import Deed
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import cluster_mean
 from worldsim_benchmarks.suites import twins
-from worldsim_benchmarks.suites.scoring import score_tasks
-from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore
+from worldsim_benchmarks.suites.suite import Curve
 
-DEEDS: tuple[Deed, ...] = (*doom.DEEDS, *table.DEEDS)
-
-
-class Interaction:
-    """``suites.suite.Suite`` of the deeds."""
-
-    name = "interaction"
-    tasks = twins.tasks(DEEDS)
-    mutants: Mapping[str, str] = {
-        "undo": "paint",
-        "undo_door": "door",
-        "idle_frozen": "plant",
-        "wrong_restitution": "push",
-        "wrong_friction": "push",
-        "wrong_gravity": "fall",
-    }
-
-    def episodes(self, session: Session) -> list[Episode]:
-        return twins.episodes(DEEDS, session)
-
-    def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
-        return twins.run(DEEDS, session, missing)
-
-    def score(self, rows: Sequence[Row]) -> SuiteScore:
-        return SuiteScore(score_tasks(rows), tuple(persistence(rows)))
+DEEDS = (*doom.DEEDS, *table.DEEDS)
+MUTANTS = {
+    "undo": "paint",
+    "undo_door": "door",
+    "idle_frozen": "plant",
+    "wrong_restitution": "push",
+    "wrong_friction": "push",
+    "wrong_gravity": "fall",
+}
+"""Mutant -> the task that is meant to catch it."""
 
 
 def persistence(rows: Sequence[Row]) -> Iterator[Curve]:
@@ -56,3 +38,6 @@ def persistence(rows: Sequence[Row]) -> Iterator[Curve]:
                 mean = cluster_mean([v for v, _ in at], [seed for _, seed in at])
                 lines.setdefault(candidate, []).append((float(step), mean.value, mean.low, mean.high))
         yield Curve(f"{task}: how much of the deed shows", "step after the context", "share of its pixels", lines)
+
+
+INTERACTION = twins.TwinSuite("interaction", DEEDS, MUTANTS, persistence)

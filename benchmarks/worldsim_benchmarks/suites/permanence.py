@@ -7,41 +7,23 @@ counted in the same picture, at a place that never held the thing. The plans sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from worldsim_benchmarks.probes import doom
-from worldsim_benchmarks.probes.plan import Deed
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.scoring import score_tasks
-from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore
+from worldsim_benchmarks.suites.suite import MODEL, Curve
 
-LOOKS: tuple[Deed, ...] = doom.LOOKS
 MEMORY = "look_away_"
-
-
-class Permanence:
-    """``suites.suite.Suite`` of the looks."""
-
-    name = "permanence"
-    tasks = twins.tasks(LOOKS)
-    mutants: Mapping[str, str] = {
-        "vanish": "look_away_4",
-        "swap_identity": "look_away_2_things",
-        "duplicate": "look_away_8",
-        "idle_frozen": "door_closes",
-    }
-
-    def episodes(self, session: Session) -> list[Episode]:
-        return twins.episodes(LOOKS, session)
-
-    def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
-        return twins.run(LOOKS, session, missing)
-
-    def score(self, rows: Sequence[Row]) -> SuiteScore:
-        return SuiteScore(score_tasks(rows), tuple(memory(rows)))
+MUTANTS = {
+    "vanish": "look_away_4",
+    "swap_identity": "look_away_2_things",
+    "duplicate": "look_away_8",
+    "idle_frozen": "door_closes",
+}
+"""Mutant -> the task that is meant to catch it."""
 
 
 def memory(rows: Sequence[Row]) -> Iterator[Curve]:
@@ -54,7 +36,10 @@ def memory(rows: Sequence[Row]) -> Iterator[Curve]:
                 found = score.tasks[task].score
                 lines.setdefault(candidate, []).append((float(wait), found.value, found.low, found.high))
     if lines:
-        yield Curve("memory: a thing that was left is there again", "steps out of sight", "gate x correct", lines)
+        half = half_life([(x, y) for x, y, _, _ in lines.get(MODEL, ())])
+        title = "memory: a thing that was left is there again"
+        title += "" if MODEL not in lines else f" (half-life of the {MODEL}: {half:.1f} steps)"
+        yield Curve(title, "steps out of sight", "gate x correct", lines)
 
 
 def half_life(points: Sequence[tuple[float, float]]) -> float:
@@ -67,3 +52,6 @@ def half_life(points: Sequence[tuple[float, float]]) -> float:
         if y1 <= half:
             return x0 + (y0 - half) / (y0 - y1) * (x1 - x0)
     return float("inf")
+
+
+PERMANENCE = twins.TwinSuite("permanence", doom.LOOKS, MUTANTS, memory)

@@ -8,7 +8,7 @@ same actions. What a candidate makes of the deed and of its twin starts from the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,9 @@ from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.probes.plan import Deed, Plan
 from worldsim_benchmarks.probes.stage import Stage, Take
 from worldsim_benchmarks.records import Row
+from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Episode, Result, Task
+from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore, Task
 from worldsim_benchmarks.truth import TEST_SEEDS
 
 BLOCK = 400
@@ -32,20 +33,34 @@ LABELS = ("labels",)
 OPTIONS = ("map_seed", "pose")
 
 
-def tasks(deeds: Sequence[Deed]) -> tuple[Task, ...]:
-    """The deeds as a suite lists them."""
-    return tuple(Task(d.name, d.criterion, (d.world,), d.actions, LABELS, OPTIONS) for d in deeds)
+@dataclass(frozen=True)
+class TwinSuite:
+    """A ``suites.suite.Suite`` of deeds: ``mutants`` as there, ``curves`` draws the report's from the rows."""
 
+    name: str
+    deeds: tuple[Deed, ...]
+    mutants: Mapping[str, str]
+    curves: Callable[[Sequence[Row]], Iterable[Curve]]
 
-def episodes(deeds: Sequence[Deed], session: Session) -> list[Episode]:
-    """Those of the deeds that belong to the session's world."""
-    return [
-        Episode(deed.name, seed, sample)
-        for deed in deeds
-        if deed.world == session.world
-        for seed in session.map_seeds
-        for sample in range(session.preset.samples)
-    ]
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return tuple(Task(d.name, d.criterion, (d.world,), d.actions, LABELS, OPTIONS) for d in self.deeds)
+
+    def episodes(self, session: Session) -> list[Episode]:
+        """Those of the deeds that belong to the session's world."""
+        return [
+            Episode(deed.name, seed, sample)
+            for deed in self.deeds
+            if deed.world == session.world
+            for seed in session.map_seeds
+            for sample in range(session.preset.samples)
+        ]
+
+    def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
+        return run(self.deeds, session, missing)
+
+    def score(self, rows: Sequence[Row]) -> SuiteScore:
+        return SuiteScore(score_tasks(rows), tuple(self.curves(rows)))
 
 
 def planned(deed: Deed, stage: Stage, map_seed: int) -> Plan:
@@ -69,7 +84,7 @@ def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> 
             for start in range(0, len(todo), AT_ONCE):
                 batch = todo[start : start + AT_ONCE]
                 plans = [planned(deed, stage, e.map_seed) for e in batch]
-                seeds = [session.episode_seeds(1, 7, index, e.map_seed, e.sample)[0] for e in batch]
+                seeds = [session.seed_of(7, index, e.map_seed, e.sample) for e in batch]
                 made = {name: continued(guard, plans, seeds) for name, guard in guards.items()}
                 for i, (episode, plan) in enumerate(zip(batch, plans)):
                     own = {name: items[i] for name, items in made.items()}
