@@ -19,7 +19,7 @@ MUTANTS = {
     "undo": "paint",
     "undo_door": "door",
     "idle_frozen": "plant",
-    "wrong_restitution": "push",
+    "wrong_restitution": "collide",
     "wrong_friction": "push",
     "wrong_gravity": "fall",
 }
