@@ -20,12 +20,14 @@ from worldsim_benchmarks.truth import Reference, Rollout
 @dataclass(frozen=True)
 class Context:
     """What a candidate is given: an episode's frames uint8 ``(1 + k*n, H, W, 3)`` from its reset on, or a
-    clip from the middle ``(k*n, H, W, 3)``, with the n actions that produced them."""
+    clip from the middle ``(k*n, H, W, 3)``, with the n actions that produced them. ``map_seed``, ``goal`` and ``pose``
+    (None for the map's own start) are what a true world needs to replay it."""
 
     frames: np.ndarray
     names: tuple[str, ...]
     map_seed: int
     goal: str = ""
+    pose: tuple[float, float, float] | None = None
 
     @classmethod
     def of(cls, rollout: Rollout, stop: int | None = None, start: int = 0) -> Context:
@@ -89,7 +91,7 @@ class ReplayCandidate:
         self, contexts: Sequence[Context], actions: Sequence[Sequence[str]], seeds: Sequence[int]
     ) -> Continuation:
         rollouts = [
-            self.reference.play((*c.names, *a), c.map_seed, prefix=len(c.names), goal=c.goal)
+            self.reference.play((*c.names, *a), c.map_seed, prefix=len(c.names), pose=c.pose, goal=c.goal)
             for c, a in zip(contexts, actions, strict=True)
         ]
         return Continuation(

@@ -26,8 +26,10 @@ FLOORS = ("frozen", "grey", "other")
 
 
 def session_for(suite: Suite, world: str, preset: Preset, out: Path, seed: int = 0) -> Session:
-    """The true world and the suite's mutants as candidates."""
-    return Session(world, {name: CandidateSpec(name) for name in ("true", *suite.mutants)}, preset, out, seed=seed)
+    """The true world as a candidate, and those of the suite's mutants that a task of this world is meant to catch."""
+    asked = {task.name for task in suite.tasks if world in task.worlds}
+    mutants = [mutant for mutant, task in suite.mutants.items() if task in asked]
+    return Session(world, {name: CandidateSpec(name) for name in ("true", *mutants)}, preset, out, seed=seed)
 
 
 def prove(suite: Suite, session: Session, say: Callable[[str], None] = print) -> tuple[list[Line], bool]:

@@ -39,7 +39,7 @@ def world_lacks(session: Session, task: Task) -> list[str]:
     """What the true world does not offer of what a task needs."""
     reasons: list[str] = []
     try:
-        with session.reference(depth="depth" in task.truth) as reference:
+        with session.reference(depth="depth" in task.truth, labels="labels" in task.truth) as reference:
             reasons += [f"{session.world} has no action {a}" for a in task.actions if a not in reference.ids]
             _, info = reference.env.reset(seed=0, options={"map_seed": session.map_seeds[0]})
             if "frames" not in info:

@@ -13,8 +13,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from worldsim_benchmarks.defects import BROKEN
 from worldsim_benchmarks.geometry import View, co_visible
-from worldsim_benchmarks.mutants import MUTANTS, Mutant
+from worldsim_benchmarks.mutants import Mutant
 
 TEST_SEEDS = (2_000_000, 2_100_000)
 VAL_SEEDS = (1_000_000, 1_100_000)
@@ -91,16 +92,17 @@ class Reference:
         split: str = "test",
         depth: bool = True,
         mutant: str | None = None,
+        labels: bool = False,
         **kwargs: Any,
     ) -> None:
-        truth = ("depth",) if depth else ()
+        truth = (*(("depth",) if depth else ()), *(("labels",) if labels else ()))
         env = gym.make(world, split=split, frame_size=frame_size, truth=truth, disable_env_checker=True, **kwargs)
         self.world, self.frame_size, self.mutant = world, frame_size, mutant
         names = getattr(env.unwrapped, "action_meanings", None)
         if names is None:
             raise ValueError(f"{world} has no env.unwrapped.action_meanings, which scripts need to name their actions")
         self.ids = {name: i for i, name in enumerate(names)}
-        self.env: gym.Env[Any, Any] = MUTANTS[mutant](env) if mutant else env
+        self.env: gym.Env[Any, Any] = BROKEN[mutant](env) if mutant else env
 
     def play(
         self,

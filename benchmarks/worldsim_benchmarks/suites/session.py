@@ -12,8 +12,8 @@ import numpy as np
 
 from worldsim_benchmarks.candidates import Candidate, EnvCandidate, ReplayCandidate
 from worldsim_benchmarks.continuity import RIVALS
+from worldsim_benchmarks.defects import BROKEN
 from worldsim_benchmarks.guard import Guarded
-from worldsim_benchmarks.mutants import MUTANTS
 from worldsim_benchmarks.presets import Preset
 from worldsim_benchmarks.truth import TEST_SEEDS, Reference, seeds_of_test_split
 
@@ -33,7 +33,7 @@ class CandidateSpec:
 
     @property
     def is_replay(self) -> bool:
-        return self.env == "true" or self.env in MUTANTS
+        return self.env == "true" or self.env in BROKEN
 
     def open(
         self, world: str, frame_size: tuple[int, int] = (64, 64), at_once: int | None = None, **more: Any

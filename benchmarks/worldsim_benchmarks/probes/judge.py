@@ -1,0 +1,105 @@
+"""From what a candidate made of a plan to the outcome of its episode: two gates, the criterion, numbers for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from worldsim_benchmarks.continuity import continues
+from worldsim_benchmarks.motion import yaw_between
+from worldsim_benchmarks.probes.detect import differs, grown, registered
+from worldsim_benchmarks.probes.plan import Check, Plan
+from worldsim_benchmarks.probes.stage import Take
+from worldsim_benchmarks.suites.suite import Outcome
+
+TURNED = 0.5
+"""Share of the true turn that must be seen in the picture."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one candidate made of a plan: blocks uint8 ``(L, k, H, W, 3)`` of the deed and of its twin. ``failed`` is
+    the reason where it made nothing."""
+
+    acted: np.ndarray
+    twin: np.ndarray
+    failed: str = ""
+
+    @classmethod
+    def of_takes(cls, plan: Plan, acted: Take, twin: Take) -> Made:
+        """What two takes show after the context."""
+        return cls(np.stack(acted.blocks[plan.prefix :]), np.stack(twin.blocks[plan.prefix :]))
+
+
+def judged(name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bottom: int) -> Outcome:
+    """The outcome of candidate ``name``; ``rivals`` are first blocks of other maps, for the gate of continuity."""
+    if made.failed:
+        return Outcome(name, False, False, False, failed=made.failed)
+    measures: dict[str, object] = {"map": plan.acted.map_seed}
+    moved = all(_holds(plan, check, made, True) for check in plan.gates)
+    if plan.turn is not None:
+        measures["turned"] = turned = _turned(plan, made.acted, bottom)
+        moved = moved and turned >= TURNED
+    done = [_share(plan, check, made, True) for check in plan.checks]
+    correct = all(_holds(plan, check, made, True) for check in plan.checks)
+    measures["checks"] = done
+    measures["curve"] = [[c.step, _share(plan, c, made, True)] for c in plan.curve]
+    if plan.beside:
+        measures["twin"] = [_share(plan, check, made, False) for check in plan.checks]
+        correct = correct and all(_holds(plan, check, made, False) for check in plan.checks)
+        measures["collateral"] = _collateral(plan, made)
+    first = plan.acted.blocks[plan.prefix]
+    return Outcome(name, moved, continues(made.acted[0], first, rivals, bottom), correct, measures)
+
+
+def _frame(plan: Plan, check: Check, made: Made, did: bool) -> np.ndarray:
+    frame = (made.acted if did else made.twin)[check.step - 1, -1]
+    if plan.turn is None:
+        return np.asarray(frame)
+    return registered(frame, check.done, ~grown(check.mask, 3))
+
+
+def _share(plan: Plan, check: Check, made: Made, did: bool) -> float:
+    return check.share(_frame(plan, check, made, did))
+
+
+def _holds(plan: Plan, check: Check, made: Made, did: bool) -> bool:
+    return check.holds(_frame(plan, check, made, did), did)
+
+
+def _collateral(plan: Plan, made: Made) -> float:
+    """Share of the pixels outside of the true difference that the deed has changed at the end, against the candidate's
+    own twin; NaN where the deed changes everything."""
+    last = plan.length - 1
+    truth = differs(plan.acted.frame(plan.prefix + plan.length), plan.twin.frame(plan.prefix + plan.length))
+    outside = ~grown(truth, 3)
+    if outside.mean() < 0.1:
+        return float("nan")
+    return float(differs(made.acted[last, -1], made.twin[last, -1])[outside].mean())
+
+
+def _turned(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
+    """Yaw that is seen over yaw that is true, in the steps of ``plan.turn``; an estimate that fails counts as none.
+
+    The true yaw is the sum of its sizes step by step, signed by the first step, so a turn there and back does not
+    cancel.
+    """
+    assert plan.turn is not None
+    start, stop = plan.turn
+    K = np.asarray(plan.acted.truths[0]["camera"]["K"])
+    yaws = [float(plan.acted.truths[plan.prefix + s]["camera"]["yaw"]) for s in range(start, stop + 1)]
+    steps = (np.diff(yaws) + 180) % 360 - 180
+    before = blocks[start - 1, -1] if start else plan.acted.frame(plan.prefix)
+    seen = 0.0
+    for step, true in zip(range(start, stop), steps):
+        if abs(true) > 1:
+            half = blocks[step].shape[0] // 2
+            frames = [before, blocks[step, half - 1], blocks[step, -1]]
+            motion = sum(yaw_between(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames))
+            seen += float(np.nan_to_num(motion)) * np.sign(true)
+        before = blocks[step, -1]
+    whole = float(np.abs(steps[np.abs(steps) > 1]).sum())
+    return seen / whole if whole else float("nan")

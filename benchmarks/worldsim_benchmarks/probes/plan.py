@@ -1,0 +1,127 @@
+"""A deed and its twin: what is played, which pixels tell whether the deed shows, and the absolute criterion.
+
+A deed is played twice in the true world: once done, once with the same motion but not done (the *twin*). What differs
+visibly between the two at a step is the *true difference mask*; on it a candidate's picture is nearer to the one truth
+or to the other. An episode is correct when every ``Check`` holds: in the candidate's own deed the change shows, and in
+its own twin it does not. What is blind to actions makes the same picture of both, so it fails one of the two by
+construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from worldsim_benchmarks.probes.detect import departs, differs, grown, nearer
+from worldsim_benchmarks.probes.stage import Stage, Take
+
+SHOWS = 2 / 3
+"""Share of the changed pixels from which on a change counts as shown; below ``1 - SHOWS`` it counts as not shown."""
+LEAST = 12
+"""Pixels (at 64 rows) that a deed must change to be asked at all."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look: ``step`` (from 1, after the context), the ``mask`` bool ``(H, W)`` of pixels that vote between the
+    pictures ``done`` and ``undone``, and whether the deed is to show then. ``departure`` judges only that ``undone`` is
+    gone (``detect.departs``)."""
+
+    step: int
+    mask: np.ndarray
+    done: np.ndarray
+    undone: np.ndarray
+    shown: bool = True
+    departure: bool = False
+
+    def share(self, frame: np.ndarray) -> float:
+        """How much of the deed ``frame`` shows, 0 to 1."""
+        return (departs if self.departure else nearer)(frame, self.done, self.undone, self.mask)
+
+    def holds(self, frame: np.ndarray, did: bool) -> bool:
+        """Whether the picture of a candidate that did the deed (or its twin) shows what it should."""
+        share = self.share(frame)
+        return share >= SHOWS if self.shown and did else share <= 1 - SHOWS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``prefix`` steps of context, then the deed (``acted``) and its ``twin``, takes of equal length. ``gates`` are
+    looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve`` are the looks of
+    the persistence curve. ``turn`` are the steps from and to which (after the context) the camera turns, where it does:
+    then the picture must turn too, and is registered before it is judged. ``beside`` is False where there is no deed to
+    leave out (things that fall, a look away): then the twin is not asked."""
+
+    prefix: int
+    acted: Take
+    twin: Take
+    gates: tuple[Check, ...]
+    checks: tuple[Check, ...]
+    curve: tuple[Check, ...] = ()
+    turn: tuple[int, int] | None = None
+    beside: bool = True
+
+    @property
+    def length(self) -> int:
+        """Steps after the context."""
+        return len(self.acted.names) - self.prefix
+
+
+@dataclass(frozen=True)
+class Deed:
+    """A question to a world: when an episode of it is correct, in words, the actions that it needs, and how it is
+    planned on a map."""
+
+    name: str
+    world: str
+    criterion: str
+    actions: tuple[str, ...]
+    planner: Callable[[Stage, int], Plan | None]
+
+    def plan(self, stage: Stage, map_seed: int) -> Plan | None:
+        """The deed on that map; None where the map has nothing to do it with."""
+        return self.planner(stage, map_seed)
+
+
+def look(
+    acted: Take, twin: Take, prefix: int, step: int, ignored: Collection[int] = (), only: Collection[int] = ()
+) -> Check:
+    """The check that the deed shows ``step`` steps after the context: all pixels that differ there between the takes,
+    without objects of the ids ``ignored`` (the hand), or those of the ids ``only``, wherever either take shows them."""
+    at = prefix + step
+    done, undone = acted.frame(at), twin.frame(at)
+    mask = differs(done, undone)
+    labels = (acted.labels(at), twin.labels(at))
+    for number in ignored:
+        mask &= ~grown((labels[0] == number) | (labels[1] == number))
+    if only:
+        mask &= grown(np.isin(labels[0], list(only)) | np.isin(labels[1], list(only)), 1)
+    return Check(step, mask, done, undone)
+
+
+def whole(
+    acted: Take,
+    twin: Take,
+    prefix: int,
+    done_at: int,
+    extra: Sequence[Check] = (),
+    ignored: Collection[int] = (),
+    only: Collection[int] = (),
+    least: int = LEAST,
+) -> Plan | None:
+    """The usual plan: the deed is done ``done_at`` steps after the context and must show then and at the end; None
+    where it changes fewer than ``least`` pixels, or an episode ended early."""
+    length = len(acted.names) - prefix
+    if len(twin.names) != len(acted.names):
+        return None
+    looks = [look(acted, twin, prefix, step, ignored, only) for step in range(done_at, length + 1)]
+    if min(int(looks[0].mask.sum()), int(looks[-1].mask.sum())) < least:
+        return None
+    return Plan(prefix, acted, twin, (looks[0],), (looks[-1], *extra), tuple(c for c in looks if c.mask.any()))
+
+
+def hidden_change(check: Check) -> Check:
+    """The same look where the change must *not* show, though the deed was done (a switch that was toggled twice)."""
+    return replace(check, shown=False)

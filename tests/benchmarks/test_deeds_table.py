@@ -1,0 +1,135 @@
+"""Deeds on the true table, where every answer is known exactly: planned, judged as done, undone, frozen and grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from worldsim_benchmarks.candidates import ReplayCandidate
+from worldsim_benchmarks.presets import PRESETS
+from worldsim_benchmarks.probes import table
+from worldsim_benchmarks.probes.judge import Made, judged
+from worldsim_benchmarks.probes.plan import Plan
+from worldsim_benchmarks.probes.stage import Stage
+from worldsim_benchmarks.records import plain
+from worldsim_benchmarks.suites import twins
+from worldsim_benchmarks.suites.registry import suite_named
+from worldsim_benchmarks.suites.session import CandidateSpec, Session
+
+import worldsim
+
+pytest.importorskip("pymunk")
+assert worldsim.__version__
+BY_NAME = {deed.name: deed for deed in table.DEEDS}
+FIRST = 2_000_000
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    opened = Stage(table.WORLD)
+    yield opened
+    opened.close()
+
+
+PLANS: dict[str, Plan] = {}
+
+
+def plan_of(name: str, stage: Stage) -> Plan:
+    if name not in PLANS:
+        PLANS[name] = twins.planned(BY_NAME[name], stage, FIRST)
+    return PLANS[name]
+
+
+@cache
+def rivals() -> tuple[np.ndarray, ...]:
+    """Pictures that continue nothing."""
+    rng = np.random.default_rng(0)
+    return tuple(rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for _ in range(3))
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_truth_is_right_and_what_ignores_actions_is_wrong(name: str, stage: Stage) -> None:
+    plan = plan_of(name, stage)
+    truth = Made.of_takes(plan, plan.acted, plan.twin)
+    assert judged("true", plan, truth, rivals(), 0).score == 1.0
+    still = np.broadcast_to(plan.acted.frame(plan.prefix), truth.acted.shape)
+    assert judged("frozen", plan, Made(still, still), rivals(), 0).score == 0.0
+    grey = np.full_like(truth.acted, 128)
+    assert judged("grey", plan, Made(grey, grey), rivals(), 0).score == 0.0
+    if plan.beside:
+        blind = replace(truth, twin=truth.acted)
+        assert not judged("does it always", plan, blind, rivals(), 0).correct
+        never = replace(truth, acted=truth.twin)
+        outcome = judged("never does it", plan, never, rivals(), 0)
+        assert not outcome.moved
+        assert not outcome.correct
+
+
+def test_a_deed_that_reverts_is_executed_but_not_correct(stage: Stage) -> None:
+    plan = plan_of("paint", stage)
+    truth = Made.of_takes(plan, plan.acted, plan.twin)
+    late = truth.acted.copy()
+    late[-2:] = truth.twin[-2:]
+    outcome = judged("reverts", plan, replace(truth, acted=late), rivals(), 0)
+    assert outcome.moved
+    assert not outcome.correct
+    curve = dict(outcome.measures["curve"])
+    assert curve[plan.length - 2] == 1.0
+    assert curve[plan.length] == 0.0
+
+
+def test_paint_elsewhere_is_collateral(stage: Stage) -> None:
+    plan = plan_of("paint", stage)
+    truth = Made.of_takes(plan, plan.acted, plan.twin)
+    assert judged("true", plan, truth, rivals(), 0).measures["collateral"] == 0.0
+    splashed = truth.acted.copy()
+    splashed[:, :, 40:44, 40:44] = 255 - splashed[:, :, 40:44, 40:44]
+    assert judged("splash", plan, replace(truth, acted=splashed), rivals(), 0).measures["collateral"] > 0
+
+
+def test_equal_seeds_plan_and_play_alike(stage: Stage) -> None:
+    first = plan_of("push", stage)
+    again = twins.planned(BY_NAME["push"], stage, FIRST)
+    assert again.acted.names == first.acted.names
+    assert again.acted.pose == first.acted.pose
+    assert all(np.array_equal(a, b) for a, b in zip(again.acted.blocks, first.acted.blocks))
+
+
+def continued(name: str, plan: Plan) -> Made:
+    """What a true world or a mutant of it makes of a plan, replayed from its context."""
+    candidate = ReplayCandidate(table.WORLD, mutant=None if name == "true" else name)
+    context = twins.context_of(plan)
+    made = [candidate.go_on([context], [take.names[plan.prefix :]], [0]).blocks[0] for take in (plan.acted, plan.twin)]
+    candidate.close()
+    return Made(*made)
+
+
+@pytest.mark.parametrize(("mutant", "name"), [("undo", "paint"), ("idle_frozen", "plant"), ("wrong_gravity", "fall")])
+def test_a_mutant_is_caught_by_the_task_that_is_meant_for_it(mutant: str, name: str, stage: Stage) -> None:
+    plan = plan_of(name, stage)
+    assert judged("true", plan, continued("true", plan), rivals(), 0).score == 1.0
+    assert judged(mutant, plan, continued(mutant, plan), rivals(), 0).score == 0.0
+
+
+def test_the_replayed_truth_starts_at_the_planned_pose(stage: Stage) -> None:
+    plan = plan_of("push", stage)
+    assert np.array_equal(continued("true", plan).acted, np.stack(plan.acted.blocks[plan.prefix :]))
+
+
+def test_the_suite_gives_the_same_rows_twice_and_asks_only_its_world(tmp_path: Path) -> None:
+    suite = suite_named("interaction")
+    preset = replace(PRESETS["tiny"], seeds=1)
+    session = Session(table.WORLD, {"true": CandidateSpec("true")}, preset, tmp_path)
+    episodes = suite.episodes(session)
+    assert {e.task for e in episodes} == set(BY_NAME)
+    asked = [e for e in episodes if e.task == "switch"]
+    first, again = ([o.row(r.episode) for r in suite.run(session, asked) for o in r.outcomes] for _ in range(2))
+    assert plain(first) == plain(again)
+    scores = {row["candidate"]: row["score"] for row in first}
+    assert scores == {"true": 1.0, "frozen": 0.0, "grey": 0.0, "other": 0.0}
+    curve = suite.score(plain(first)).curves[0]
+    assert curve.lines["true"][-1][1] == 1.0
