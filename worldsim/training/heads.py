@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,52 +31,6 @@ from worldsim.training.recorded import Place, controls_at, start_at
 # B lanes, R registers, D width
 
 
-@dataclass(frozen=True)
-class Examples:
-    """What heads were read from, ``registers (B, 1, R, D)`` and ``context (B, 1, D)``, and what truth paid: ``reward``
-    and ``done``, where there was a step (``going``), ``(B,)`` each."""
-
-    registers: torch.Tensor
-    context: torch.Tensor
-    reward: torch.Tensor
-    done: torch.Tensor
-    going: torch.Tensor
-
-    def rows(self, index: torch.Tensor) -> Examples:
-        return Examples(**{name: value[index.to(value.device)] for name, value in vars(self).items()})
-
-
-def joined(parts: Sequence[Examples]) -> Examples:
-    """Examples one after the other."""
-    return Examples(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
-
-
-class Replay:
-    """The last ``size`` examples, to be learned again (experience replay, Lin 1992)."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self._added = size, 0
-        self._held: Examples | None = None
-
-    def __len__(self) -> int:
-        return min(self._added, self.size)
-
-    def add(self, new: Examples) -> None:
-        if self._held is None:
-            rows = {name: value.new_zeros(self.size, *value.shape[1:]) for name, value in vars(new).items()}
-            self._held = Examples(**rows)
-        at = (self._added + torch.arange(len(new.going))) % self.size
-        for name, value in vars(self._held).items():
-            value[at.to(value.device)] = getattr(new, name)
-        self._added += len(at)
-
-    def draw(self, count: int, rng: np.random.Generator) -> Examples:
-        """``count`` of those that are held; ``ValueError`` where there is none."""
-        if self._held is None:
-            raise ValueError("nothing was added yet")
-        return self._held.rows(torch.from_numpy(rng.integers(len(self), size=count)))
-
-
 class _Rollouts:
     """An engine's lanes on their way through recorded episodes."""
 
@@ -93,8 +47,9 @@ class _Rollouts:
         """Heads, which engines of one model share, are no longer listened to."""
         self._hook.remove()
 
-    def step(self) -> Examples:
-        """One step of all lanes under the recorded actions."""
+    def step(self) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor]:
+        """One step of all lanes under the recorded actions: what the heads are read from, ``(B, 1, R, D)`` and ``(B, 1,
+        D)``; reward and termination of the recorded step, and whether there was one, ``(B,)`` each."""
         going = np.array([t < len(episode) for episode, t in self.places])
         acted = [(episode, min(t, len(episode) - 1)) for episode, t in self.places]
         self.block = self.engine.step(*controls_at(self.places))
@@ -103,15 +58,14 @@ class _Rollouts:
         registers, context = (x.float().clone() for x in self._read)
         reward = torch.tensor([float(episode.reward[t]) for episode, t in acted])
         done = torch.tensor([float(episode.terminated[t]) for episode, t in acted])
-        paid = (x.to(registers.device) for x in (reward, done, torch.from_numpy(going)))
-        return Examples(registers, context, *paid)
+        return (registers, context), reward, done, torch.from_numpy(going)
 
 
 class HeadsTraining:
     """A run over rollouts from observations of ``episodes``; ``held_out`` episodes serve the probes.
 
-    A run that is resumed between the begin and the end of its rollouts begins them anew, and with nothing kept to learn
-    again; where ``again`` is 0 and ``run.save_every`` a multiple of ``horizon``, one that was killed goes on exactly.
+    A run that is resumed between the begin and the end of its rollouts begins them anew; where ``run.save_every`` is a
+    multiple of ``horizon``, one that was killed goes on exactly.
     """
 
     def __init__(
@@ -135,7 +89,6 @@ class HeadsTraining:
         if not self.starts:
             raise ValueError("there are no episodes to start from: give source.data or source.steps")
         self._rollouts: _Rollouts | None = None
-        self.replay = Replay(max(config.kept, config.optim.batch))
         self.unsure = begin.config.hallucination_reference
 
     def _able(self, episode: Episode) -> list[Place]:
@@ -156,10 +109,7 @@ class HeadsTraining:
             if self._rollouts is not None:
                 self._rollouts.close()
             self._rollouts = self._begin([places[rng.integers(len(places))] for places in of], rng)
-        new = self._rollouts.step()
-        known = [self.replay.draw(config.again, rng)] if config.again and len(self.replay) else []
-        reward, done = self._losses(joined([new, *known]))
-        self.replay.add(new)
+        reward, done = self._losses(self._rollouts)
         metrics = {"reward": reward.detach(), "done": done.detach()}
         return config.reward_weight * reward + config.done_weight * done, metrics
 
@@ -175,12 +125,14 @@ class HeadsTraining:
         engine = RolloutEngine(self.begin, len(places), self.loop.device, frame_size=size, dtype=dtype)
         return _Rollouts(engine, places, starts)
 
-    def _losses(self, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropies of reward and termination over the lanes whose episode went on."""
-        logits, ended = self.heads(examples.registers, examples.context)
-        wrong = -(two_hot(examples.reward) * logits[:, 0].log_softmax(-1)).sum(-1)
-        missed = F.binary_cross_entropy_with_logits(ended[:, 0], examples.done, reduction="none")
-        return masked_mean(wrong, examples.going), masked_mean(missed, examples.going)
+    def _losses(self, rollouts: _Rollouts) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step, and the cross-entropies of reward and termination over the lanes whose episode went on."""
+        read, reward, done, going = rollouts.step()
+        logits, ended = self.heads(*read)
+        reward, done, going = (x.to(logits.device) for x in (reward, done, going))
+        wrong = -(two_hot(reward) * logits[:, 0].log_softmax(-1)).sum(-1)
+        missed = F.binary_cross_entropy_with_logits(ended[:, 0], done, reduction="none")
+        return masked_mean(wrong, going), masked_mean(missed, going)
 
     def _probe(self, step: int) -> dict[str, float]:
         """Losses over rollouts of held-out episodes, the same in every probe, and how sure the model is at their first
@@ -191,7 +143,7 @@ class HeadsTraining:
         rollouts = self._begin(places, np.random.default_rng(0))
         found = []
         for ahead in range(self.config.horizon):
-            found.append([float(x) for x in self._losses(rollouts.step())])
+            found.append([float(x) for x in self._losses(rollouts)])
             if ahead == 0:
                 self.unsure = float(rollouts.block.hallucination.mean()) * self.begin.config.hallucination_reference
         rollouts.close()

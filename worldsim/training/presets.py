@@ -151,9 +151,8 @@ class HeadsTrainConfig:
 
     ``optim.batch`` lanes begin together from a true frame and up to ``prefix`` steps after it, and go on for
     ``horizon`` steps, each of which is a training step; ``drop_text`` is the share of lanes that are told nothing, and
-    of those without a view. Playing costs far more than learning, so the last ``kept`` lane-steps are kept, of which
-    every training step learns ``again`` once more. The weights are of the two losses; ``probe_every`` is the distance
-    of the held-out moments that probes begin from.
+    of those without a view. The weights are of the two losses; ``probe_every`` is the distance of the held-out moments
+    that probes begin from.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -161,8 +160,6 @@ class HeadsTrainConfig:
     horizon: int = 16
     prefix: int = 6
     drop_text: float = 0.2
-    kept: int = 60_000
-    again: int = 1024
     reward_weight: float = 0.3
     done_weight: float = 1.0
     probe_every: int = 8
