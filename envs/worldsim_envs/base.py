@@ -174,10 +174,11 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
         super().reset(seed=seed)
         begun = time.perf_counter()
         start = self._read_options(options or {})
-        self._start, self._steps, self._over = start, 0, False
+        self._start, self._steps, self._over = start, 0, True  # no episode runs where the start is refused
         self._captions.clear()
         self._facts = None
         self._frame = self._begin(start)
+        self._over = False
         info = self._info(self._frame[None].copy(), 1)
         self.last_step_seconds = time.perf_counter() - begun
         return self._frame.copy(), info

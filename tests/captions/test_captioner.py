@@ -126,6 +126,9 @@ def test_only_a_captioner_is_overwritten(tmp_path, captioner):
     with pytest.raises(ValueError, match="holds no captioner; choose another folder"):
         captioner.save_pretrained(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "config.json").write_text("[broken")
+    with pytest.raises(ValueError, match="holds no captioner; choose another folder"):
+        captioner.save_pretrained(tmp_path)
 
 
 def test_what_is_wrong_with_a_folder_is_said(tmp_path, captioner):

@@ -173,6 +173,20 @@ def test_what_is_dug_can_be_placed(env: BlocksEnv) -> None:
     assert info["caption"]["event"]
 
 
+def test_a_lamp_that_comes_back_is_one_lamp(env: BlocksEnv) -> None:
+    clearing(env)
+    *_, info = step(env, "look_down", "look_down", "next_item", "next_item", "place")
+    place = info["truth"]["changes"][0]["position"].tolist()
+    *_, info = step(env, "attack")  # digs the lamp, and the ground below it, which is filled first
+    placed: list = []
+    while place not in placed and len(placed) < 4:
+        *_, info = step(env, "place")
+        placed += [change["position"].tolist() for change in info["truth"]["changes"]]
+    assert placed[-1] == place
+    there = [thing["class"] for thing in info["truth"]["objects"] if thing["position"].tolist() == place]
+    assert there == ["lamp"]
+
+
 def test_looking_ends_before_the_zenith(env: BlocksEnv) -> None:
     env.reset(seed=0)
     *_, info = step(env, *["look_up"] * 7)
@@ -197,6 +211,8 @@ def test_poses_are_taken_and_water_is_refused(env: BlocksEnv) -> None:
         env.reset(seed=0, options={"map_seed": 2, "pose": (1000, 0, 0)})
     with pytest.raises(ValueError, match="there is water"):
         env.reset(seed=0, options={"map_seed": 1, "pose": (0, 0, 0)})
+    with pytest.raises(RuntimeError, match=r"call reset\(\)"):
+        env.step(np.int64(1))  # the episode before is over, and none has begun
     assert env.reset(seed=0, options={"map_seed": 2})[1]["truth"]["player"]["position"][:2].tolist() == [x, y]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from true_episodes import assert_equal, needs, play
 from worldsim_envs.blocks import BlocksEnv
-from worldsim_envs.blocks.game import _state
+from worldsim_envs.blocks.game import GameError, _state
 from worldsim_envs.blocks.processes import Keeper
 
 import worldsim  # noqa: F401  (registers the worlds)
@@ -29,10 +29,7 @@ PATIENCE = 60.0
 
 def alive(pid: int) -> bool:
     """Whether a process runs or is stopped; what is dead and not yet waited for is not."""
-    try:
-        return _state(Path(f"/proc/{pid}")) not in "ZX"
-    except FileNotFoundError:
-        return False
+    return _state(Path(f"/proc/{pid}")) not in "ZX"
 
 
 def comes_true(condition: Callable[[], bool]) -> bool:
@@ -159,6 +156,16 @@ def test_nothing_is_left_after_the_last_reference() -> None:
     del env
     gc.collect()
     assert comes_true(all_gone(folder))
+
+
+def test_nothing_is_left_of_a_game_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("Blocks")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("worldsim_envs.blocks.game.START_TIMEOUT", 0.0)
+    env = BlocksEnv()
+    with pytest.raises(GameError, match="did not start"):
+        env.reset(seed=0)
+    assert not of_folder(tmp_path) and not list(tmp_path.iterdir())
 
 
 SCRIPT = """

@@ -243,8 +243,11 @@ def looks(clip: np.ndarray) -> np.ndarray:
 
 
 def _is_captioner(folder: Path) -> bool:
-    path = folder / "config.json"
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
+    try:
+        _read_config(folder / "config.json")
+    except (OSError, WeightsError):
+        return False
+    return True
 
 
 def _read_config(path: Path) -> dict[str, Any]:

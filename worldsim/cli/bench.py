@@ -40,11 +40,12 @@ class Environment:
 class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
-    consistency has a headline; fidelity, control and speed have curves and tables. "all" is every suite.
+    consistency, permanence and interaction have a headline; fidelity, control and speed have curves and tables. "all"
+    is every suite.
     """
 
     suite: tuple[str, ...]
-    """consistency, fidelity, control, speed, or all."""
+    """consistency, permanence, interaction, fidelity, control, speed, or all."""
     out: Path
     """Folder of the runs."""
     n: Amount = "quick"

@@ -152,7 +152,13 @@ class WorldTraining:
         return loss + config.shortcut_rows * extra, metrics | {"shortcut": extra.detach()}
 
     def _probe(self, step: int) -> dict[str, float]:
-        first, *others = by_size(e for e in self.held_out_latents.episodes if len(e) + 1 >= self._probe_length)
+        sizes = by_size(e for e in self.held_out_latents.episodes if len(e) + 1 >= self._probe_length)
+        if not sizes:
+            raise ValueError(
+                f"no held-out episode has the {self._probe_length - 1} steps that a probe needs: give longer ones, of "
+                "validation maps, or source.held_out to play some"
+            )
+        first, *others = sizes
         clips = self._probe_clips(first)
         with self.loop.autocast():
             generator = torch.Generator().manual_seed(0)

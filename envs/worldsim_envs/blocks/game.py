@@ -107,22 +107,18 @@ class BlocksGame:
         """
         if self._region == self._regions:  # none is left, or none was there yet
             self.close()
-            self._launch()
+            try:
+                self._launch()
+            except BaseException:
+                self.close()
+                raise
         with self._running():
             words = [] if pose is None else [repr(pose[0]), repr(pose[1]), repr((pose[2] - 90) % 360)]
             refused = self._ask("begin", self._region, map_seed, want, *words).get("refused")
-            if refused:
-                raise ValueError(f"pose={pose!r} of map seed {map_seed}: {refused}")
-            self._region += 1
-            for _ in range(2):
-                self._ask("draw")
-            deadline = time.monotonic() + BEGIN_TIMEOUT
-            while not self._ask("wait").get("ready"):
-                if time.monotonic() > deadline:
-                    raise GameError(f"the land was not there after {BEGIN_TIMEOUT:g} seconds\n{self._log()}")
-                time.sleep(0.005)
-            frame = self._settled(CALM_MAP)
-            return frame, _told(self._ask("tell"))
+            if not refused:
+                self._region += 1
+                return self._arrived()
+        raise ValueError(f"pose={pose!r} of map seed {map_seed}: {refused}")
 
     def step(self, keys: list[str], yaw: float, pitch: float) -> tuple[list[np.ndarray], dict[str, Any]]:
         """One tick for each entry of ``keys`` (letters of held keys, see ``body.lua``), turned by ``yaw`` and ``pitch``
@@ -150,6 +146,18 @@ class BlocksGame:
         self.close()
 
     # How it is done
+
+    def _arrived(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """The first frame of a map that was opened, when its land is there, and what the mod tells of it."""
+        for _ in range(2):
+            self._ask("draw")
+        deadline = time.monotonic() + BEGIN_TIMEOUT
+        while not self._ask("wait").get("ready"):
+            if time.monotonic() > deadline:
+                raise GameError(f"the land was not there after {BEGIN_TIMEOUT:g} seconds\n{self._log()}")
+            time.sleep(0.005)
+        frame = self._settled(CALM_MAP)
+        return frame, _told(self._ask("tell"))
 
     def _launch(self) -> None:
         programs = {name: str(find_program(name)) for name in ("Xvfb", "minetest")}
@@ -203,9 +211,6 @@ class BlocksGame:
         os.kill(self._pid, signal.SIGCONT)
         try:
             yield
-        except ValueError:  # refused, and the answer was read
-            os.kill(self._pid, signal.SIGSTOP)
-            raise
         except BaseException:
             self.close()
             raise
@@ -231,7 +236,7 @@ class BlocksGame:
         return dict(json.loads(line))
 
     def _patience(self, deadline: float, complaint: str, pause: float = 0.01) -> None:
-        ended = self._pid and _state(Path(f"/proc/{self._pid}")) == "Z"
+        ended = self._pid and _state(Path(f"/proc/{self._pid}")) in ("Z", "X")
         if ended or time.monotonic() > deadline:
             raise GameError(f"{complaint}\n{self._log()}")
         time.sleep(pause)
@@ -260,8 +265,11 @@ class BlocksGame:
 
 
 def _state(task: Path) -> str:
-    """State of a thread: R where it runs or could."""
-    return task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+    """State of a thread: R where it runs or could, Z or X where it has ended."""
+    try:
+        return task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 def _told(answer: dict[str, Any]) -> dict[str, Any]:

@@ -95,8 +95,7 @@ local function place(pointed)
     M.inventory[M.wielded] = M.inventory[M.wielded] - 1
     note("place", name, at)
     if M.wielded == "lamp" then
-        local here = vector.subtract(at, worldsim.terrain.middle)
-        worldsim.terrain.remember("lamp", here.x, here.y, here.z, "lamp")
+        worldsim.terrain.remember_placed("lamp", vector.subtract(at, worldsim.terrain.middle), "lamp")
     end
     return true
 end

@@ -118,7 +118,16 @@ local function remember(class, x, y, z, node, aim)
         key = x .. "," .. y .. "," .. z,
     }
 end
-M.remember = remember
+
+-- Notes a thing that was placed, once: a lamp may come back to where one was dug.
+function M.remember_placed(class, p, node)
+    for _, thing in ipairs(M.things) do
+        if thing.class == class and thing.base.x == p.x and thing.base.y == p.y and thing.base.z == p.z then
+            return
+        end
+    end
+    remember(class, p.x, p.y, p.z, node)
+end
 
 local MARGIN = 4
 local data = {}
