@@ -57,8 +57,8 @@ def judge(suite: Suite, rows: list[Row]) -> list[Line]:
     def gap(mutant: str, level: float, task: str | None = None) -> Interval:
         return difference(rows, "true", mutant, task, level)
 
-    whole = holm(list(meant), gap, lambda found: found.low > 0, CONFIDENCE)
-    named = holm(list(meant), lambda m, level: gap(m, level, meant[m]), lambda found: found.low > 0, CONFIDENCE)
+    whole = holm(list(meant), gap, CONFIDENCE)
+    named = holm(list(meant), lambda m, level: gap(m, level, meant[m]), CONFIDENCE)
     for mutant, task in meant.items():
         headline = score.candidates[mutant].headline
         lines.append(
