@@ -2,7 +2,7 @@
 
 A candidate is seen through ``gym.make_vec``, ``reset(options=...)``, ``step`` and ``info["frames"]`` alone,
 so this package imports nothing of ``worldsim``: it measures environments of others in the same way as ours.
-What a candidate must and may offer stands in ``protocol.py``.
+What a candidate must and may offer stands in ``docs/benchmarks.md``.
 """
 
 SCHEMA_VERSION = 1

@@ -41,15 +41,17 @@ def compare(a: Path, b: Path, candidate: str = MODEL, confidence: float = 0.95) 
             )
     tasks = list(dict.fromkeys(r["task"] for r in rows_a))
 
-    def gap(task: str | None, level: float) -> Interval:
+    def gap(task: str | None, level: float) -> Interval:  # A minus B
         x, y = per_map(rows_a, candidate, task), per_map(rows_b, candidate, task)
         if not x or not y:
             raise ValueError(f"{a if not x else b} has no rows of {candidate!r}")
         seeds = sorted(x.keys() & y.keys())
-        return cluster_mean([y[s] - x[s] for s in seeds], seeds, level)
+        return cluster_mean([x[s] - y[s] for s in seeds], seeds, level)
 
-    whole = gap(None, confidence)
-    worse = holm(tasks, gap, lambda found: found.high < 0, confidence)
-    lines = [Line("headline, B minus A", str(whole), "not below 0", not whole.high < 0)]
-    lines += [Line(f"{t}, B minus A", str(gap(t, confidence)), "not below 0 (Holm)", t not in worse) for t in tasks]
+    def told(task: str | None) -> str:
+        return str(-gap(task, confidence))
+
+    worse = holm(tasks, gap, confidence)
+    lines = [Line("headline, B minus A", told(None), "not below 0", not gap(None, confidence).low > 0)]
+    lines += [Line(f"{t}, B minus A", told(t), "not below 0 (Holm)", t not in worse) for t in tasks]
     return Comparison(tuple(lines), all(line.ok for line in lines))

@@ -2,8 +2,9 @@
 
 The environment that is measured is foreign code, and one fault in the fortieth episode must not cost the thirty-nine
 before it. When a batch raises, the environment is made anew and the batch's episodes are tried one by one, so that
-what fails depends on the episode and not on its neighbours. Pictures that are no uint8 pictures and rewards that are
-not finite fail an episode too. A failed episode shows black frames; suites give it 0 and save the reason.
+what fails depends on the episode and not on its neighbours. Pictures that are no uint8 pictures of the context's size,
+blocks of another length than the context's, and rewards that are not finite fail an episode too. A failed episode shows
+black frames; suites give it 0 and save the reason.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from worldsim_benchmarks.candidates import Candidate, Context, Continuation
 
 
 class Guarded:
-    """``make`` opens the candidate; it is called again after a crash."""
+    """``make`` opens the candidate at the first use, and again after a crash."""
 
     def __init__(self, make: Callable[[], Candidate]) -> None:
         self._make = make
         self._open: Candidate | None = None
 
     @property
-    def candidate(self) -> Candidate:
-        """The candidate itself, unguarded (opened at the first use)."""
+    def _candidate(self) -> Candidate:
         if self._open is None:
             self._open = self._make()
         return self._open
@@ -34,7 +34,7 @@ class Guarded:
     ) -> tuple[Continuation, list[str]]:
         """As ``Candidate.go_on``, and for each episode "" or why it failed (its frames are black then)."""
         try:
-            made = self.candidate.go_on(contexts, actions, seeds)
+            made = self._candidate.go_on(contexts, actions, seeds)
         except Exception as error:  # whatever foreign code raises; KeyboardInterrupt goes through
             self.close()
             if len(contexts) == 1:
@@ -54,6 +54,20 @@ class Guarded:
         ]
         return _joined(parts), reasons
 
+    def reconstruct(self, frames: np.ndarray) -> np.ndarray | None:
+        """As ``Candidate.reconstruct``; None, and a line of why, where it fails or gives other than such pictures: the
+        ceiling ``codec`` then has no row of this episode."""
+        try:
+            made = self._candidate.reconstruct(frames)
+        except Exception as error:  # foreign code, as above
+            print(f"reconstruct failed: {type(error).__name__}: {error}")
+            self.close()
+            return None
+        if made is not None and (made.dtype != np.uint8 or made.shape != frames.shape):
+            print(f"reconstruct gave {made.dtype} {made.shape} for uint8 {frames.shape}")
+            return None
+        return made
+
     def close(self) -> None:
         """Frees the candidate; a fault while it closes is its own affair."""
         opened, self._open = self._open, None
@@ -68,14 +82,19 @@ def _fault(context: Context, blocks: np.ndarray, reward: np.ndarray) -> str:
     if blocks.dtype != np.uint8:
         broken = bool(np.issubdtype(blocks.dtype, np.floating) and not np.isfinite(blocks).all())
         return f"frames are {blocks.dtype}{' with NaN' if broken else ''}; uint8 is needed"
-    if blocks.shape[2:] != context.frames.shape[1:]:
-        return f"frames are {blocks.shape[2:]}; the context's are {context.frames.shape[1:]}"
+    asked = (_per_step(context), *context.frames.shape[1:])
+    if blocks.shape[1:] != asked:
+        return f"blocks of frames are {blocks.shape[1:]}; the context's are {asked}"
     return "" if np.isfinite(reward).all() else "the reward is not finite"
 
 
+def _per_step(context: Context) -> int:
+    """Video frames of a step of the context."""
+    return len(context.frames) // len(context.names)
+
+
 def _nothing(context: Context, steps: int) -> Continuation:
-    per_step = max(1, len(context.frames) // max(1, len(context.names)))
-    shape = (1, steps, per_step, *context.frames.shape[1:])
+    shape = (1, steps, _per_step(context), *context.frames.shape[1:])
     return Continuation(np.zeros(shape, np.uint8), np.zeros((1, steps)), np.zeros((1, steps), bool))
 
 

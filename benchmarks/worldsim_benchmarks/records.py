@@ -95,13 +95,18 @@ class Folder:
     def create(cls, path: str | Path, suite: str, config: dict[str, Any]) -> Folder:
         """Opens a folder for writing; one that was begun with the same configuration is continued.
 
-        Raises ``ValueError`` where the folder holds a run of another configuration.
+        Raises ``ValueError`` where the folder holds a run of another configuration or schema.
         """
         folder = cls(path)
         config = plain(config)
         header = {"schema": SCHEMA_VERSION, "suite": suite, "config": config, "run": run_block()}
         if (folder.path / "header.json").exists():
             begun = folder.header()
+            if begun.get("schema") != SCHEMA_VERSION:
+                raise ValueError(
+                    f"{folder.path} was begun with schema {begun.get('schema')}, this version writes {SCHEMA_VERSION}; "
+                    "give --out another folder, or remove this one"
+                )
             if begun["suite"] != suite or begun["config"] != config:
                 raise ValueError(
                     f"{folder.path} holds a {begun['suite']} run of another configuration "

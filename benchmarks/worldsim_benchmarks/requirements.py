@@ -15,6 +15,9 @@ from worldsim_benchmarks.candidates import Context, EnvCandidate
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Suite, Task
 
+FRAMES = 4
+"""Video frames of a step, in true worlds and so in candidates."""
+
 
 def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str, list[str]]]:
     """suite -> task -> what is missing, for the session's first candidate; an empty list: the task can be run."""
@@ -83,14 +86,15 @@ def _tried(candidate: EnvCandidate, session: Session) -> list[str]:
     if reasons:
         return reasons
     action = "noop" if "noop" in candidate.ids else next(iter(candidate.ids))
-    context = Context(np.zeros((5, *shape), np.uint8), (action,), session.map_seeds[0])
+    block = (FRAMES, *shape)
+    context = Context(np.zeros((1 + FRAMES, *shape), np.uint8), (action,), session.map_seeds[0])
     try:
         made = candidate.go_on([context], [(action,)], [0])
     except Exception as error:  # foreign code again
         why = f"{type(error).__name__}: {error}"
         return [f'{name} does not go on from reset(options={{"init_frames", "init_actions"}}): {why}']
-    if made.blocks.shape[3:] != shape:
-        reasons.append(f'{name} gives info["frames"] of {made.blocks.shape[3:]}; {shape} is needed')
+    if made.blocks.shape[2:] != block:
+        reasons.append(f'{name} gives info["frames"] of {made.blocks.shape[2:]}; {block} is needed')
     return reasons
 
 

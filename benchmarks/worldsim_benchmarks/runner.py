@@ -1,8 +1,9 @@
 """Runs a probe suite into a folder, episode by episode, and seals what came out.
 
-Each episode's rows are written whole before the next is begun, so an interrupted run goes on where it stopped. When
-all are there, ``seal`` gathers them into ``rows.jsonl`` and writes ``result.json``: configuration, score, and a digest
-over both, which ``compare`` checks. Only its ``run`` block (time, host, commit) differs between two runs of one seed.
+Each episode's rows are written whole as soon as the batch that it ran in is judged, so an interrupted run goes on and
+loses one batch at most. When all are there, ``seal`` gathers them into ``rows.jsonl`` and writes ``result.json``:
+configuration, score, and a digest over both, which ``compare`` checks. Only its ``run`` block (time, host, commit)
+differs between two runs of one seed.
 """
 
 from __future__ import annotations

@@ -32,6 +32,9 @@ class Interval:
     def as_dict(self) -> dict[str, float | int]:
         return asdict(self)
 
+    def __neg__(self) -> Interval:
+        return Interval(0.0 - self.value, 0.0 - self.high, 0.0 - self.low, self.n, self.clusters)
+
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
@@ -132,24 +135,25 @@ def proportion(hits: int, total: int, confidence: float = 0.95) -> Interval:
 
 def holm(
     names: Sequence[str],
-    interval: Callable[[str, float], Interval],
-    rejected: Callable[[Interval], bool],
+    difference: Callable[[str, float], Interval],
     confidence: float = 0.95,
 ) -> set[str]:
-    """Which of several hypotheses are rejected with ``confidence`` for all of them together (Holm 1979).
+    """Which of several differences lie above 0, with ``confidence`` for all of them together (Holm 1979).
 
-    ``interval(name, level)`` is tested with ``rejected``: the clearest first (value over width), each at the level that
-    is left to it, until one holds.
+    ``difference(name, level)`` is asked for the clearest first (value over width, with its sign: what is equal or lies
+    clearly below 0 comes last and hides nothing), each at the level that is left to it, until one reaches down to 0.
     """
 
     def clarity(name: str) -> float:
-        found = interval(name, confidence)
+        found = difference(name, confidence)
+        if not np.isfinite(found.value):
+            return -np.inf
         width = found.high - found.low
-        return abs(found.value) / width if width > 0 else float("inf")
+        return found.value / width if width > 0 else float(np.sign(found.value)) * np.inf if found.value else 0.0
 
     out: set[str] = set()
     for i, name in enumerate(sorted(names, key=clarity, reverse=True)):
-        if not rejected(interval(name, 1 - (1 - confidence) / (len(names) - i))):
+        if not difference(name, 1 - (1 - confidence) / (len(names) - i)).low > 0:
             break
         out.add(name)
     return out

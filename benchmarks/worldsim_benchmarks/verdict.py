@@ -11,10 +11,7 @@ from typing import Any
 
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.scoring import difference, per_map
-from worldsim_benchmarks.suites.suite import MODEL
-
-FLOORS = ("frozen", "grey", "other")
-CEILINGS = ("true", "codec")
+from worldsim_benchmarks.suites.suite import FLOORS, MODEL
 
 
 def verdict(result: dict[str, Any], rows: Sequence[Row], candidate: str = MODEL) -> str:

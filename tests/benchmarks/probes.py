@@ -30,7 +30,8 @@ def session(out: Path, env: str = "toy/Model-v0", **kwargs: Any) -> Session:
 
 
 class Faulty(PanoramaModel):
-    """Breaks on the second map: raises, or gives float pictures with NaN in them."""
+    """Breaks on the second map: raises, gives float pictures with NaN in them, rewards of NaN, or blocks that are cut
+    short (as those of all lanes then)."""
 
     def __init__(self, num_envs: int = 1, fault: str = "crash") -> None:
         super().__init__(num_envs)
@@ -44,9 +45,16 @@ class Faulty(PanoramaModel):
         if ill and self.fault == "nan":
             info = {"frames": info["frames"].astype(np.float32)}
             info["frames"][ill] = np.nan
+        if ill and self.fault == "short":
+            info = {"frames": info["frames"][:, -1:]}
         if ill and self.fault == "reward":
             reward = np.where(np.isin(np.arange(self.num_envs), ill), np.nan, reward)
         return observation, reward, over, cut, info
+
+    def reconstruct(self, frames: np.ndarray) -> np.ndarray:
+        if self.fault == "codec":
+            raise RuntimeError("no codec after all")
+        return super().reconstruct(frames)
 
 
 class Strange(gym.Env[np.ndarray, np.ndarray]):

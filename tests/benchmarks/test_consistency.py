@@ -111,6 +111,9 @@ def test_a_world_that_is_right_is_not_flagged(perfect: dict[tuple[str, str], lis
     rows = [r for part in perfect.values() for r in part]
     alike = [*rows, *({**r, "candidate": m} for r in rows if r["candidate"] == "true" for m in suite().mutants)]
     lines = proof.judge(suite(*TASKS), alike)
+    assert next(line.ok for line in lines if line.what == "episodes in which nothing was produced")
+    broken = [{**r, "failed": "it broke"} if r["candidate"] == "mirrored" else r for r in alike]
+    assert not next(line.ok for line in proof.judge(suite(*TASKS), broken) if "nothing was produced" in line.what)
     verdicts = {line.what.partition(":")[0]: line.ok for line in lines if "caught by" in line.what}
     assert verdicts == {"gain_0.8": False, "mirrored": False, "delayed": False, "amnesic": False, "colour_drift": False}
 

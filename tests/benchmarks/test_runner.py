@@ -84,6 +84,7 @@ def test_a_folder_of_another_run_is_refused_and_so_is_a_world_that_can_be_asked_
     [
         ("crash", "RuntimeError: the second map is too much"),
         ("nan", "frames are float32 with NaN; uint8 is needed"),
+        ("short", "blocks of frames are (1, 48, 48, 3); the context's are (4, 48, 48, 3)"),
         ("reward", "the reward is not finite"),
     ],
 )
@@ -92,16 +93,34 @@ def test_a_fault_costs_its_episode_and_not_the_run(good: Path, tmp_path: Path, f
     run(SUITE, session(tmp_path, "toy/Faulty-v0", fault=fault), said.append)
     result, rows = load(tmp_path)
     model = [r for r in rows if r["candidate"] == "model"]
-    failed = ["", reason, ""] if fault != "nan" else [r["failed"] for r in model]
+    whole = fault in ("nan", "short")  # these pictures are ill in all lanes of the batch
+    failed = ["", reason, ""] if not whole else [r["failed"] for r in model]
     assert [r["failed"] for r in model] == failed
     assert model[1]["failed"] == reason
     assert model[1]["score"] == 0.0
     assert any(reason in line and "pan_90-2000001-0" in line for line in said)
-    if fault != "nan":  # float pictures are float in all lanes of the batch
+    if not whole:
         assert [r["score"] for r in model] == [1.0, 0.0, 1.0]
         assert result["score"]["candidates"]["model"]["headline"]["value"] == pytest.approx(2 / 3, abs=1e-5)
         assert [r for r in load(good)[1] if r["candidate"] == "model"][2] == model[2]
     assert "produced nothing in" in verdict(result, rows)
+
+
+def test_a_codec_that_crashes_costs_its_ceiling_alone(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(SUITE, session(tmp_path, "toy/Faulty-v0", fault="codec"), quiet)
+    _, rows = load(tmp_path)
+    assert rows == [r for r in load(good)[1] if r["candidate"] != "codec"]
+    assert capsys.readouterr().out.count("reconstruct failed: RuntimeError: no codec after all") == 3
+
+
+def test_a_folder_of_another_schema_is_not_continued(good: Path, tmp_path: Path) -> None:
+    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
+    header = json.loads((tmp_path / "header.json").read_text())
+    (tmp_path / "header.json").write_text(json.dumps({**header, "schema": 0}))
+    with pytest.raises(ValueError, match="begun with schema 0, this version writes 1"):
+        run(SUITE, session(tmp_path), quiet)
 
 
 def test_a_run_that_was_changed_afterwards_is_refused(good: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from worldsim_benchmarks.continuity import continues, likeness
 from worldsim_benchmarks.records import Row
-from worldsim_benchmarks.statistics import Interval, holm
+from worldsim_benchmarks.statistics import Interval, cluster_mean, holm
 from worldsim_benchmarks.suites.scoring import difference, per_map, score_tasks
 from worldsim_benchmarks.suites.suite import Episode, Outcome
 
@@ -50,9 +50,18 @@ def test_holm_leaves_less_to_each_further_hypothesis() -> None:
         value = {"clear": 1.0, "middle": 0.5, "none": 0.0}[name]
         return Interval(value, value - 0.3, value + 0.3, 9, 9)
 
-    found = holm(["none", "middle", "clear"], interval, lambda i: i.low > 0, 0.94)
+    found = holm(["none", "middle", "clear"], interval, 0.94)
     assert found == {"clear", "middle"}
     assert [a for a in asked if a[1] != 0.94] == [("clear", 0.98), ("middle", 0.97)]
+
+
+def test_holm_is_not_stopped_by_what_is_equal_or_clearly_the_other_way() -> None:
+    values = {"equal": [0.0] * 9, "better": [-1.0] * 9, "worse": [1.0] * 9, "unknown": []}
+
+    def difference(name: str, level: float) -> Interval:
+        return cluster_mean(values[name], range(len(values[name])), level)
+
+    assert holm(list(values), difference) == {"worse"}
 
 
 def test_grey_and_other_worlds_do_not_continue_a_context() -> None:

@@ -74,6 +74,24 @@ def test_a_model_folder_is_an_environment(tmp_path: Path) -> None:
         candidate("no_such_package:Dream-v0", "{}", 8, "world")
 
 
+def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:
+    def names(options: bench_speed.Speed) -> list[str]:
+        spec = candidate(options.env, options.env_kwargs, 1, "")
+        return [c.name for c in bench_speed.contestants(options, spec)]
+
+    assert names(bench_speed.Speed(denoising_steps=(4, 1))) == [
+        "SoraWorld-v0 K=4", "SoraWorld-v0 K=1", bench_speed.BASELINE,
+    ]  # fmt: skip
+    fixed = bench_speed.Speed(env_kwargs='{"denoising_steps": 2}', baseline=False)
+    assert names(fixed) == ["SoraWorld-v0"]
+    assert names(bench_speed.Speed(denoising_steps=(), env="CartPole-v1", baseline=False)) == ["CartPole-v1"]
+
+
+def test_the_true_world_has_no_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["bench", "run", "--suite", "speed", "--env", "true", "--out", str(tmp_path)]) == 1
+    assert "speed: cannot be run" in capsys.readouterr().out
+
+
 def test_an_environment_that_lacks_what_a_suite_needs_is_told_and_nothing_is_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

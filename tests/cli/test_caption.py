@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from painted import paint_episode, without_facts
 
-from worldsim.captions.captioner import Captioner, CaptionerConfig, Thresholds
+from worldsim.captioning.captioner import Captioner, CaptionerConfig, Thresholds
 from worldsim.captions.slots import Slots
 from worldsim.captions.statements import Score, statements
 from worldsim.cli.main import main

@@ -8,11 +8,11 @@ import pytest
 import torch
 from painted import WORLDS_PAINTED, paint_episode, without_facts
 
-from worldsim.captions.captioner import Captioner, Thresholds, answered, beliefs_of
+from worldsim.captioning.captioner import Captioner, Thresholds, answered, beliefs_of
+from worldsim.captioning.describe import caption_episode, episode_facts, facts_in_order
 from worldsim.captions.slots import Answers, Slots
 from worldsim.captions.statements import Score, statements
 from worldsim.model.factnet import FactNet, Logits
-from worldsim.recording.describe import caption_episode, episode_facts, facts_in_order
 from worldsim.recording.facts_json import read_facts
 from worldsim.recording.reader import Recording
 from worldsim.recording.recaption import uncaptioned, write_captions

@@ -6,6 +6,7 @@ interrupted; ``score``, ``compare`` and ``report`` read what it left and run no 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
     consistency, permanence and interaction have a headline; fidelity, control and speed have curves and tables. "all"
-    is every suite.
+    is every suite, each in one world.
     """
 
     suite: tuple[str, ...]
@@ -146,7 +147,15 @@ def run(options: Run) -> int:
         world = options.world or (PROBES[name].tasks[0].worlds[0] if name in PROBES else ROOMS)
         folder = options.out / f"{name}-{world.rpartition('/')[2].removesuffix('-v0')}"
         if name == "speed":
-            speed(Speed(env=options.candidate.env, env_kwargs=options.candidate.env_kwargs, out=folder))
+            spec = _spec(options.candidate)
+            if spec.is_replay:
+                print("speed: cannot be run: it is asked of learned environments only")
+                continue
+            ours = spec.env == SORA_WORLD
+            sweep = Speed.denoising_steps if ours else ()
+            speed(
+                Speed(denoising_steps=sweep, env=spec.env, env_kwargs=json.dumps(spec.kwargs), startup=ours, out=folder)
+            )
         elif name in ("fidelity", "control"):
             parts: tuple[Parts, ...] = PARTS if name == "fidelity" else ("control",)
             fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed))

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldsim.cli.bench_options import constructor_arguments
+from worldsim.cli.bench_options import candidate
 from worldsim.registration import SORA_WORLD
 
 if TYPE_CHECKING:
     from worldsim_benchmarks.report import Line
+    from worldsim_benchmarks.speed import Contestant
+    from worldsim_benchmarks.suites.session import CandidateSpec
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Speed:
     batch: tuple[int, ...] = (1, 4, 16, 64)
     """Numbers of lanes."""
     denoising_steps: tuple[int, ...] = (4, 2, 1)
-    """K of the learned environment."""
+    """K of the learned environment; none: it is measured once, as ``env_kwargs`` make it."""
     env: str = SORA_WORLD
+    """Gymnasium id, or a model folder."""
     env_kwargs: str = "{}"
     """JSON of further constructor arguments of the environment."""
     rounds: int = 5
@@ -44,24 +47,32 @@ class Speed:
 def speed(options: Speed) -> int:
     from worldsim_benchmarks.records import Folder
     from worldsim_benchmarks.report import table
-    from worldsim_benchmarks.speed import Contestant, compete, environment, startup
+    from worldsim_benchmarks.speed import compete, startup
 
-    kwargs = constructor_arguments(options.env_kwargs)
-    contestants = [
-        Contestant(f"{options.env} K={k}", environment(options.env, **kwargs, denoising_steps=k))
-        for k in options.denoising_steps
-    ]
-    if options.baseline:
-        contestants.append(Contestant(BASELINE, unet_stepper))
-    rows = compete(contestants, options.batch, options.rounds, options.seconds)
-    begun = startup("worldsim", options.env, kwargs) if options.startup else None
+    spec = candidate(options.env, options.env_kwargs, 1, "")
+    rows = compete(contestants(options, spec), options.batch, options.rounds, options.seconds)
+    begun = startup("worldsim", spec.env, spec.kwargs) if options.startup else None
     print(table(speed_lines(rows, begun)))
     if options.out is not None:
-        config = {"env": options.env, "env_kwargs": kwargs, "batch": options.batch}
+        config = {"env": spec.env, "env_kwargs": spec.kwargs, "batch": options.batch}
         folder = Folder.create(options.out, "speed", config)
         folder.write("speed", rows if begun is None else [*rows, {"name": "startup", **begun}])
         print(f"\nrows are in {options.out}")
     return 0
+
+
+def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
+    """The environment with each K (once where there is none to choose, or its arguments say which), and the U-Net."""
+    from worldsim_benchmarks.speed import Contestant, environment
+
+    if not options.denoising_steps or "denoising_steps" in spec.kwargs:
+        out = [Contestant(spec.env, environment(spec.env, **spec.kwargs))]
+    else:
+        out = [
+            Contestant(f"{spec.env} K={k}", environment(spec.env, **spec.kwargs, denoising_steps=k))
+            for k in options.denoising_steps
+        ]
+    return [*out, Contestant(BASELINE, unet_stepper)] if options.baseline else out
 
 
 BASELINE = "pixel U-Net, 3 Euler steps"

@@ -20,8 +20,8 @@ from worldsim.recording.reader import Recording
 from worldsim.worlds import WORLDS, world_named
 
 if TYPE_CHECKING:
-    from worldsim.captions.captioner import Captioner
-    from worldsim.recording.describe import Told
+    from worldsim.captioning.captioner import Captioner
+    from worldsim.captioning.describe import Told
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     world = None if run.world is None else world_named(run.world).name
     recording = None if video else Recording.open(run.clips)
 
-    from worldsim.captions.captioner import Captioner
+    from worldsim.captioning.captioner import Captioner
 
     captioner = Captioner.from_pretrained(run.model)
     if recording is None:
@@ -92,7 +92,7 @@ def _chosen(recording: Recording, numbers: Sequence[int], most: int) -> list[int
 
 
 def _video_lines(captioner: Captioner, run: Caption, world: str | None) -> Iterator[str]:
-    from worldsim.recording.describe import video_facts, word_facts
+    from worldsim.captioning.describe import video_facts, word_facts
 
     found = video_facts(captioner, run.clips, run.every, world)
     told = word_facts([facts for _, facts in found], run.style, (run.seed,))
@@ -102,7 +102,7 @@ def _video_lines(captioner: Captioner, run: Caption, world: str | None) -> Itera
 
 
 def _episode_lines(captioner: Captioner, recording: Recording, number: int, run: Caption) -> Iterator[str]:
-    from worldsim.recording.describe import episode_facts, word_facts
+    from worldsim.captioning.describe import episode_facts, word_facts
 
     told = word_facts(episode_facts(captioner, recording, number), run.style, (run.seed, number))
     yield _head(f"episode {number} ({recording.entries[number].world})", told[0])
@@ -125,7 +125,7 @@ def _moment_lines(name: str, told: Told) -> Iterator[str]:
 
 
 def _write(captioner: Captioner, recording: Recording, run: Caption) -> str:
-    from worldsim.recording.describe import caption_episode
+    from worldsim.captioning.describe import caption_episode
     from worldsim.recording.recaption import uncaptioned, write_captions
 
     digest, asked = captioner.digest, set(_chosen(recording, run.episodes, len(recording)))

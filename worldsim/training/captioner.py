@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from worldsim.captions.captioner import Beliefs, Captioner, CaptionerConfig, Thresholds, answered, beliefs_of
+from worldsim.captioning.captioner import Beliefs, Captioner, CaptionerConfig, Thresholds, answered, beliefs_of
 from worldsim.captions.slots import DOOR, Answers, Slots, mirrored
 from worldsim.captions.statements import Score, statements
 from worldsim.model.factnet import FactNet, Logits

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from worldsim.captions.captioner import Captioner
+from worldsim.captioning.captioner import Captioner
 from worldsim.training.glances import Glances
 from worldsim.training.presets import CaptionerTrainConfig
 

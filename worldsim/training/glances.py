@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldsim.captions.captioner import looks
+from worldsim.captioning.captioner import looks
 from worldsim.captions.slots import Facts
 from worldsim.recording.facts_json import read_facts
 from worldsim.recording.glimpses import read_glimpses

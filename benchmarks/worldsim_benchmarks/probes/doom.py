@@ -191,8 +191,8 @@ def _opened(
     if not stage.reset(map_seed, place):
         return None
     takes = stage.play(map_seed, place, (*CONTEXT, *acted)), stage.play(map_seed, place, (*CONTEXT, *twin))
-    opens = [any(e["kind"] == "door_opens" for events in take.events for e in events) for take in takes]
-    return takes if opens[0] else None
+    opens = any(e["kind"] == "door_opens" for events in takes[0].events for e in events)
+    return takes if opens else None
 
 
 def _gone(check: Check) -> Check:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from worldsim_benchmarks.continuity import continues
-from worldsim_benchmarks.motion import yaw_between
+from worldsim_benchmarks.motion import chained, yaw_between
 from worldsim_benchmarks.probes.detect import differs, grown, registered
 from worldsim_benchmarks.probes.plan import Check, Plan
 from worldsim_benchmarks.probes.stage import Take
@@ -97,9 +96,8 @@ def _turned(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
     for step, true in zip(range(start, stop), steps):
         if abs(true) > 1:
             half = blocks[step].shape[0] // 2
-            frames = [before, blocks[step, half - 1], blocks[step, -1]]
-            motion = sum(yaw_between(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames))
-            seen += float(np.nan_to_num(motion)) * np.sign(true)
+            frames = np.stack([before, blocks[step, half - 1], blocks[step, -1]])
+            seen += float(np.nan_to_num(chained(yaw_between, frames, K, bottom))) * np.sign(true)
         before = blocks[step, -1]
     whole = float(np.abs(steps[np.abs(steps) > 1]).sum())
     return seen / whole if whole else float("nan")

@@ -223,7 +223,7 @@ def _where_empty(plan: Plan, number: int) -> Plan | None:
 
 
 def switch(stage: Stage, map_seed: int) -> Plan | None:
-    """The lamp off and, four steps later, on again: once is a change, twice is none."""
+    """The lamp off and, six steps later, on again: once is a change, twice is none."""
     names = filled(("use", *("noop",) * 5, "use"), 7 + WAIT // 2)
     for _, _, pose in before_things(stage, map_seed, ("switch",), (0.12,)):
         if not start(stage, map_seed, pose):

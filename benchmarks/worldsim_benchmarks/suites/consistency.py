@@ -127,7 +127,7 @@ class Consistency:
                 outcomes[i].append(a.judge(name, blocks, failed=why))
                 if position == 0:
                     clips[i] = _clip(episodes[i], a, blocks)
-                    coded = None if why else guarded.candidate.reconstruct(a.truth.blocks[a.truth.prefix :])
+                    coded = None if why else guarded.reconstruct(a.truth.blocks[a.truth.prefix :])
                     if coded is not None:
                         outcomes[i].append(a.judge("codec", coded))
         if again is not None:

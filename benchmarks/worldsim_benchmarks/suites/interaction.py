@@ -31,7 +31,7 @@ def persistence(rows: Sequence[Row]) -> Iterator[Curve]:
     for task in dict.fromkeys(r["task"] for r in rows):
         lines: dict[str, list[tuple[float, float, float, float]]] = {}
         for candidate in dict.fromkeys(r["candidate"] for r in rows):
-            found = twins.scored_rows(rows, task, candidate)
+            found = [r for r in rows if r["task"] == task and r["candidate"] == candidate]
             points = [(s, v, r["map_seed"]) for r in found for s, v in r["measures"].get("curve", []) if v is not None]
             for step in sorted({s for s, _, _ in points}):
                 at = [(v, seed) for s, v, seed in points if s == step]

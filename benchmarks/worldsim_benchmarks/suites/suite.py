@@ -20,6 +20,9 @@ from worldsim_benchmarks.suites.session import Session
 
 MODEL = "model"
 """Name of the environment that is measured among the candidates of a session."""
+FLOORS = ("frozen", "grey", "other")
+CEILINGS = ("true", "codec")
+"""What every episode is scored for beside the candidates."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Task:
     """One question of a suite, and what it needs.
 
     ``criterion`` says in words when an episode is correct; it is printed in the report. ``worlds`` are Gymnasium ids
-    of true worlds that can be asked. ``actions`` (names) must be known to the world and to the candidate; ``truth`` of
-    the constructor's ``truth=`` and reset ``options`` to the world.
+    of true worlds that can be asked. ``actions`` (names) must be known to the world and to the candidate; ``truth`` are
+    the buffers of the constructor's ``truth=`` that the world must give.
     """
 
     name: str
@@ -36,7 +39,6 @@ class Task:
     worlds: tuple[str, ...]
     actions: tuple[str, ...]
     truth: tuple[str, ...] = ("depth",)
-    options: tuple[str, ...] = ("map_seed",)
 
 
 @dataclass(frozen=True, order=True)

@@ -30,7 +30,6 @@ BLOCK = 400
 AT_ONCE = 48
 """Episodes that are planned, run and judged together."""
 LABELS = ("labels",)
-OPTIONS = ("map_seed", "pose")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class TwinSuite:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        return tuple(Task(d.name, d.criterion, (d.world,), d.actions, LABELS, OPTIONS) for d in self.deeds)
+        return tuple(Task(d.name, d.criterion, (d.world,), d.actions, LABELS) for d in self.deeds)
 
     def episodes(self, session: Session) -> list[Episode]:
         """Those of the deeds that belong to the session's world."""
@@ -147,10 +146,9 @@ def floors(plan: Plan, strangers: Strangers, map_seed: int) -> dict[str, Made]:
 def _coded(plan: Plan, guard: Guarded) -> Made | None:
     """The true frames through the candidate's codec, where it offers one."""
     truth = Made.of_takes(plan, plan.acted, plan.twin)
-    acted = guard.candidate.reconstruct(truth.acted)
-    if acted is None:
-        return None
-    return Made(acted, acted if not plan.beside else np.asarray(guard.candidate.reconstruct(truth.twin)))
+    acted = guard.reconstruct(truth.acted)
+    twin = guard.reconstruct(truth.twin) if plan.beside else acted
+    return None if acted is None or twin is None else Made(acted, twin)
 
 
 def _clip(episode: Episode, plan: Plan, made: Made) -> Clip:
@@ -194,8 +192,3 @@ class Strangers:
                 blocks.append(self.stage.take().blocks[-1])
             self._first[names] = blocks
         return self._first[names]
-
-
-def scored_rows(rows: Sequence[Row], task: str, candidate: str) -> list[Row]:
-    """The rows of one task and candidate."""
-    return [r for r in rows if r["task"] == task and r["candidate"] == candidate]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldsim.captions.captioner import Beliefs, Captioner, looks
+from worldsim.captioning.captioner import Beliefs, Captioner, looks
 from worldsim.captions.facts import SceneFacts, Surface
 from worldsim.captions.grammar import event_caption, scene_caption, view_caption
 from worldsim.captions.slots import CHOICES, Facts

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.captions.captioner import Beliefs, Captioner, CaptionerConfig, Thresholds, answered, looks
+from worldsim.captioning.captioner import Beliefs, Captioner, CaptionerConfig, Thresholds, answered, looks
 from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
 from worldsim.captions.grammar import event_caption, scene_caption, view_caption, whole_text
 from worldsim.captions.parse import parse_prompt
