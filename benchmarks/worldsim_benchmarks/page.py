@@ -85,12 +85,14 @@ def leaderboard(result: dict[str, Any]) -> list[dict[str, Any]]:
 def _contents(board: Sequence[dict[str, Any]]) -> str:
     lines = [
         f"<tr><td>{escape(b['suite'])}</td><td>{escape(_short(b['world']))}</td><td>{escape(b['env'])}</td>"
-        f"<td class=n>{_percent(b['headline'], b['low'], b['high'])}</td></tr>"
+        f"<td class=n>{len(b['tasks'])}</td><td class=n>{_percent(b['headline'], b['low'], b['high'])}</td></tr>"
         for b in board
         if b["name"] not in (*FLOORS, *CEILINGS)
     ]
     table = (
-        f"<table><tr><th>suite<th>world<th>environment<th>headline [95 %]</tr>{''.join(lines)}</table>" if lines else ""
+        f"<table><tr><th>suite<th>world<th>environment<th>tasks<th>headline [95 %]</tr>{''.join(lines)}</table>"
+        if lines
+        else ""
     )
     return (
         "<h1>World simulator probes</h1><p>A headline is the mean over tasks of gate &times; correct: an episode "

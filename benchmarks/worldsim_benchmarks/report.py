@@ -33,7 +33,7 @@ def interval(entry: dict[str, Any] | None, digits: int = 2) -> str:
 def probe_lines(result: dict[str, Any]) -> list[Line]:
     """All lines of a sealed result: the headlines, then the candidates' tasks with their gate rates."""
     scores = result["score"]["candidates"]
-    lines = [Line(f"{n}: headline", interval(s["headline"])) for n, s in scores.items()]
+    lines = [Line(f"{n}: headline of {len(s['tasks'])} tasks", interval(s["headline"])) for n, s in scores.items()]
     for name in result["config"]["candidates"]:
         for task, score in scores.get(name, {}).get("tasks", {}).items():
             gates = ", ".join(f"{k} {_share(score[k])}" for k in ("moved", "continued", "given"))
