@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from worldsim.model.conditioning import ACTED, FIRST, Controls, TextTokens
+from worldsim.model.debug import debug_world
 from worldsim.model.layouts import Packed, Padded
 from worldsim.model.packing import Budget, Samples, Shape, pack
-from worldsim.model.transformer import WorldModel, tiny_config
 
 SHAPES = [(2, 9, 16, 16), (3, 1, 16, 16), (1, 4, 16, 32), (2, 9, 32, 16), (1, 1, 32, 32), (1, 7, 24, 32)]
 """Samples, frames, rows and columns of latent cells: 64x64 to 128x128, wide and tall, clips and single images."""
@@ -16,13 +16,7 @@ SHAPES = [(2, 9, 16, 16), (3, 1, 16, 16), (1, 4, 16, 32), (2, 9, 32, 16), (1, 1,
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    model = WorldModel(tiny_config())
-    with torch.no_grad():
-        for p in model.parameters():
-            if not p.any():
-                torch.nn.init.normal_(p, std=0.1)
-    return model.eval()
+    return debug_world().eval()
 
 
 def samples(batch, frames, height, width, seed):

@@ -10,8 +10,8 @@ import torch
 from shades import make_episode
 
 from worldsim.model.codec import Codec, CodecConfig
+from worldsim.model.debug import debug_world
 from worldsim.model.layouts import Packed, Padded
-from worldsim.model.transformer import WorldModel, tiny_config
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.clips import ClipConfig
 from worldsim.training.latents import LatentStore
@@ -28,19 +28,9 @@ PACKS = PackConfig(2000, durations=(4, 9))
 CLIPS = ClipConfig(drop_text=0.0, drop_action=0.0)
 
 
-def tiny_model():
-    torch.manual_seed(0)
-    model = WorldModel(tiny_config())
-    with torch.no_grad():
-        for p in model.parameters():
-            if not p.any():
-                torch.nn.init.normal_(p, std=0.1)
-    return model
-
-
 def store_of(sizes, steps=20):
     """Noise latents: Rooms in the first size, Crafter, whose steps are one frame, in all others."""
-    store = skewed_store(tiny_model(), sizes, steps)
+    store = skewed_store(debug_world(), sizes, steps)
     first = store.episodes[0].z.shape
     store.episodes = [e if e.z.shape == first else replace(e, world="Crafter") for e in store.episodes]
     return store
@@ -106,7 +96,7 @@ def test_singles_are_one_frame_samples_of_every_size():
 
 @pytest.mark.parametrize("budget", [(300, 0), (10**6, 12_000)])
 def test_loss_and_gradient_do_not_depend_on_the_packs(budget):
-    model, whole, cut = tiny_model(), packed(10**6), packed(*budget)
+    model, whole, cut = debug_world(), packed(10**6), packed(*budget)
     clips, singles = batch_of(whole, model)
     one, told = packed_loss(model, clips, singles, whole, nullcontext)
     expected = gradients(model, one)
@@ -121,7 +111,7 @@ def test_loss_and_gradient_do_not_depend_on_the_packs(budget):
 
 
 def test_packs_hold_every_sample_once_and_keep_the_budget():
-    model, config = tiny_model(), packed(300)
+    model, config = debug_world(), packed(300)
     clips, singles = batch_of(config, model)
     parts = [*clips, *singles]
     budget = config.pack.budget
@@ -137,7 +127,7 @@ def test_packs_hold_every_sample_once_and_keep_the_budget():
 
 def test_a_pack_of_one_size_has_the_loss_of_the_batch():
     """The dense loss, which equal clips are trained with, is that of a pack of one group."""
-    model, config = tiny_model(), packed(10**6)
+    model, config = debug_world(), packed(10**6)
     sampler = NativeSampler(store_of({(64, 64): 2}), CLIPS, (8,))
     (clips,) = sampler.clips(5, np.random.default_rng(0))
     g = torch.Generator().manual_seed(0)
@@ -154,7 +144,7 @@ def test_a_pack_of_one_size_has_the_loss_of_the_batch():
 
 @pytest.mark.parametrize("layout", [Packed, Padded])
 def test_samples_of_a_batch_do_not_change_with_their_company(layout):
-    model, config = tiny_model(), packed(10**6)
+    model, config = debug_world(), packed(10**6)
     clips, singles = batch_of(config, model)
     loss, _ = packed_loss(model, clips, singles, config, nullcontext, layout)
     other, _ = packed_loss(model, clips[::-1], singles[::-1], config, nullcontext, layout)
@@ -162,7 +152,7 @@ def test_samples_of_a_batch_do_not_change_with_their_company(layout):
 
 
 def test_the_comparison_of_speed_has_one_loss_and_counts_what_is_computed():
-    found = compare(tiny_model(), clips=3, singles=2, rounds=1, bf16=False)
+    found = compare(debug_world(), clips=3, singles=2, rounds=1, bf16=False)
     assert found.equal
     assert found.tokens["packed"] < found.tokens["padded, images apart"] < found.tokens["padded"]
     assert not replace(found, losses=found.losses | {"padded": 2 * found.losses["packed"]}).equal

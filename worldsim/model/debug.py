@@ -14,7 +14,7 @@ import torch
 from worldsim.bank import Bank, StartFacts
 from worldsim.model.codec import CodecConfig
 from worldsim.model.heads import REWARD_BINS
-from worldsim.model.transformer import WorldModelConfig, tiny_config
+from worldsim.model.transformer import WorldModel, WorldModelConfig, tiny_config
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.worlds import WORLDS
 
@@ -75,3 +75,15 @@ def debug_simulator(
         done.weight.mul_(0.3)
         done.bias.fill_(float(np.log(termination / (1 - termination))))
     return simulator
+
+
+def debug_world(seed: int = 0) -> WorldModel:
+    """A tiny transformer whose parameters that begin at zero do not, so that all of it takes part."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = WorldModel(tiny_config())
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if not parameter.any():
+                    torch.nn.init.normal_(parameter, std=0.1)
+    return model
