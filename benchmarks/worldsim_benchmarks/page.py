@@ -20,7 +20,8 @@ from worldsim_benchmarks.charts import chart
 from worldsim_benchmarks.records import Folder, Row, plain, write_text
 from worldsim_benchmarks.report import fidelity_lines
 from worldsim_benchmarks.runner import RESULT, clip_path, load
-from worldsim_benchmarks.suites.suite import CEILINGS, FLOORS, MODEL, Episode
+from worldsim_benchmarks.suites.suite import CEILINGS, FLOORS, MODEL
+from worldsim_benchmarks.tasks import Episode
 from worldsim_benchmarks.verdict import verdict
 
 STYLE = (Path(__file__).parent / "page.css").read_text()

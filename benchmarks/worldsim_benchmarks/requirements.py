@@ -13,7 +13,8 @@ import numpy as np
 
 from worldsim_benchmarks.candidates import Context, EnvCandidate
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Suite, Task
+from worldsim_benchmarks.suites.suite import Suite
+from worldsim_benchmarks.tasks import Task
 
 FRAMES = 4
 """Video frames of a step, in true worlds and so in candidates."""

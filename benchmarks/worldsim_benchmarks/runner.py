@@ -18,7 +18,8 @@ from typing import Any
 from worldsim_benchmarks.pictures import save_clip
 from worldsim_benchmarks.records import Folder, Row, plain, write_text
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Episode, Suite
+from worldsim_benchmarks.suites.suite import Suite
+from worldsim_benchmarks.tasks import Episode
 
 RESULT = "result.json"
 ROWS = "rows.jsonl"

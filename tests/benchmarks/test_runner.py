@@ -17,7 +17,8 @@ from worldsim_benchmarks.records import Folder
 from worldsim_benchmarks.runner import RESULT, ROWS, load, run, seal
 from worldsim_benchmarks.suites.consistency import Consistency
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Episode, Result
+from worldsim_benchmarks.suites.suite import Result
+from worldsim_benchmarks.tasks import Episode
 from worldsim_benchmarks.verdict import cause, verdict
 
 SUITE = suite("pan_90")

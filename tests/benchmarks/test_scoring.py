@@ -8,7 +8,7 @@ from worldsim_benchmarks.continuity import continues, likeness
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import Interval, cluster_mean, holm
 from worldsim_benchmarks.suites.scoring import difference, per_map, score_tasks
-from worldsim_benchmarks.suites.suite import Episode, Outcome
+from worldsim_benchmarks.tasks import Episode, Outcome
 
 
 def rows(candidate: str, task: str, outcomes: str) -> list[Row]:

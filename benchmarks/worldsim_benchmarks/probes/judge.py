@@ -12,7 +12,7 @@ from worldsim_benchmarks.motion import chained, yaw_between
 from worldsim_benchmarks.probes.detect import differs, grown, registered
 from worldsim_benchmarks.probes.plan import Check, Plan
 from worldsim_benchmarks.probes.stage import Take
-from worldsim_benchmarks.suites.suite import Outcome
+from worldsim_benchmarks.tasks import Outcome
 
 TURNED = 0.5
 """Share of the true turn that must be seen in the picture."""

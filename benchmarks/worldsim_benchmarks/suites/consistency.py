@@ -31,7 +31,8 @@ from worldsim_benchmarks.suites.consistency_scripts import PLANS, choose
 from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Episode, Outcome, Result, SuiteScore, Task
+from worldsim_benchmarks.suites.suite import Result, SuiteScore
+from worldsim_benchmarks.tasks import Episode, Outcome, Task
 from worldsim_benchmarks.truth import Reference
 
 ROOMS = ("worldsim/DoomRooms-v0",)

@@ -26,7 +26,7 @@ from worldsim_benchmarks.motion import yaw_between
 from worldsim_benchmarks.parallax import Question, parallax, questions
 from worldsim_benchmarks.revisit import NEAR_DEGREES, Place, own_match
 from worldsim_benchmarks.suites.consistency_scripts import Plan
-from worldsim_benchmarks.suites.suite import Outcome
+from worldsim_benchmarks.tasks import Outcome
 from worldsim_benchmarks.truth import Rollout
 
 LEAST_MOTION = 0.5

@@ -10,69 +10,20 @@ rows are saved is never run again, so ``run`` is told which are missing and hand
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import Interval
 from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.tasks import Episode, Outcome, Task
 
 MODEL = "model"
 """Name of the environment that is measured among the candidates of a session."""
 FLOORS = ("frozen", "grey", "other")
 CEILINGS = ("true", "codec")
 """What every episode is scored for beside the candidates."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One question of a suite, and what it needs.
-
-    ``criterion`` says in words when an episode is correct; it is printed in the report. ``worlds`` are Gymnasium ids
-    of true worlds that can be asked. ``actions`` (names) must be known to the world and to the candidate; ``truth`` are
-    the buffers of the constructor's ``truth=`` that the world must give.
-    """
-
-    name: str
-    criterion: str
-    worlds: tuple[str, ...]
-    actions: tuple[str, ...]
-    truth: tuple[str, ...] = ("depth",)
-
-
-@dataclass(frozen=True, order=True)
-class Episode:
-    """The unit that is saved: one task on one map, one sample of the candidates."""
-
-    task: str
-    map_seed: int
-    sample: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one candidate (or floor, or ceiling) made of an episode.
-
-    ``moved``: what was commanded was executed; ``continued``: the first generated block continues the context
-    (``continuity.py``); ``correct``: the task's criterion. ``failed`` is the reason why the candidate produced nothing
-    ("" if it did): such an episode counts 0. ``measures`` are numbers, or lists of numbers, for reading.
-    """
-
-    candidate: str
-    moved: bool
-    continued: bool
-    correct: bool
-    measures: Mapping[str, Any] = field(default_factory=dict)
-    failed: str = ""
-
-    @property
-    def score(self) -> float:
-        """gate x correct: 0 or 1."""
-        return float(self.moved and self.continued and self.correct and not self.failed)
-
-    def row(self, episode: Episode) -> Row:
-        return {**asdict(episode), "score": self.score, **asdict(self)}
 
 
 @dataclass(frozen=True)

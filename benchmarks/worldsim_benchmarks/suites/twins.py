@@ -22,7 +22,8 @@ from worldsim_benchmarks.probes.stage import Stage, Take
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Curve, Episode, Result, SuiteScore, Task
+from worldsim_benchmarks.suites.suite import Curve, Result, SuiteScore
+from worldsim_benchmarks.tasks import Episode, Task
 from worldsim_benchmarks.truth import TEST_SEEDS
 
 BLOCK = 400
