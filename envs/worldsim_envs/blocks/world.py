@@ -27,6 +27,10 @@ NEAR = 8.0
 """Metres within which a thing counts as near."""
 
 
+NOTHING = {"node": "", "distance": 0.0, "position": [0.0] * 3, "face": [0.0] * 3}
+"""What is pointed at where nothing is in reach."""
+
+
 class BlocksEnv(TrueWorld):
     """A Minecraft-like block world on Luanti: walk, look, jump, swim, dig and build.
 
@@ -156,9 +160,9 @@ class BlocksEnv(TrueWorld):
 
     def truth(self) -> dict[str, Any]:
         """``camera``, ``objects``, ``player``, ``pointed``, ``inventory``, ``wielded``, ``ground``, ``biome``,
-        ``light``, ``changes`` (nodes dug and placed in the step)."""
+        ``light``, ``changes`` (nodes dug and placed in the step). Where nothing is in reach, ``pointed`` has the node ""
+        and zeros: vector environments need the same numbers of every lane."""
         told = self._told
-        pointed = told.get("pointed")
         return {
             "camera": {
                 "K": self._game.window.K, "c2w": self._c2w(), "yaw": told["yaw"] % 360, "pitch": told["pitch"],
@@ -168,9 +172,7 @@ class BlocksEnv(TrueWorld):
                 "position": np.array(told["feet"]), "velocity": np.array(told["velocity"]),
                 "on_ground": told["on_ground"], "in_water": told["in_water"],
             },
-            "pointed": None if pointed is None else _placed(pointed, "node", "distance") | {
-                "face": np.array(pointed["face"]),
-            },
+            "pointed": _pointed(told.get("pointed") or NOTHING),
             "inventory": {name: int(count) for name, count in sorted(told["inventory"].items())},
             "wielded": told["wielded"],
             "ground": told["ground"],
@@ -189,6 +191,11 @@ class BlocksEnv(TrueWorld):
             "velocity": np.zeros(3),
             "visible": self._across(thing) is not None,
         }
+
+
+def _pointed(told: dict[str, Any]) -> dict[str, Any]:
+    places = {name: np.array(told[name], np.float64) for name in ("position", "face")}
+    return {"node": told["node"], "distance": float(told["distance"]), **places}
 
 
 def _placed(told: dict[str, Any], *fields: str) -> dict[str, Any]:

@@ -39,8 +39,7 @@ class BlocksExplorer(Scripted):
     @property
     def pointed(self) -> str:
         """Node that is looked at within reach, "" for none."""
-        pointed = self.info["truth"]["pointed"]
-        return "" if pointed is None else str(pointed["node"])
+        return str(self.info["truth"]["pointed"]["node"])
 
     # deeds ----------------------------------------------------------------------------------------------------------
 
