@@ -160,8 +160,8 @@ class BlocksEnv(TrueWorld):
 
     def truth(self) -> dict[str, Any]:
         """``camera``, ``objects``, ``player``, ``pointed``, ``inventory``, ``wielded``, ``ground``, ``biome``,
-        ``light``, ``changes`` (nodes dug and placed in the step). Where nothing is in reach, ``pointed`` has the node ""
-        and zeros: vector environments need the same numbers of every lane."""
+        ``light``, ``changes`` (nodes dug and placed in the step). Where nothing is in reach, ``pointed`` has the
+        node "" and zeros: vector environments need the same numbers of every lane."""
         told = self._told
         return {
             "camera": {
