@@ -30,7 +30,7 @@ class Place:
     ``world`` is a registered true world, ``kind`` whether its engine or the model plays it. ``obs`` is the
     last frame (uint8 ``(H, W, 3)``) or the latent of the last block (float32 ``(C, h, w)``); ``stack`` of
     them are put together, the oldest first. ``model`` (a packaged name or a folder; None is the packaged
-    default) is needed in the dream, and for latents in truth. ``split`` counts in truth only: the dream
+    one of the world) is needed in the dream, and for latents in truth. ``split`` counts in truth only: the dream
     starts from the model's bank. ``time_limit`` are the steps after which an episode is truncated (None: the
     world's own): a model is most exact near a true frame, so an agent may learn in short dreams and bootstrap
     beyond them, as Dreamer (Hafner et al. 2020) does. ``denoising_steps``, ``truncate_on`` and ``device`` count in
