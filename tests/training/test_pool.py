@@ -24,6 +24,27 @@ def test_a_full_pool_keeps_the_newest_whole_blocks():
     assert any(bool((image == 255).all()) for image in images)  # reset frames are white
 
 
+def test_worlds_have_equal_shares_and_turn_based_ones_are_images_only():
+    """Brightness tells the world: of 90 steps at 10, 10 at 120 and 5 turns at 240 as many samples are drawn."""
+    pool = EpisodePool(most_blocks=200)
+    for world, steps, shade in (("DoomRooms", 90, 10), ("DoomBasic", 10, 120), ("Crafter", 5, 240)):
+        episode = make_episode(steps=steps)
+        pool.add(
+            replace(
+                episode,
+                world=world,
+                first=np.full_like(episode.first, shade),
+                blocks=np.full_like(episode.blocks, shade),
+                frames_per_step=1 if world == "Crafter" else 4,
+                n_frames=np.full(steps, 1 if world == "Crafter" else 4, np.int8),
+            )
+        )
+    blocks, images = pool.sample(400, 350, np.random.default_rng(0))
+    count = {shade: int((blocks[:, 0, 0, 0, 0] == shade).sum()) for shade in (10, 120, 240)}
+    assert count[240] == 0 and abs(count[10] - 200) < 50
+    assert int((images[:, 0, 0, 0, 0] == 240).sum()) == 250  # a third of all 750 samples
+
+
 def test_blocks_that_are_cut_short_are_left_out():
     episode = make_episode(steps=10)
     cut = episode.n_frames.copy()

@@ -171,12 +171,15 @@ class CodecTraining:
 
     def _probe(self, step: int) -> dict[str, float]:
         per_block, rows = [], []
+        per_world: dict[str, list[torch.Tensor]] = {}
         with self.loop.autocast():
             for episode in self.held_out:
-                frames = torch.from_numpy(episode.blocks[::4][:24]).to(self.loop.device)
+                k = episode.frames_per_step
+                frames = torch.from_numpy(np.ascontiguousarray(episode.blocks[::4][:24, :k])).to(self.loop.device)
                 pixels = to_pixels(frames)
                 back = self.codec.decode_pixels(self.codec.encode_pixels(pixels), frames.shape[1]).float().clamp(-1, 1)
                 per_block.append((back - pixels).square().mean((1, 2, 3, 4)).cpu())
+                per_world.setdefault(episode.world, []).append(per_block[-1])
                 rows.append(frames[:8, -1].cpu())
                 rows.append(((back[:8, -1] + 1) * 127.5).round().to(torch.uint8).cpu())
             first = to_pixels(
@@ -189,6 +192,10 @@ class CodecTraining:
             "psnr": psnr(errors.mean()),
             "psnr_mean_of_blocks": float(np.mean([psnr(e) for e in errors])),
             "psnr_image": psnr((image - first).square().mean()),
+            **{
+                f"psnr_of_{world}": float(np.median([psnr(e) for e in torch.cat(parts)]))
+                for world, parts in per_world.items()
+            },
         }
 
     def _export(self) -> None:

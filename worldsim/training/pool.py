@@ -24,10 +24,12 @@ class _Circle:
     def __init__(self, most: int, device: torch.device) -> None:
         self.most, self.device = most, device
         self.held: torch.Tensor | None = None
+        self.kinds = np.full(most, -1, np.int64)
         self.count = 0
         self._next = 0
 
-    def add(self, rows: torch.Tensor) -> None:
+    def add(self, rows: torch.Tensor, kind: int) -> None:
+        """Takes up rows of one ``kind``."""
         rows = rows[-self.most :]
         if self.held is None:
             self.held = torch.empty(0, *rows.shape[1:], dtype=rows.dtype, device=self.device)
@@ -38,18 +40,32 @@ class _Circle:
             self.held = larger
         at = (self._next + torch.arange(len(rows))) % self.most
         self.held[send(at, self.device)] = send(rows, self.device)
+        self.kinds[at.numpy()] = kind
         self._next = (self._next + len(rows)) % self.most
         self.count = needed
+
+    def draw(self, kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A random row of each of ``kinds``, all of which are held."""
+        rows = np.zeros(len(kinds), np.int64)
+        for kind in np.unique(kinds):
+            wanted = kinds == kind
+            rows[wanted] = rng.choice(np.flatnonzero(self.kinds == kind), wanted.sum())
+        return rows
 
 
 class EpisodePool:
     """At most ``most_blocks`` whole blocks of frames on ``device`` (default: the CPU), and an eighth as many reset
-    frames. When it is full, what is new replaces the oldest."""
+    frames. When it is full, what is new replaces the oldest.
+
+    Worlds have equal shares of what is sampled, however much of each is held. Of a turn-based world, whose blocks are
+    one frame repeated, only images are drawn, as often as images and blocks of another world together.
+    """
 
     def __init__(self, most_blocks: int, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
         self._whole = _Circle(most_blocks, self.device)
         self._first = _Circle(max(1, most_blocks // 8), self.device)
+        self._worlds: dict[tuple[str, bool], int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -67,9 +83,10 @@ class EpisodePool:
             )
         whole = episode.blocks[episode.n_frames == episode.frames_per_step]
         with self._lock:
-            self._first.add(torch.from_numpy(np.ascontiguousarray(episode.first))[None])
+            kind = self._worlds.setdefault((episode.world, episode.frames_per_step == 1), len(self._worlds))
+            self._first.add(torch.from_numpy(np.ascontiguousarray(episode.first))[None], kind)
             if len(whole):
-                self._whole.add(torch.from_numpy(np.ascontiguousarray(whole)))
+                self._whole.add(torch.from_numpy(np.ascontiguousarray(whole)), kind)
 
     def clear(self) -> None:
         """Lets all frames go."""
@@ -77,25 +94,44 @@ class EpisodePool:
             self._whole, self._first = _Circle(1, self.device), _Circle(1, self.device)
 
     def sample(self, blocks: int, images: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 blocks ``(blocks, 4, H, W, 3)`` and single frames ``(images, 1, H, W, 3)``, uniform over blocks.
+        """uint8 blocks ``(blocks, 4, H, W, 3)`` and single frames ``(images, 1, H, W, 3)``, worlds in equal shares.
 
-        One image in four is a reset frame. Raises ``ValueError`` while there are no blocks.
+        One image in four is a reset frame, where one of its world is held. Raises ``ValueError`` while there are no
+        blocks.
         """
         with self._lock:
             whole, first = self._whole.held, self._first.held
             if whole is None or first is None:
                 raise ValueError("the pool is empty: add an episode with a whole block before sampling")
-            picks, frame, resets, is_reset = (
-                send(torch.from_numpy(drawn), self.device)
-                for drawn in (
-                    rng.integers(self._whole.count, size=blocks + images),
-                    rng.integers(whole.shape[1], size=images),
-                    rng.integers(self._first.count, size=images),
-                    rng.random(images) < 0.25,
-                )
+            moving, still = self._kinds()
+            turns = images
+            if len(moving):
+                turns = round(min(images, (blocks + images) * len(still) / (len(moving) + len(still))))
+            shown = np.concatenate([_each(still, turns, rng), _each(moving, images - turns, rng)])
+            rows = self._whole.draw(_each(moving if len(moving) else still, blocks, rng), rng)
+            frame = rng.integers(whole.shape[1], size=images)
+            is_reset = (rng.random(images) < 0.25) & np.isin(shown, self._first.kinds)
+            picks = self._whole.draw(shown, rng)
+            resets = np.zeros(images, np.int64)
+            resets[is_reset] = self._first.draw(shown[is_reset], rng)
+            at, of, from_reset, reset = (
+                send(torch.from_numpy(drawn), self.device) for drawn in (picks, frame, resets, is_reset)
             )
-            singles = torch.where(is_reset[:, None, None, None], first[resets], whole[picks[blocks:], frame])
-            return whole[picks[:blocks]], singles[:, None]
+            singles = torch.where(reset[:, None, None, None], first[from_reset], whole[at, of])
+            return whole[send(torch.from_numpy(rows), self.device)], singles[:, None]
+
+    def _kinds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the worlds of which blocks are held: those of several frames per step, and turn-based ones."""
+        held = np.unique(self._whole.kinds)
+        split = [
+            np.array([n for (_, turns), n in self._worlds.items() if turns is kind and n in held], np.int64)
+            for kind in (False, True)
+        ]
+        return split[0], split[1]
+
+
+def _each(kinds: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.choice(kinds, count) if count else kinds[:0]
 
 
 class Feeder:
