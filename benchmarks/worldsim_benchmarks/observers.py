@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldsim_benchmarks.probes.quads import Film, Quad
+from worldsim_benchmarks.probes.quads import CROSSED, Film, Quad, Told, told
 from worldsim_benchmarks.scripts import OPPOSITE
 
 Judge = Callable[[Quad, Film], np.ndarray]
@@ -25,6 +25,11 @@ def copy_last(quad: Quad, film: Film) -> np.ndarray:
     """Mean squared difference of each block from the picture before it."""
     last = [film.frames[step * film.per_step].astype(float) for step in range(len(film.names))]
     return np.array([((film.block(step) - before) ** 2).mean() for step, before in enumerate(last)])
+
+
+def answered(quad: Quad, judge: Judge) -> Told:
+    """What a judge makes of the four films."""
+    return told(quad, [judge(quad, quad.film(*parts)) for parts in CROSSED])
 
 
 @dataclass(frozen=True)

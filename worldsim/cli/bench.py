@@ -41,8 +41,8 @@ class Environment:
 class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
-    consistency, permanence, interaction and surprise have a headline; fidelity, control and speed have curves and tables. "all"
-    is every suite, each in one world.
+    consistency, permanence, interaction and surprise have a headline; fidelity, control and speed have curves and
+    tables. "all" is every suite, each in one world.
     """
 
     suite: tuple[str, ...]

@@ -1,10 +1,10 @@
 """Films of DoomRooms in which things vanish, appear from nothing or change their colour, and doors open by themselves.
 
-A thing is taken out of a true film, or its hue is turned, along the world's own object ids in *every* video frame; that
-film is as true as the first (the world holds such rooms), and the two are crossed while the thing is out of sight, or in
-the middle of a turn that moves it through the picture. The world tells ids for the last frame of a block only; a full
-turn's four frames are where four small turns end, so a second play in small turns tells the ids of all. A door needs no
-edit: it was used or not, and looked away from.
+A thing is taken out of a true film, or its hue is turned, along the world's own object ids in *every* video frame. That
+film shows a room as the world has them too, and the two are crossed while the thing is out of sight, or in the middle
+of a turn that moves it through the picture. The world tells ids for the last frame of a block only; a full turn's four
+frames are where four small turns end, so a second play in small turns tells the ids of all. A door needs no edit: it
+was used or not, and looked away from.
 """
 
 from __future__ import annotations
@@ -133,9 +133,9 @@ def door(stage: Stage, map_seed: int) -> Quad | None:
 
 _TURNS = ("turn_left", "turn_right")
 VANISHING = (
-    Question("vanish_in_view", (WORLD,), "a thing that vanishes, or appears, as it passes through the picture surprises",
+    Question("vanish_in_view", (WORLD,), "a thing that vanishes, or appears, in the middle of the picture surprises",
              _TURNS, lambda stage, seed: passing(stage, seed, without)),
-    Question("recolour_in_view", (WORLD,), "a thing that changes its hue as it passes through the picture surprises",
+    Question("recolour_in_view", (WORLD,), "a thing that changes its hue in the middle of the picture surprises",
              _TURNS, lambda stage, seed: passing(stage, seed, recolour)),
     Question("vanish_away", (WORLD,), "a thing that vanishes, or appears, while looked away from surprises",
              _TURNS, lambda stage, seed: away(stage, seed, without)),
