@@ -185,7 +185,7 @@ def test_shots_are_the_episode_without_its_cuts(cut: Episode) -> None:
 def test_a_cut_pays_nothing(cut: Episode) -> None:
     reward = cut.reward.copy()
     reward[np.flatnonzero(cut.cuts)[0]] = 1.0
-    with pytest.raises(ValueError, match="a cut .* pays nothing"):
+    with pytest.raises(ValueError, match=r"a cut .* pays nothing"):
         replace(cut, reward=reward)
 
 

@@ -52,7 +52,8 @@ class GenerateConfig:
     probability per step of a random action in place of the policy's, ``goals`` the share of episodes with a
     goal, in worlds that have any. ``prefetch`` episodes wait finished at most. ``words``: facts are worded for
     training by the process that plays; ``shots`` is the share of episodes that are cut to other poses of their map
-    (``shots.py``; they have no goal), in worlds that take poses; ``motion``: true motion of the picture is kept, in worlds that know their depth.
+    (``shots.py``; they have no goal), in worlds that take poses; ``motion``: true motion of the picture is kept, in
+    worlds that know their depth.
     """
 
     worlds: str | tuple[str, ...] = DOOM_WORLDS

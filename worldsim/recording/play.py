@@ -99,7 +99,8 @@ def record_episode(
     moves: list[np.ndarray] = []
     over = False
     limit = min(max_steps or world_of(env).time_limit, world_of(env).time_limit) if plan.cuts else max_steps
-    due, begun, visited = list(plan.cuts), info.get("truth", {}), [pose]
+    due, begun = list(plan.cuts), info.get("truth", {})
+    visited: list[Sequence[float]] = [pose]
     while not over:
         if due and len(steps) == due[0]:
             due.pop(0)
@@ -172,19 +173,23 @@ def _cut(
         else:
             break
     scene, view, _ = world_of(env).facts()
-    return obs, info, Step(
-        action=UNKNOWN_ACTION,
-        keys=0,
-        camera=(0.0, 0.0),
-        frames=np.repeat(info["frames"][-1:], spec.frames_per_step, axis=0),
-        n_frames=spec.frames_per_step,
-        reward=0.0,
-        terminated=False,
-        truncated=False,
-        pose=_pose(env, info),
-        view=info["caption"]["view"],
-        event=cut_text(info["caption"]["view"]),
-        facts=facts_to_json(scene, view, (EventFact(CUT),)),
+    return (
+        obs,
+        info,
+        Step(
+            action=UNKNOWN_ACTION,
+            keys=0,
+            camera=(0.0, 0.0),
+            frames=np.repeat(info["frames"][-1:], spec.frames_per_step, axis=0),
+            n_frames=spec.frames_per_step,
+            reward=0.0,
+            terminated=False,
+            truncated=False,
+            pose=_pose(env, info),
+            view=info["caption"]["view"],
+            event=cut_text(info["caption"]["view"]),
+            facts=facts_to_json(scene, view, (EventFact(CUT),)),
+        ),
     )
 
 

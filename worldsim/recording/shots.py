@@ -55,9 +55,7 @@ def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return bool((a["class"], a["colour"]) == (b["class"], b["colour"]) and moved < MOVED)
 
 
-def new_poses(
-    visited: Sequence[Sequence[float]], rng: np.random.Generator
-) -> list[tuple[float, float, float]]:
+def new_poses(visited: Sequence[Sequence[float]], rng: np.random.Generator) -> list[tuple[float, float, float]]:
     """Poses (x, y, yaw) to cut to, to be tried in turn: places of ``visited`` (x, y, z, yaw) whose view is another than
     that of the last."""
     x0, y0, _, yaw0 = visited[-1]
