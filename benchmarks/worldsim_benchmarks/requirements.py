@@ -25,7 +25,7 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
     replay = session.main.is_replay
     general, known = ([], frozenset[str]()) if replay else candidate_lacks(session)
     offers = {name for suite in suites for task in suite.tasks for name in task.offers}
-    absent = frozenset[str]() if replay or general else not_offered(session, offers)
+    absent = frozenset[str]() if general else not_offered(session, offers)
     out: dict[str, dict[str, list[str]]] = {}
     for suite in suites:
         out[suite.name] = {}
@@ -79,12 +79,15 @@ def candidate_lacks(session: Session) -> tuple[list[str], frozenset[str]]:
 
 
 def not_offered(session: Session, names: Collection[str]) -> frozenset[str]:
-    """Those of the names that the first candidate's ``env.unwrapped`` has not (it can be made)."""
-    if not names:
+    """Those of the names that the first candidate's ``env.unwrapped`` has not (it can be made). Suites have judges of
+    their own for the true world; a mutant of it offers nothing."""
+    if not names or session.main.env == "true":
         return frozenset()
+    if session.main.is_replay:
+        return frozenset(names)
     candidate = session.main.open(session.world, session.frame_size, 1)
     try:
-        assert isinstance(candidate, EnvCandidate)  # a replay is never asked
+        assert isinstance(candidate, EnvCandidate)  # what is no replay
         return frozenset(name for name in names if not hasattr(candidate.env.unwrapped, name))
     finally:
         candidate.close()

@@ -76,3 +76,5 @@ def test_an_environment_without_surprise_is_told_so(tmp_path: Path) -> None:
     suite = SUITE
     assert "toy/Model-v0 offers no surprise" in reasons("toy/Model-v0")
     assert not any("surprise" in r for r in reasons("toy/Foreseeing-v0"))
+    assert "mirrored offers no surprise" in reasons("mirrored")
+    assert not any("surprise" in r for r in reasons("true"))
