@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shades import SPEC, clips_from, make_episode
+from shades import SPEC, clips_from, make_episode, with_cut
 
-from worldsim.actions import UNKNOWN_ACTION, multi_hot
+from worldsim.actions import multi_hot
 from worldsim.captions.facts import SceneFacts, Surface, ViewFacts
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
@@ -54,10 +54,7 @@ def test_controls_and_targets_belong_to_the_action_that_made_the_latent(codec):
 
 
 def test_no_action_leads_across_a_cut_and_the_view_before_it_is_no_longer_told(codec):
-    episode = make_episode(steps=30)
-    actions, keys, camera, reward = (x.copy() for x in (episode.actions, episode.keys, episode.camera, episode.reward))
-    actions[4], keys[4], camera[4], reward[4] = UNKNOWN_ACTION, 0, 0, 0
-    encoded = encode_episode(replace(episode, actions=actions, keys=keys, camera=camera, reward=reward), codec)
+    encoded = encode_episode(with_cut(make_episode(steps=30), 4), codec)
     assert encoded.cuts == (4,)
     clips = clips_from([(encoded, 0), (encoded, 3), (encoded, 5)], replace(KEEP, drop_action=1.0))
     assert clips.controls.known[0].tolist() == [FIRST, *[UNKNOWN] * 4, FIRST, *[UNKNOWN] * 6]
