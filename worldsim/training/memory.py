@@ -32,6 +32,11 @@ from worldsim.training.transfer import send
 # B batch, T steps, C channels, H W size of a frame, h w latent cells
 
 
+STAYED, PLAIN = 0.01, 0.02
+"""Of pixels in [-1, 1]: a cell whose mean difference to the frame before is less has stayed as it was; one whose mean
+contrast is less looks the same wherever it is fetched from nearby, and tells of no flow."""
+
+
 class MemoryTraining:
     """A run over the moments of ``episodes`` of true worlds; ``held_out`` episodes serve the probes."""
 
@@ -185,7 +190,8 @@ def memory_loss(
     True motion counts only where following it explains the picture at least as well as copying does: overlays and what
     moves by itself do not move with the scene. There the carried frame's share should be 1, and 0 where the motion
     tells that a place was not seen: a mean of both is the least error while the flow is a little wrong, but a blurred
-    picture, and the more so the longer it feeds on itself.
+    picture, and the more so the longer it feeds on itself. Where a step has no true motion at all, as in a world
+    without depth, what looks as it did is taken to have stayed where it was.
     """
     target = to_pixels(moments.block.take(rows))
     error = y - target
@@ -204,8 +210,12 @@ def memory_loss(
         cells = (motion.shape[2], motion.shape[3])
         by_motion = F.adaptive_avg_pool2d((fetched(source, motion)[:, 0] - goal).abs().mean(1, keepdim=True), cells)
         by_copy = F.adaptive_avg_pool2d((source - goal).abs().mean(1, keepdim=True), cells)
+        dark = ~told.flatten(1).any(1)[:, None, None, None]
+        stayed = dark & (by_copy < STAYED) & known[:, None, None, None]
         told = told & (by_motion <= by_copy + 0.01) & known[:, None, None, None]
-    flow = ((carried.flow - motion).abs().sum(1, keepdim=True) * told).sum() / told.sum().clamp(min=1)
+        moved = told | (stayed & (_contrast(goal, cells) > PLAIN))
+        told = told | stayed
+    flow = ((carried.flow - motion).abs().sum(1, keepdim=True) * moved).sum() / moved.sum().clamp(min=1)
     taught = F.interpolate((told | hidden).float(), size=carried.share.shape[-2:])
     seen_before = F.interpolate(told.float(), size=carried.share.shape[-2:])
     wrong = -torch.where(seen_before > 0, carried.share, 1 - carried.share).clamp(min=1e-4).log()
@@ -226,3 +236,10 @@ def memory_loss(
         "travel": travel.detach(),
     }
     return loss, metrics
+
+
+def _contrast(picture: torch.Tensor, cells: tuple[int, int]) -> torch.Tensor:
+    """``(B, 1, h, w)``: mean absolute difference from the mean colour of the cell."""
+    mean = F.adaptive_avg_pool2d(picture, cells)
+    rest = (picture - F.interpolate(mean, size=picture.shape[-2:])).abs().mean(1, keepdim=True)
+    return F.adaptive_avg_pool2d(rest, cells)
