@@ -28,9 +28,9 @@ from worldsim.model.files import WeightsError, from_dict, load_strictly, read_fi
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
-FORMAT_VERSION = 5
-"""5 added the geometry, 4 the panorama, 3 the memory of the codec; 2 to 4 are read as without. 1, before the first
-release, had another codec: its weights fit no network of today."""
+FORMAT_VERSION = 6
+"""6 added a flow that the picture has a say in, 5 the geometry, 4 the panorama, 3 the memory of the codec; 2 to 5 are
+read as without. 1, before the first release, had another codec: its weights fit no network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -112,7 +112,7 @@ class WorldSimulator:
         """12 hex digits over the configuration and all weights as they are stored. Computed once: a
         simulator's tensors are not to be changed."""
         config = asdict(self.config)
-        for added in ("geometry", "panorama"):  # a model of before keeps the digest that it had
+        for added in ("pictured", "geometry", "panorama"):  # a model of before keeps the digest that it had
             if not config["codec"][added]:
                 del config["codec"][added]
         if not self.config.codec.memory:
@@ -267,6 +267,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             "Update worldsim to load it."
         )
     codec = content.get("codec")
+    if version <= 5 and isinstance(codec, dict):
+        codec.setdefault("pictured", False)
     if version <= 4 and isinstance(codec, dict):
         codec.setdefault("geometry", False)
     if version <= 3 and isinstance(codec, dict):

@@ -169,7 +169,8 @@ def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
     Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` are taken.
     """
     sizes = replace(codec.config, decoder_coarse_depth=config.decoder_coarse_depth)
-    fresh = Codec(replace(sizes, memory=True, panorama=config.panorama, geometry=config.geometry))
+    own_kind = {"panorama": config.panorama, "geometry": config.geometry, "pictured": config.pictured}
+    fresh = Codec(replace(sizes, memory=True, **own_kind))
     own = fresh.state_dict()
     fresh.load_state_dict(own | {name: value for name, value in codec.state_dict().items() if name in own})
     for module in (fresh.stems, fresh.encoder, fresh.to_latent):
