@@ -68,8 +68,9 @@ class MemoryTraining:
         if found is None:
             raise ValueError("there are no episodes to learn from: give source.data or source.steps")
         self.moments = found
-        probes = (moments_of(iter([episode])) for episode in held_out if len(episode) >= config.probe_steps + 5)
-        self.probes = [moments for moments in probes if moments is not None]
+        long = [episode for episode in held_out if len(episode) >= config.probe_steps + 5]
+        probes = ((episode.world, moments_of(iter([episode]))) for episode in long)
+        self.probes = [(world, moments) for world, moments in probes if moments is not None]
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator whose codec has a memory (also exported to ``out/model``)."""
@@ -111,11 +112,12 @@ class MemoryTraining:
 
     def _probe(self, step: int) -> dict[str, float]:
         """PSNR on steps that move, ``config.probe_steps`` ahead from a true frame: pictures feed on themselves, each
-        latent is predicted from the true past."""
+        latent is predicted from the true past. Of the last of these steps also by world, where there are several."""
         n = self.config.probe_steps
         sums: dict[str, list[float]] = {}
         sheet: list[torch.Tensor] = []
-        for moments in self.probes:
+        several = len({world for world, _ in self.probes}) > 1
+        for world, moments in self.probes:
             starts = torch.arange(4, len(moments) - n, n)
             canvas = larger(moments.last(starts))
             travel: torch.Tensor | None = moments.travel.take(starts)
@@ -138,12 +140,15 @@ class MemoryTraining:
                 for name, picture in pictures.items():
                     errors = (picture - target).square().mean((1, 2, 3))[moving]
                     sums.setdefault(f"{name}_{ahead}", []).extend(psnr(e) for e in errors)
+                    if several and ahead == n:
+                        sums.setdefault(f"{name}_{ahead}_of_{world}", []).extend(psnr(e) for e in errors)
             truth = [moments.last(starts[:1] + i)[0] for i in range(n + 1)]
             sheet += [torch.stack(truth), torch.stack([f[0] for f in seen])]
         if sheet:
             rows_of_frames = [to_uint8(row.permute(0, 2, 3, 1)).cpu().numpy() for row in sheet]
             save_rows(self.out / "sheets" / f"memory-{step:06d}.png", rows_of_frames)
-        wanted = ("copy_1", "carried_1", "drawn_1", "out_1", "drawn_4", "out_4", f"drawn_{n}", f"out_{n}")
+        wanted = ["copy_1", "carried_1", "drawn_1", "out_1", "drawn_4", "out_4", f"drawn_{n}", f"out_{n}"]
+        wanted += [name for name in sums if "_of_" in name]
         return {name: float(np.median(sums[name])) for name in wanted if sums.get(name)}
 
     def _simulator(self) -> WorldSimulator:
