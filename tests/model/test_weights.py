@@ -225,7 +225,8 @@ def test_the_packaged_model_of_a_world_is_the_default_one_if_it_can(
         simulator.save_pretrained(tmp_path / name)
         content = json.loads((tmp_path / name / "config.json").read_text())
         (tmp_path / name / "config.json").write_text(json.dumps(content | {"worlds": worlds}))
-    assert [weights.packaged_model(world) for world in (None, "DoomBasic", "Table")] == ["doom", "doom", "all"]
+    asked = ((), ("DoomBasic",), ("Table",), ("DoomBasic", "Table"))
+    assert [weights.packaged_model(*worlds) for worlds in asked] == ["doom", "doom", "all", "all"]
     assert weights.simulated_worlds() == ("DoomBasic", "Table")
     with pytest.raises(
         ValueError, match=r"Crafter-v0': no model .* \(doom simulates DoomBasic; all simulates DoomBasic, T"

@@ -228,17 +228,24 @@ def simulated_worlds(model: str | Path | None = None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name in WORLDS))
 
 
-def packaged_model(world: str | None = None) -> str:
-    """Name of the packaged model that simulates the world called ``world``: the default one if it does, or if there is
-    no world to simulate, else the first that does. ``ValueError`` where none does, with what each simulates."""
+def packaged_model(*worlds: str) -> str:
+    """Name of the packaged model that simulates all of ``worlds``: the default one if it does (or for none), else
+    the first that does. ``ValueError`` where none does, with what each simulates."""
     models = {name: simulated_worlds(name) for name in _default_first()}
-    if world is None or not models:
+    if not models:
         return DEFAULT_MODEL
-    for name, worlds in models.items():
-        if world in worlds:
+    for name, simulated in models.items():
+        if set(worlds) <= set(simulated):
             return name
-    known = "; ".join(f"{name} simulates {', '.join(worlds)}" for name, worlds in models.items())
-    raise ValueError(f"world={WORLDS[world].env_id!r}: no model of the package simulates it ({known}); give model=...")
+    known = "; ".join(f"{name} simulates {', '.join(simulated)}" for name, simulated in models.items())
+    asked = " and ".join(repr(WORLDS[world].env_id) for world in worlds)
+    raise ValueError(f"world={asked}: no model of the package simulates it ({known}); give model=...")
+
+
+def also_simulating(world: str) -> str:
+    """What an error about a ``world`` that a model does not simulate adds: the packaged model that does, or nothing."""
+    able = [name for name in _default_first() if world in simulated_worlds(name)]
+    return f"; model={able[0]!r} does" if able else ""
 
 
 def _default_first() -> list[str]:
