@@ -15,6 +15,7 @@ from einops import rearrange
 from worldsim.actions import NUM_ACTIONS, NUM_KEYS, multi_hot
 from worldsim.model.codec import Codec
 from worldsim.model.conditioning import ACTED, FIRST, Controls
+from worldsim.model.weights import also_simulating
 from worldsim.predictor import LaneStart
 
 
@@ -23,7 +24,10 @@ def check_start(start: LaneStart, frame_size: tuple[int, int], worlds: Sequence[
     actions, or no frames."""
     frames, n, k = start.frames, len(start.actions), start.world.frames_per_step
     if start.world.name not in worlds:
-        raise ValueError(f"{start.world.env_id} is none of the worlds that this model simulates: {', '.join(worlds)}")
+        raise ValueError(
+            f"{start.world.env_id} is none of the worlds that this model simulates: {', '.join(worlds)}"
+            + also_simulating(start.world.name)
+        )
     if n and not 0 <= int(np.min(start.actions)) <= int(np.max(start.actions)) < NUM_ACTIONS:
         raise ValueError(f"start actions are ids from 0 to {NUM_ACTIONS - 1}, got {start.actions}")
     if frames is None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
-from worldsim_envs.sora import SoraWorldEnv
+from worldsim_envs.sora import SoraWorldEnv, SoraWorldVectorEnv
 from worldsim_envs.sora import lanes as lanes_module
 
 import worldsim  # noqa: F401  (registers the environments)
@@ -306,6 +306,26 @@ def test_without_weights_the_error_says_what_to_do(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(weights, "PACKAGED", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no model 'doom'.*Pass the folder of a model, or train one"):
         gym.make("SoraWorld-v0")
+
+
+def test_without_a_model_prompts_choose_one_that_simulates_their_worlds(
+    simulator: WorldSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
+    for name, worlds in {"doom": ("DoomRooms", "DoomBasic"), "many": ("DoomRooms", "Table")}.items():
+        config = replace(simulator.config, worlds=worlds, context_noise=0.1 if name == "doom" else 0.2)
+        WorldSimulator.create(config, bank=simulator.bank).save_pretrained(tmp_path / name)
+
+    def worlds_of(**given: Any) -> tuple[str, ...]:
+        return SoraWorldVectorEnv(2, **given)._lanes.simulator.config.worlds
+
+    assert worlds_of() == worlds_of(prompt="doom basic") == ("DoomRooms", "DoomBasic")
+    assert worlds_of(prompt="physics table: a red disc") == ("DoomRooms", "Table")
+    assert worlds_of(prompt=["doom rooms", "physics table"]) == ("DoomRooms", "Table")
+    with pytest.raises(ValueError, match="DoomBasic-v0' and 'worldsim/Table-v0': no model of the package"):
+        worlds_of(prompt=["doom basic", "physics table"])
+    with pytest.raises(ValueError, match=r"none of the worlds.*DoomBasic; model='many' does"):
+        SoraWorldEnv().reset(seed=0, options={"prompt": "physics table: a red disc"})
 
 
 def test_environments_of_one_process_share_their_weights(folder: Path) -> None:

@@ -81,6 +81,22 @@ def test_an_action_alone_can_tell_a_polynomial_of_the_place():
     assert action("turn_left").shape == (1, 2 * ACTION)
 
 
+def test_the_picture_has_a_say_in_the_polynomial_once_it_learned_one():
+    torch.manual_seed(0)
+    plain, told = Flow(8, geometry=False), Flow(8, geometry=False, pictured=True)
+    told.load_state_dict(told.state_dict() | plain.state_dict())
+    x, turn = torch.randn(1, 8, 16, 16), action("turn_left")
+    assert torch.equal(plain(x, turn, None, None)[0], told(x, turn, None, None)[0])
+    with torch.no_grad():
+        told.terms[0].weight.zero_()
+        told.terms[0].bias.zero_()
+        told.world.weight[0, 0] = 1.0
+        told.terms[2].weight[0, 0] = 1.0
+    one, other = (told(torch.full((1, 8, 16, 16), shade), turn, None, None)[0] for shade in (1.0, 3.0))
+    expected = 4 * torch.nn.functional.silu(torch.tensor([1.0, 3.0]))
+    assert torch.allclose(one[0, 0], expected[0]) and torch.allclose(other[0, 0], expected[1])
+
+
 def test_the_polynomial_holds_a_turn_of_14_degrees():
     """A camera of 90 degrees: the place right of the middle by x was at (x + t) / (1 - x t), t = tan 14 degrees."""
     right, down = (v.double() for v in places(16, 16, torch.device("cpu")))

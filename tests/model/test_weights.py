@@ -165,7 +165,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_refused(folder: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 6}, "format version 6.*Update worldsim"),
+        ({"format_version": 7}, "format version 7.*Update worldsim"),
         ({"format_version": 1}, "format version 1, whose codec had cells of 8 pixels.*Train the model again"),
         ({"format_version": "1"}, "no model folder of this project"),
         ({"kind": "worldsim.unet"}, "kind is 'worldsim.unet'"),
@@ -225,7 +225,8 @@ def test_the_packaged_model_of_a_world_is_the_default_one_if_it_can(
         simulator.save_pretrained(tmp_path / name)
         content = json.loads((tmp_path / name / "config.json").read_text())
         (tmp_path / name / "config.json").write_text(json.dumps(content | {"worlds": worlds}))
-    assert [weights.packaged_model(world) for world in (None, "DoomBasic", "Table")] == ["doom", "doom", "all"]
+    asked = ((), ("DoomBasic",), ("Table",), ("DoomBasic", "Table"))
+    assert [weights.packaged_model(*worlds) for worlds in asked] == ["doom", "doom", "all", "all"]
     assert weights.simulated_worlds() == ("DoomBasic", "Table")
     with pytest.raises(
         ValueError, match=r"Crafter-v0': no model .* \(doom simulates DoomBasic; all simulates DoomBasic, T"
@@ -260,23 +261,25 @@ def test_the_worlds_of_a_model_are_read_from_its_configuration_alone(folder: Pat
 
 
 NEW = {
-    2: ("memory", "decoder_coarse_depth", "panorama", "geometry"),
-    3: ("panorama", "geometry"),
-    4: ("geometry",),
+    2: ("memory", "decoder_coarse_depth", "panorama", "geometry", "pictured"),
+    3: ("panorama", "geometry", "pictured"),
+    4: ("geometry", "pictured"),
+    5: ("pictured",),
 }
 
 
 @pytest.mark.parametrize("version", NEW)
 def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: int, tmp_path: Path) -> None:
     made = debug_simulator(memory=version > 2)
-    older = replace(made.config.codec, panorama=version > 3, geometry=False)
+    older = replace(made.config.codec, panorama=version > 3, geometry=version > 4, pictured=False)
     old = WorldSimulator.create(replace(made.config, codec=older))
     folder = old.save_pretrained(tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
     codec = {name: value for name, value in config["codec"].items() if name not in NEW[version]}
     edit(folder, format_version=version, codec=codec)
     simulator = WorldSimulator.from_pretrained(folder)
-    assert simulator.digest == old.digest and not simulator.config.codec.geometry
+    assert simulator.digest == old.digest and simulator.config.codec.geometry == (version > 4)
+    assert not simulator.config.codec.pictured
     assert (simulator.codec.memory is None) == (version == 2) and simulator.config.codec.panorama == (version > 3)
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth
     assert simulator.digest == old.digest

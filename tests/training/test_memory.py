@@ -96,6 +96,30 @@ def test_true_motion_is_a_target_only_where_it_explains_the_picture():
     assert float(nothing["flow"]) == 0
 
 
+def test_without_true_motion_what_looks_the_same_has_stayed():
+    """The left half changes, the upper quarter of the right half is of one colour, the rest is the same pattern."""
+    moments = Moments((32, 32), CodecConfig())
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    before[:, :8, 16:] = 90
+    after = before.copy()
+    after[:, :, :16] = 255 - after[:, :, :16]
+    moments.block.extend(torch.from_numpy(np.stack([before, after])))
+    moments.motion.extend(torch.full((2, 2, 8, 8), torch.nan).half())
+    frame = torch.from_numpy(before[:1]).permute(0, 3, 1, 2) / 127.5 - 1
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[0, 1, :, :4] = 3.0  # what changed, and what is plain, tell of no flow
+    flow[0, 1, :2, 4:] = 3.0
+    flow[0, 1, 2:, 4:] = 0.5
+    share = torch.full((1, 1, 32, 32), 0.5)
+    share[..., 16:] = 1.0  # what changed is not taught either way
+    carried = Carried(larger(frame), flow, share, torch.zeros(1, 3, 32, 32))
+    y = (torch.from_numpy(after)[None] / 127.5 - 1).contiguous()
+    _, metrics = memory_loss(y, carried, moments, torch.tensor([1]), torch.tensor([True]), CONFIG)
+    assert float(metrics["flow"]) == pytest.approx(0.5, abs=1e-6)
+    assert float(metrics["share"]) == pytest.approx(0, abs=1e-3)
+
+
 def test_a_source_without_episodes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no episodes"):
         MemoryTraining(CONFIG, tmp_path, debug_simulator(), iter(()), [])
@@ -107,7 +131,7 @@ def test_nothing_is_carried_across_a_cut(tmp_path):
     assert run.moments.before.rows.tolist() == [*range(13), *range(18)]  # the frame after the cut is a reset's
     assert torch.equal(run.moments.block.rows[13, 0], torch.from_numpy(episode.blocks[12, -1]))
     assert not run.moments.action.rows[13].any()
-    assert [len(moments) for moments in run.probes] == ([18] if CONFIG.probe_steps + 5 <= 17 else [])
+    assert [len(moments) for _, moments in run.probes] == ([18] if CONFIG.probe_steps + 5 <= 17 else [])
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.presets import smoke
-from worldsim.training.release import CURVES, release
+from worldsim.training.release import CURVES, _spans, release
 
 STAGES = {"codec": "codec", "world": "world model", "memory": "memory", "heads": "heads"}
 
@@ -58,3 +58,8 @@ def test_a_run_before_the_last_must_be_named(runs, tmp_path):
     with pytest.raises(ValueError, match=r"there was no run of a memory before it \(memory_run"):
         both = {"world_run": runs["world"], "memory_run": runs["heads"]}
         release(runs["memory"] / "model", runs["codec"], tmp_path / "out", "", "", **both)
+
+
+def test_the_card_says_what_the_window_spans_in_each_world():
+    assert _spans(("DoomRooms", "DoomBasic"), 24) == "2.7 s"
+    assert _spans(("DoomRooms", "Table", "Scene"), 24) == "2.7 s in Doom rooms; 4.8 s in Physics table, Toy scene"

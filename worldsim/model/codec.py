@@ -31,7 +31,7 @@ class CodecConfig:
     """``block_frames`` k frames become one latent of ``latent_channels`` at 1/4 of the size; widths are the channels
     at 1/4 and 1/8 of the size, depths the residual blocks there, those of the decoder under names of their own.
     ``memory``: the decoder may be shown the last frame; ``panorama``: and what was seen all round before it;
-    ``geometry``: it knows how a camera's picture moves."""
+    ``geometry``: it knows how a camera's picture moves; ``pictured``: what else moves it depends on the picture too."""
 
     block_frames: int = 4
     latent_channels: int = 4
@@ -44,9 +44,10 @@ class CodecConfig:
     memory: bool = False
     panorama: bool = False
     geometry: bool = False
+    pictured: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("panorama", "geometry"):
+        for name in ("panorama", "geometry", "pictured"):
             if getattr(self, name) and not self.memory:
                 raise ValueError(f"{name}=True: a codec without a memory has no use for it; give memory=True too")
 
@@ -98,7 +99,7 @@ class Codec(nn.Module):
         self.image = nn.Conv2d(fine, pixels, 3, padding=1)
         self.flow = nn.Conv2d(fine, 2 * (k - 1), 3, padding=1)
         self.residual = nn.Conv2d(fine, (k - 1) * pixels, 3, padding=1)
-        self.memory = PixelMemory(config.fine_width, config.geometry) if config.memory else None
+        self.memory = PixelMemory(config.fine_width, config.geometry, config.pictured) if config.memory else None
         with torch.no_grad():
             self.flow.weight.mul_(0.1)  # nothing moves much at first
         self.register_buffer("latent_mean", torch.zeros(c))

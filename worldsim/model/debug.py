@@ -46,10 +46,10 @@ def debug_simulator(
     """A simulator whose worlds are noise that depends on everything it should depend on.
 
     ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer;
-    ``memory``: the codec has one, with panorama and geometry.
+    ``memory``: the codec has one, with panorama, geometry, and a flow that the picture has a say in.
     """
     config = SimulatorConfig(
-        codec=replace(_CODEC, memory=memory, panorama=memory, geometry=memory, decoder_coarse_depth=1),
+        codec=replace(_CODEC, memory=memory, panorama=memory, geometry=memory, pictured=memory, decoder_coarse_depth=1),
         world=world or tiny_config(),
         latent_low=(-4.0,) * _CODEC.latent_channels,
         latent_high=(4.0,) * _CODEC.latent_channels,

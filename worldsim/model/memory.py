@@ -99,15 +99,15 @@ class PixelMemory(nn.Module):
     """Looks at the frame before, fetches colours from it, and says how to blend them with what is drawn.
 
     ``width`` is that of the decoder's features at 1/4 of the size. What the last frame does not hold is fetched from
-    what a panorama shows, where there is one. ``geometry`` is that of the ``Flow``.
+    what a panorama shows, where there is one. ``geometry`` and ``pictured`` are those of the ``Flow``.
     """
 
-    def __init__(self, width: int, geometry: bool = False) -> None:
+    def __init__(self, width: int, geometry: bool = False, pictured: bool = False) -> None:
         super().__init__()
         pixels = 3 * CELL**2
         self.frame_in = nn.Conv2d(pixels + 2, width, 3, padding=1)
         self.action_in = nn.Linear(2 * ACTION, width)
-        self.flow = Flow(width, geometry)
+        self.flow = Flow(width, geometry, pictured)
         self.fetched_in = Conv(pixels, width, 3)
         self.blend = Residual(width)
         self.out = nn.Conv2d(width, CELL**2 + 3, 3, padding=1)

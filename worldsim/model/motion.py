@@ -4,7 +4,8 @@ Where a world is seen through a camera whose lens is known, a turn moves the pic
 it, and a step to another place moves each point by how near it is (Longuet-Higgins and Prazdny 1980). So the network
 says what only it can tell, the nearness of each cell and how far the camera travelled, and geometry does the rest, as
 in unsupervised depth from video (Zhou et al. 2017). Bodies have inertia: how far a step goes depends on how fast the
-last one ended, so the last travel is told. Elsewhere the actions tell a polynomial of the place.
+last one ended, so the last travel is told. Elsewhere the actions tell a polynomial of the place, and the picture tells
+which world it is: one action moves the whole picture of one world and a hand alone in another.
 """
 
 from __future__ import annotations
@@ -37,19 +38,23 @@ def describe(keys: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
 
 class Flow(nn.Module):
     """Where each cell was: what geometry tells of a camera whose lens is known, or else a polynomial of the place that
-    the actions alone tell, plus what the cell's features tell.
+    the actions tell, plus what the cell's features tell.
 
     A small turn of a camera moves the picture along a polynomial of second degree, one of 14 degrees along one of third
-    degree to a few hundredths of a cell. ``geometry``: lenses are used where they are known.
+    degree to a few hundredths of a cell. ``geometry``: lenses are used where they are known. ``pictured``: the mean of
+    the features, which tells of what world they are, has a say in the polynomial.
     """
 
-    def __init__(self, width: int, geometry: bool) -> None:
+    def __init__(self, width: int, geometry: bool, pictured: bool = False) -> None:
         super().__init__()
         last = nn.Linear(64, 2 * _TERMS)
         self.terms = nn.Sequential(nn.Linear(2 * ACTION, 64), nn.SiLU(), last)
         self.rest = nn.Conv2d(width, 2, 3, padding=1)
-        still = [*last.parameters(), *self.rest.parameters()]
+        still: list[torch.Tensor] = [*last.parameters(), *self.rest.parameters()]
         self.geometry = geometry
+        self.world = nn.Linear(width, 64, bias=False) if pictured else None
+        if self.world is not None:
+            still.append(self.world.weight)
         if geometry:
             travel = nn.Linear(64, 3)
             self.near = nn.Conv2d(width, 1, 3, padding=1)
@@ -66,7 +71,10 @@ class Flow(nn.Module):
         h, w)``, and the last ``travel``; ``reach (B,)`` is the tangent of half the horizontal view, 0 where no lens is
         known. Without a geometry, or where nothing is told of lenses, the travel is None."""
         right, down = places(x.shape[2], x.shape[3], x.device)
-        weights = self.terms(actions.to(x.dtype)).float().unflatten(-1, (2, _TERMS))
+        hidden = self.terms[0](actions.to(x.dtype))
+        if self.world is not None:
+            hidden = hidden + self.world(x.mean((2, 3)))
+        weights = self.terms[2](self.terms[1](hidden)).float().unflatten(-1, (2, _TERMS))
         scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
         told = scale * 4 * (weights[..., None, None] * polynomial(right, down)).sum(2)  # matrices would be rounded
         gone = None

@@ -28,9 +28,9 @@ from worldsim.model.files import WeightsError, from_dict, load_strictly, read_fi
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
-FORMAT_VERSION = 5
-"""5 added the geometry, 4 the panorama, 3 the memory of the codec; 2 to 4 are read as without. 1, before the first
-release, had another codec: its weights fit no network of today."""
+FORMAT_VERSION = 6
+"""6 added a flow that the picture has a say in, 5 the geometry, 4 the panorama, 3 the memory of the codec; 2 to 5 are
+read as without. 1, before the first release, had another codec: its weights fit no network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -118,7 +118,7 @@ class WorldSimulator:
         """12 hex digits over the configuration and all weights as they are stored. Computed once: a
         simulator's tensors are not to be changed."""
         config = asdict(self.config)
-        for added in ("geometry", "panorama"):  # a model of before keeps the digest that it had
+        for added in ("pictured", "geometry", "panorama"):  # a model of before keeps the digest that it had
             if not config["codec"][added]:
                 del config["codec"][added]
         if not self.config.codec.memory:
@@ -234,17 +234,24 @@ def simulated_worlds(model: str | Path | None = None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name in WORLDS))
 
 
-def packaged_model(world: str | None = None) -> str:
-    """Name of the packaged model that simulates the world called ``world``: the default one if it does, or if there is
-    no world to simulate, else the first that does. ``ValueError`` where none does, with what each simulates."""
+def packaged_model(*worlds: str) -> str:
+    """Name of the packaged model that simulates all of ``worlds``: the default one if it does (or for none), else
+    the first that does. ``ValueError`` where none does, with what each simulates."""
     models = {name: simulated_worlds(name) for name in _default_first()}
-    if world is None or not models:
+    if not models:
         return DEFAULT_MODEL
-    for name, worlds in models.items():
-        if world in worlds:
+    for name, simulated in models.items():
+        if set(worlds) <= set(simulated):
             return name
-    known = "; ".join(f"{name} simulates {', '.join(worlds)}" for name, worlds in models.items())
-    raise ValueError(f"world={WORLDS[world].env_id!r}: no model of the package simulates it ({known}); give model=...")
+    known = "; ".join(f"{name} simulates {', '.join(simulated)}" for name, simulated in models.items())
+    asked = " and ".join(repr(WORLDS[world].env_id) for world in worlds)
+    raise ValueError(f"world={asked}: no model of the package simulates it ({known}); give model=...")
+
+
+def also_simulating(world: str) -> str:
+    """What an error about a ``world`` that a model does not simulate adds: the packaged model that does, or nothing."""
+    able = [name for name in _default_first() if world in simulated_worlds(name)]
+    return f"; model={able[0]!r} does" if able else ""
 
 
 def _default_first() -> list[str]:
@@ -273,6 +280,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             "Update worldsim to load it."
         )
     codec = content.get("codec")
+    if version <= 5 and isinstance(codec, dict):
+        codec.setdefault("pictured", False)
     if version <= 4 and isinstance(codec, dict):
         codec.setdefault("geometry", False)
     if version <= 3 and isinstance(codec, dict):

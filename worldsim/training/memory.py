@@ -32,6 +32,11 @@ from worldsim.training.transfer import send
 # B batch, T steps, C channels, H W size of a frame, h w latent cells
 
 
+STAYED, PLAIN = 0.01, 0.02
+"""Of pixels in [-1, 1]: a cell whose mean difference to the frame before is less has stayed as it was; one whose mean
+contrast is less looks the same wherever it is fetched from nearby, and tells of no flow."""
+
+
 class MemoryTraining:
     """A run over the moments of ``episodes`` of true worlds; ``held_out`` episodes serve the probes."""
 
@@ -64,8 +69,9 @@ class MemoryTraining:
             raise ValueError("there are no episodes to learn from: give source.data or source.steps")
         self.moments = found
         longest = (max(episode.shots(), key=len) for episode in held_out)
-        probes = (moments_of(iter([shot])) for shot in longest if len(shot) >= config.probe_steps + 5)
-        self.probes = [moments for moments in probes if moments is not None]
+        long = [shot for shot in longest if len(shot) >= config.probe_steps + 5]
+        probes = ((shot.world, moments_of(iter([shot]))) for shot in long)
+        self.probes = [(world, moments) for world, moments in probes if moments is not None]
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator whose codec has a memory (also exported to ``out/model``)."""
@@ -107,11 +113,12 @@ class MemoryTraining:
 
     def _probe(self, step: int) -> dict[str, float]:
         """PSNR on steps that move, ``config.probe_steps`` ahead from a true frame: pictures feed on themselves, each
-        latent is predicted from the true past."""
+        latent is predicted from the true past. Of the last of these steps also by world, where there are several."""
         n = self.config.probe_steps
         sums: dict[str, list[float]] = {}
         sheet: list[torch.Tensor] = []
-        for moments in self.probes:
+        several = len({world for world, _ in self.probes}) > 1
+        for world, moments in self.probes:
             starts = torch.arange(4, len(moments) - n, n)
             canvas = larger(moments.last(starts))
             travel: torch.Tensor | None = moments.travel.take(starts)
@@ -134,12 +141,15 @@ class MemoryTraining:
                 for name, picture in pictures.items():
                     errors = (picture - target).square().mean((1, 2, 3))[moving]
                     sums.setdefault(f"{name}_{ahead}", []).extend(psnr(e) for e in errors)
+                    if several and ahead == n:
+                        sums.setdefault(f"{name}_{ahead}_of_{world}", []).extend(psnr(e) for e in errors)
             truth = [moments.last(starts[:1] + i)[0] for i in range(n + 1)]
             sheet += [torch.stack(truth), torch.stack([f[0] for f in seen])]
         if sheet:
             rows_of_frames = [to_uint8(row.permute(0, 2, 3, 1)).cpu().numpy() for row in sheet]
             save_rows(self.out / "sheets" / f"memory-{step:06d}.png", rows_of_frames)
-        wanted = ("copy_1", "carried_1", "drawn_1", "out_1", "drawn_4", "out_4", f"drawn_{n}", f"out_{n}")
+        wanted = ["copy_1", "carried_1", "drawn_1", "out_1", "drawn_4", "out_4", f"drawn_{n}", f"out_{n}"]
+        wanted += [name for name in sums if "_of_" in name]
         return {name: float(np.median(sums[name])) for name in wanted if sums.get(name)}
 
     def _simulator(self) -> WorldSimulator:
@@ -165,7 +175,8 @@ def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
     Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` are taken.
     """
     sizes = replace(codec.config, decoder_coarse_depth=config.decoder_coarse_depth)
-    fresh = Codec(replace(sizes, memory=True, panorama=config.panorama, geometry=config.geometry))
+    own_kind = {"panorama": config.panorama, "geometry": config.geometry, "pictured": config.pictured}
+    fresh = Codec(replace(sizes, memory=True, **own_kind))
     own = fresh.state_dict()
     fresh.load_state_dict(own | {name: value for name, value in codec.state_dict().items() if name in own})
     for module in (fresh.stems, fresh.encoder, fresh.to_latent):
@@ -186,7 +197,8 @@ def memory_loss(
     True motion counts only where following it explains the picture at least as well as copying does: overlays and what
     moves by itself do not move with the scene. There the carried frame's share should be 1, and 0 where the motion
     tells that a place was not seen: a mean of both is the least error while the flow is a little wrong, but a blurred
-    picture, and the more so the longer it feeds on itself.
+    picture, and the more so the longer it feeds on itself. Where a step has no true motion at all, as in a world
+    without depth, what looks as it did is taken to have stayed where it was.
     """
     target = to_pixels(moments.block.take(rows))
     error = y - target
@@ -205,8 +217,12 @@ def memory_loss(
         cells = (motion.shape[2], motion.shape[3])
         by_motion = F.adaptive_avg_pool2d((fetched(source, motion)[:, 0] - goal).abs().mean(1, keepdim=True), cells)
         by_copy = F.adaptive_avg_pool2d((source - goal).abs().mean(1, keepdim=True), cells)
+        dark = ~told.flatten(1).any(1)[:, None, None, None]
+        stayed = dark & (by_copy < STAYED) & known[:, None, None, None]
         told = told & (by_motion <= by_copy + 0.01) & known[:, None, None, None]
-    flow = ((carried.flow - motion).abs().sum(1, keepdim=True) * told).sum() / told.sum().clamp(min=1)
+        moved = told | (stayed & (_contrast(goal, cells) > PLAIN))
+        told = told | stayed
+    flow = ((carried.flow - motion).abs().sum(1, keepdim=True) * moved).sum() / moved.sum().clamp(min=1)
     taught = F.interpolate((told | hidden).float(), size=carried.share.shape[-2:])
     seen_before = F.interpolate(told.float(), size=carried.share.shape[-2:])
     wrong = -torch.where(seen_before > 0, carried.share, 1 - carried.share).clamp(min=1e-4).log()
@@ -227,3 +243,10 @@ def memory_loss(
         "travel": travel.detach(),
     }
     return loss, metrics
+
+
+def _contrast(picture: torch.Tensor, cells: tuple[int, int]) -> torch.Tensor:
+    """``(B, 1, h, w)``: mean absolute difference from the mean colour of the cell."""
+    mean = F.adaptive_avg_pool2d(picture, cells)
+    rest = (picture - F.interpolate(mean, size=picture.shape[-2:])).abs().mean(1, keepdim=True)
+    return F.adaptive_avg_pool2d(rest, cells)

@@ -118,7 +118,8 @@ class WorldTrainConfig:
 
 @dataclass(frozen=True)
 class MemoryTrainConfig:
-    """Training of a codec's memory, which is one with a panorama where ``panorama`` says so, and with ``geometry``.
+    """Training of a codec's memory, which is one with a panorama where ``panorama`` says so, and with ``geometry``,
+    and in whose flow the picture has a say where ``pictured`` does.
 
     ``depths`` are the relative shares of steps whose shown frame is the true one, the decoder's own from one step ago,
     from two, and so on; ``blank`` the share of moments that are shown nothing and decoded from true latents,
@@ -142,6 +143,7 @@ class MemoryTrainConfig:
     decoder_coarse_depth: int = 1
     panorama: bool = True
     geometry: bool = True
+    pictured: bool = True
     probe_steps: int = 8
 
 

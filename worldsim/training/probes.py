@@ -17,6 +17,7 @@ from worldsim.model.conditioning import ACTED, Controls
 from worldsim.model.transformer import WorldModel, step_size_index
 from worldsim.training.clips import Clips
 from worldsim.training.objective import Draw, masked_mean, predict
+from worldsim.worlds import WORLDS
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
 TEMPERATURES = (0.0, 0.5, 1.0)
@@ -50,9 +51,9 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     def at_level(level: float, controls: Controls) -> torch.Tensor:
         return last_error(predicted(z, level, controls))
 
-    shuffled = _last_action_from(clips.controls, order)
     plain = predicted(z, 0.0, clips.controls)
-    true, wrong = last_error(plain), at_level(0.0, shuffled)
+    misled = predicted(z, 0.0, _last_action_from(clips.controls, order))
+    true, wrong = last_error(plain), last_error(misled)
     copied = masked_mean((z[:, -2] - z[:, -1]).square(), moving)
 
     def denoise(noisy: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
@@ -79,7 +80,28 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
         "hallucination": change.mean(),
     }  # fmt: skip
     metrics |= {f"mse_at_{level}": at_level(level, clips.controls) for level in LEVELS[1:]}
+    metrics |= _of_each_world(clips, plain, misled, model.config.patch)
     return {name: float(value) for name, value in metrics.items()}
+
+
+def _of_each_world(clips: Clips, plain: torch.Tensor, misled: torch.Tensor, patch: int) -> dict[str, torch.Tensor]:
+    """``next_mse``, ``shuffled_over_true``, ``over_copy_last`` of each of several worlds, over its moving tokens."""
+    worlds, found = clips.words.world, dict[str, torch.Tensor]()
+    names = {spec.index: spec.name for spec in WORLDS.values()}
+    for world in worlds.unique().tolist() if len(worlds.unique()) > 1 else []:
+        rows = worlds == world
+        z = clips.z[rows]
+        moving, target = _changed_tokens(z, patch), z[:, -1]
+        error, wrong, copied = (
+            masked_mean((x - target).square(), moving) for x in (plain[rows, -1], misled[rows, -1], z[:, -2])
+        )
+        of = f"_of_{names.get(world, world)}"
+        found |= {
+            "next_mse" + of: error,
+            "shuffled_over_true" + of: wrong / error,
+            "over_copy_last" + of: error / copied,
+        }
+    return found
 
 
 def next_errors(model: WorldModel, clips: Clips) -> dict[str, float]:

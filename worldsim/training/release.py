@@ -19,7 +19,7 @@ _CARD = """# {name}: a world model of {worlds}
 
 {parameters:.1f} million parameters ({codec:.1f} codec, {world:.1f} transformer with text encoder and heads), digest
 `{digest}`, stored in {storage}. Latents are {channels} x H/{cell} x W/{cell} for 4 frames; time window {window} latents
-({seconds:.1f} s); 64x64 pixels in training.
+({seconds}); 64x64 pixels in training.
 
 ## Training
 
@@ -100,7 +100,7 @@ def release(
         channels=simulator.config.codec.latent_channels,
         cell=simulator.config.codec.stride,
         window=simulator.config.world.window,
-        seconds=simulator.config.world.window * 4 / 35,
+        seconds=_spans(simulator.config.worlds, simulator.config.world.window),
         stages=_stages(runs),
         hardware=hardware,
         data=data,
@@ -135,6 +135,16 @@ def _runs(
         if run is not None:
             runs[part] = run
     return runs | {kind: last}
+
+
+def _spans(worlds: Sequence[str], window: int) -> str:
+    """What a window of latents spans in seconds, by world where worlds differ."""
+    spans: dict[str, list[str]] = {}
+    for name in worlds:
+        spans.setdefault(f"{window * WORLDS[name].step_seconds:.1f} s", []).append(WORLDS[name].title)
+    if len(spans) == 1:
+        return next(iter(spans))
+    return "; ".join(f"{span} in {', '.join(titles)}" for span, titles in spans.items())
 
 
 def _stages(runs: Mapping[str, Path]) -> str:

@@ -188,7 +188,8 @@ class WorldTraining:
         return assemble(arena, numbers, starts, config, rng)
 
     def _simulator(self) -> WorldSimulator:
-        z = torch.cat([e.z.transpose(0, 1).flatten(1) for e in self.store.episodes[:200]], dim=1).float().cpu()
+        some = self.store.episodes[:: max(1, len(self.store.episodes) // 400)]
+        z = torch.cat([e.z.transpose(0, 1).flatten(1) for e in some], dim=1).float().cpu()
         low, high = (torch.quantile(z[:, ::17], q, dim=1) for q in (0.0005, 0.9995))
         margin = 0.25 * (high - low)
         trained = {episode.world for episode in self.store.episodes}

@@ -26,7 +26,7 @@ from worldsim.captions.expander import Expander
 from worldsim.captions.grammar import prompt_text
 from worldsim.captions.parse import parse_prompt
 from worldsim.engine import RolloutEngine
-from worldsim.model.weights import WorldSimulator, model_folder, packaged_model
+from worldsim.model.weights import WorldSimulator, also_simulating, model_folder, packaged_model
 from worldsim.predictor import Block, LaneStart, LaneText, Predictor
 from worldsim.worlds import WORLDS, WorldSpec
 from worldsim_envs.sora.options import Episode, LaneOptions, SoraConfig, check_goal, echo, per_lane, resolve
@@ -43,15 +43,15 @@ UNTRAINED = "untrained:"
 _loaded: weakref.WeakValueDictionary[tuple[str, int], WorldSimulator] = weakref.WeakValueDictionary()
 
 
-def load_simulator(model: str | Path | WorldSimulator | None, world: str | None = None) -> WorldSimulator:
+def load_simulator(model: str | Path | WorldSimulator | None, *worlds: str) -> WorldSimulator:
     """The simulator itself, or the one of that name or folder, or, where that is None, the packaged one that simulates
-    the world called ``world`` (None: the default one). Environments of one process share it. ``"untrained:"`` before a
+    the worlds of these names (none: the default one). Environments of one process share it. ``"untrained:"`` before a
     name or folder, or alone for the packaged one, gives the same model with a freshly drawn network."""
     if isinstance(model, WorldSimulator):
         return model
     if isinstance(model, str) and model.startswith(UNTRAINED):
-        return load_simulator(model.removeprefix(UNTRAINED) or None, world).untrained()
-    folder = model_folder(packaged_model(world) if model is None else model).resolve()
+        return load_simulator(model.removeprefix(UNTRAINED) or None, *worlds).untrained()
+    folder = model_folder(packaged_model(*worlds) if model is None else model).resolve()
     key = (str(folder), os.stat(folder / "config.json").st_mtime_ns)
     simulator = _loaded.get(key)
     if simulator is None:
@@ -97,12 +97,13 @@ class Lanes:
     def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
         for name in ("prompt", "start", "goal"):
             per_lane(name, getattr(config, name), count)
-        self.simulator = load_simulator(model, _meant(config))
+        self.simulator = load_simulator(model, *_meant(config))
         simulated = self.simulator.config.worlds
         self._worlds = tuple(name for name in simulated if name in WORLDS)
         if config.world and config.world.name not in simulated:
             known = ", ".join(WORLDS[name].env_id for name in self._worlds)
-            raise ValueError(f"world={config.world.env_id!r}: this model simulates {known}")
+            other = also_simulating(config.world.name)
+            raise ValueError(f"world={config.world.env_id!r}: this model simulates {known}{other}")
         self.config, self.count = config, count
         self.predictor: Predictor = RolloutEngine(
             self.simulator,
@@ -321,11 +322,13 @@ class Lanes:
         return torch.cat(parts).cpu().numpy().reshape(given.shape)
 
 
-def _meant(config: SoraConfig) -> str | None:
-    """Name of the world that is configured, or that the configured prompt names."""
+def _meant(config: SoraConfig) -> list[str]:
+    """Names of the worlds that are configured, or that the configured prompts name."""
     if config.world is not None:
-        return config.world.name
-    return parse_prompt(config.prompt).world if isinstance(config.prompt, str) else None
+        return [config.world.name]
+    prompts = [config.prompt] if isinstance(config.prompt, str) else config.prompt or []
+    named = [parse_prompt(prompt).world for prompt in prompts if prompt]
+    return sorted({world for world in named if world is not None})
 
 
 @functools.cache
