@@ -75,6 +75,11 @@ class Candidate(Protocol):
         there is no codec."""
         ...
 
+    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> np.ndarray | None:
+        """How badly each block of a film is foreseen: float ``(n,)``, frames as in ``Context``, ``draws`` of noise from
+        ``seed`` on; None where that is not offered."""
+        ...
+
     def close(self) -> None:
         """Frees what the candidate holds."""
         ...
@@ -101,6 +106,9 @@ class ReplayCandidate:
         )
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> np.ndarray | None:
         return None
 
     def close(self) -> None:
@@ -231,6 +239,10 @@ class EnvCandidate:
     def reconstruct(self, frames: np.ndarray) -> np.ndarray | None:
         offered = getattr(self.env.unwrapped, "reconstruct", None)
         return None if offered is None else np.asarray(offered(frames))
+
+    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> np.ndarray | None:
+        offered = getattr(self.env.unwrapped, "surprise", None)
+        return None if offered is None else np.asarray(offered(frames, self.encode(names), "", seed, draws))
 
     def close(self) -> None:
         self.env.close()

@@ -68,6 +68,20 @@ class Guarded:
             return None
         return made
 
+    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> tuple[np.ndarray, str]:
+        """As ``Candidate.surprise``, and "" or why it failed (all is NaN then)."""
+        nothing = np.full(len(names), np.nan)
+        try:
+            losses = self._candidate.surprise(frames, names, seed, draws)
+        except Exception as error:  # foreign code, as above
+            self.close()
+            return nothing, f"{type(error).__name__}: {error}"
+        if losses is None:
+            return nothing, "surprise is not offered"
+        if losses.shape != nothing.shape or not np.isfinite(losses).all():
+            return nothing, f"surprise gave {losses.shape} for {len(names)} blocks, or numbers that are not finite"
+        return losses, ""
+
     def close(self) -> None:
         """Frees the candidate; a fault while it closes is its own affair."""
         opened, self._open = self._open, None

@@ -6,7 +6,7 @@ the true world. A suite can be run where at least one of its tasks can.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import gymnasium as gym
 import numpy as np
@@ -24,6 +24,8 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
     """suite -> task -> what is missing, for the session's first candidate; an empty list: the task can be run."""
     replay = session.main.is_replay
     general, known = ([], frozenset[str]()) if replay else candidate_lacks(session)
+    offers = {name for suite in suites for task in suite.tasks for name in task.offers}
+    absent = frozenset[str]() if general else not_offered(session, offers)
     out: dict[str, dict[str, list[str]]] = {}
     for suite in suites:
         out[suite.name] = {}
@@ -35,6 +37,7 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
                 unknown = sorted(set(task.actions) - known)
                 if not replay and not general and unknown:
                     reasons.append(f"{session.main.env} has no action {', '.join(unknown)}")
+                reasons += [f"{session.main.env} offers no {name}" for name in task.offers if name in absent]
             out[suite.name][task.name] = reasons
     return out
 
@@ -71,6 +74,21 @@ def candidate_lacks(session: Session) -> tuple[list[str], frozenset[str]]:
         if not isinstance(candidate, EnvCandidate):
             return [], frozenset()
         return _tried(candidate, session), frozenset(candidate.ids)
+    finally:
+        candidate.close()
+
+
+def not_offered(session: Session, names: Collection[str]) -> frozenset[str]:
+    """Those of the names that the first candidate's ``env.unwrapped`` has not (it can be made). Suites have judges of
+    their own for the true world; a mutant of it offers nothing."""
+    if not names or session.main.env == "true":
+        return frozenset()
+    if session.main.is_replay:
+        return frozenset(names)
+    candidate = session.main.open(session.world, session.frame_size, 1)
+    try:
+        assert isinstance(candidate, EnvCandidate)  # what is no replay
+        return frozenset(name for name in names if not hasattr(candidate.env.unwrapped, name))
     finally:
         candidate.close()
 

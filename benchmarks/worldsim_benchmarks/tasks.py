@@ -15,7 +15,8 @@ class Task:
 
     ``criterion`` says in words when an episode is correct; it is printed in the report. ``worlds`` are Gymnasium ids
     of true worlds that can be asked. ``actions`` (names) must be known to the world and to the candidate; ``truth`` are
-    the buffers of the constructor's ``truth=`` that the world must give.
+    the buffers of the constructor's ``truth=`` that the world must give; ``offers`` are methods of the candidate's
+    ``env.unwrapped`` beyond Gymnasium.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Task:
     worlds: tuple[str, ...]
     actions: tuple[str, ...]
     truth: tuple[str, ...] = ("depth",)
+    offers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, order=True)

@@ -13,6 +13,9 @@ from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.scoring import difference, per_map
 from worldsim_benchmarks.suites.suite import FLOORS, MODEL
 
+READ_AS = {"surprise": "is the share of pairs told right minus the share told wrong, chance being 0"}
+"""How the headline of a suite reads that is no share of what is right."""
+
 
 def verdict(result: dict[str, Any], rows: Sequence[Row], candidate: str = MODEL) -> str:
     """Two to four sentences about one candidate of a sealed result."""
@@ -23,7 +26,8 @@ def verdict(result: dict[str, Any], rows: Sequence[Row], candidate: str = MODEL)
     floors = [f for f in FLOORS if f in scores]
     gaps = {f: difference(rows, candidate, f) for f in floors}
     below = [f for f, gap in gaps.items() if not gap.low > 0]
-    said = [f"{headline['value']:.0%} of what was asked is right (95 % interval {_span(headline)})"]
+    read_as = READ_AS.get(result["suite"], "of what was asked is right")
+    said = [f"{headline['value']:.0%} {read_as} (95 % interval {_span(headline)})"]
     if floors and not below:
         said[0] += f", above every floor ({', '.join(floors)})."
     elif floors:
@@ -38,7 +42,8 @@ def verdict(result: dict[str, Any], rows: Sequence[Row], candidate: str = MODEL)
     if len(ranked) > 1 and tasks[best]["score"]["value"] > tasks[worst]["score"]["value"]:
         said.append(f"Best at {best} ({tasks[best]['score']['value']:.0%}).")
     if tasks[worst]["score"]["value"] < 1:
-        said.append(f"Worst at {worst} ({tasks[worst]['score']['value']:.0%}): {cause(rows, worst, candidate)}.")
+        why = "" if result["suite"] in READ_AS else f": {cause(rows, worst, candidate)}"
+        said.append(f"Worst at {worst} ({tasks[worst]['score']['value']:.0%}){why}.")
     failed = sum(t["failed"] for t in tasks.values())
     if failed:
         said.append(f"It produced nothing in {failed} episodes, which count 0.")

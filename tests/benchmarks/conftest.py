@@ -7,8 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import foreseeing
 import panorama
 import probes
 
 panorama.register()
 probes.register()
+foreseeing.register()

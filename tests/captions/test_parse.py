@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
-from worldsim.captions.grammar import event_caption, prompt_text, scene_caption, view_caption
+from worldsim.captions.facts import CUT, EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.grammar import event_caption, happening_caption, prompt_text, scene_caption, view_caption
 from worldsim.captions.parse import find_world, parse_prompt
 from worldsim.captions.styles import STYLES, stated_events, stated_scene, stated_view
-from worldsim.captions.vocabulary import MAX_TOKENS
+from worldsim.captions.vocabulary import MAX_TOKENS, VOCABULARY
 from worldsim.worlds import WORLDS
 
 
@@ -59,6 +59,27 @@ def test_paraphrases_state_the_same_facts_and_no_others(maker: Any, style: str) 
             parsed = parse_prompt(text)
             assert unordered(parsed.events) == unordered(stated_events(events, style)), text
             assert (parsed.scene, parsed.view, parsed.unknown) == (SceneFacts(""), ViewFacts(), ()), text
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_cut_is_told_with_its_view_and_read_back_to_both(maker: Any, style: str) -> None:
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        _, view, _ = maker.facts()
+        text = happening_caption(view, (EventFact(CUT),), style, rng)
+        assert len(VOCABULARY.encode(text)) <= MAX_TOKENS
+        parsed = parse_prompt(text)
+        assert (unordered(parsed.view), parsed.events) == (unordered(stated_view(view, style)), (EventFact(CUT),)), text
+        assert (parsed.scene, parsed.unknown) == (SceneFacts(""), ()), text
+        assert parse_prompt(parsed.understood) == parsed
+
+
+def test_a_prompt_cuts_to_what_it_says_and_what_happens_is_told_after() -> None:
+    parsed = parse_prompt("Cut to a dark room with red walls; a blue door opens")
+    assert parsed.event_text == "cut to red walls, it is dark. a blue door opens"
+    assert [event.kind for event in parsed.events] == [CUT, "door_opens"]
+    assert parse_prompt("cut to").event_text == "cut to something"
+    assert parse_prompt("the grass is cut").events == ()
 
 
 def test_what_was_understood_is_itself_a_prompt_that_says_the_same(maker: Any) -> None:

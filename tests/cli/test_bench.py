@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from worldsim.cli import bench_speed, main
-from worldsim.cli.bench_options import candidate
+from worldsim.cli.bench_options import candidate, session, with_untrained
 
 
 def row(name: str, batch: int, rounds: list[float]) -> dict[str, object]:
@@ -72,6 +72,16 @@ def test_a_model_folder_is_an_environment(tmp_path: Path) -> None:
     assert candidate("worldsim:SoraWorld-v0", "{}", 8, "world").env == "SoraWorld-v0"
     with pytest.raises(ImportError, match="no_such_package"):
         candidate("no_such_package:Dream-v0", "{}", 8, "world")
+
+
+def test_surprise_has_the_same_model_untrained_beside_it_where_the_environment_is_ours(tmp_path: Path) -> None:
+    def models(env: str, kwargs: str) -> dict[str, object]:
+        asked = with_untrained(session(candidate(env, kwargs, 1, "world"), "DoomRooms", "tiny", tmp_path, 0))
+        return {name: spec.kwargs.get("model") for name, spec in asked.candidates.items()}
+
+    assert models("SoraWorld-v0", "{}") == {"model": None, "untrained": "untrained:"}
+    assert models("SoraWorld-v0", '{"model": "doom"}') == {"model": "doom", "untrained": "untrained:doom"}
+    assert list(models("CartPole-v1", "{}")) == ["model"]
 
 
 def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:

@@ -334,6 +334,13 @@ def test_environments_of_one_process_share_their_weights(folder: Path) -> None:
     assert lanes_module.load_simulator(folder) is first._lanes.simulator
 
 
+def test_an_untrained_model_is_the_same_but_for_its_network(folder: Path) -> None:
+    trained, fresh = lanes_module.load_simulator(folder), lanes_module.load_simulator(f"untrained:{folder}")
+    assert fresh.config == trained.config and fresh.bank is trained.bank
+    assert fresh.codec is trained.codec
+    assert fresh.digest == lanes_module.load_simulator(f"untrained:{folder}").digest != trained.digest
+
+
 def test_surprise_takes_the_environment_s_actions(simulator: WorldSimulator) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3)).astype(np.uint8)
     full, few = make(simulator, world="DoomBasic"), make(simulator, world="DoomBasic", actions="world")

@@ -1,11 +1,14 @@
 """Synthetic episodes whose pictures, rewards and texts are known functions of the actions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from worldsim.captions.facts import EventFact, SceneFacts, Surface, ViewFacts
+from worldsim.actions import UNKNOWN_ACTION
+from worldsim.captions.facts import CUT, EventFact, SceneFacts, Surface, ViewFacts
 from worldsim.recording.episode import Episode
-from worldsim.recording.facts_json import facts_to_json
+from worldsim.recording.facts_json import facts_to_json, read_facts
 from worldsim.training.arena import Arena
 from worldsim.training.clips import ClipConfig, Clips, assemble
 from worldsim.worlds import WORLDS
@@ -46,6 +49,18 @@ def make_episode(steps: int = 40, seed: int = 0, dies: bool = False, size: int |
         events=[""] * (steps + 1),
         facts=facts,
     )
+
+
+def with_cut(episode: Episode, step: int) -> Episode:
+    """The episode with a cut at ``step``: no command, no reward, and the event in its facts."""
+    changed = {name: getattr(episode, name).copy() for name in ("actions", "keys", "camera", "reward")}
+    changed["actions"][step] = UNKNOWN_ACTION
+    for name in ("keys", "camera", "reward"):
+        changed[name][step] = 0
+    scene, view, _ = read_facts(episode.facts[step + 1])
+    facts = list(episode.facts)
+    facts[step + 1] = facts_to_json(scene, view, (EventFact(CUT),))
+    return replace(episode, facts=facts, **changed)
 
 
 def clips_from(picks, config: ClipConfig, seed: int = 0) -> Clips:

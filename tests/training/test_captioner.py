@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from painted import WORLDS_PAINTED, paint_episode, without_facts
+from shades import with_cut
 
 from worldsim.captioning.captioner import Captioner, Thresholds, answered, beliefs_of
 from worldsim.captioning.describe import caption_episode, episode_facts, facts_in_order
@@ -56,6 +57,14 @@ def test_moments_are_spread_over_episodes_and_equal_for_equal_seeds(data):
     shown = {frame.tobytes(): read_facts(line) for frame, line in zip(episode.observations, episode.facts)}
     pairs = [(f[-1].tobytes(), facts) for f, facts in zip(glances.frames, glances.facts) if f[-1].tobytes() in shown]
     assert len(pairs) >= 5 and all(shown[frame] == facts for frame, facts in pairs)
+
+
+def test_cuts_are_no_moments_to_learn_from(tmp_path):
+    with RecordingWriter(tmp_path) as writer:
+        writer.write(with_cut(paint_episode(3), 10))
+    glances = read_glances([tmp_path], "train", 100, seed=0)
+    assert len(glances) == 40  # of 41 observations
+    assert all(event.kind != "cut" for _, _, events in glances.facts for event in events)
 
 
 def test_recordings_without_facts_teach_nothing(tmp_path, data):

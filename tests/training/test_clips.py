@@ -1,11 +1,12 @@
 """Alignment of clips: the action that produced a latent, its reward and its end stand at that latent."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from shades import SPEC, clips_from, make_episode
+from shades import SPEC, clips_from, make_episode, with_cut
 
 from worldsim.actions import multi_hot
 from worldsim.captions.facts import SceneFacts, Surface, ViewFacts
@@ -50,6 +51,31 @@ def test_controls_and_targets_belong_to_the_action_that_made_the_latent(codec):
     assert clips.paid[0].tolist() == [False] + [True] * 11
     assert clips.paid[1].all()
     assert torch.allclose(clips.seconds[0, :3], torch.arange(3) * SPEC.step_seconds)
+
+
+def test_no_action_leads_across_a_cut_and_the_view_before_it_is_no_longer_told(codec):
+    encoded = encode_episode(with_cut(make_episode(steps=30), 4), codec)
+    assert encoded.cuts == (4,)
+    clips = clips_from([(encoded, 0), (encoded, 3), (encoded, 5)], replace(KEEP, drop_action=1.0))
+    assert clips.controls.known[0].tolist() == [FIRST, *[UNKNOWN] * 4, FIRST, *[UNKNOWN] * 6]
+    assert clips.controls.known[1].tolist() == [UNKNOWN] * 2 + [FIRST] + [UNKNOWN] * 9
+    assert clips.controls.known[2].tolist() == [FIRST] + [UNKNOWN] * 11
+    assert clips.paid[1].tolist() == [True] * 2 + [False] + [True] * 9
+    for seed in range(30):
+        told = clips_from([(encoded, 3)], KEEP, seed).words.view_age[0]
+        begins = [t for t in range(12) if told[t] != NO_VIEW]
+        assert not {*begins} & {0, 1} or not {*begins} & {*range(2, 12)}
+
+
+def test_a_cache_keeps_cuts_and_reads_one_that_knows_none(codec, tmp_path):
+    encoded = encode_episode(make_episode(steps=9), codec)
+    LatentStore([replace(encoded, cuts=(2, 5)), encoded]).append_to(tmp_path)
+    assert [e.cuts for e in LatentStore.open(tmp_path).episodes] == [(2, 5), ()]
+    path = next(tmp_path.glob("*.json"))
+    texts = json.loads(path.read_text())["texts"]
+    old = [{name: value for name, value in text.items() if name != "cuts"} for text in texts]
+    path.write_text(json.dumps({"format_version": 1, "texts": old}))
+    assert [e.cuts for e in LatentStore.open(tmp_path).episodes] == [(), ()]
 
 
 def test_a_clip_past_the_end_is_masked_and_holds_the_termination(codec):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from shades import make_episode
+from shades import make_episode, with_cut
 
 from worldsim.cli.train import main
 from worldsim.model.debug import debug_simulator
@@ -48,6 +48,15 @@ def test_heads_are_taught_what_the_engine_reads_them_from(tmp_path):
                 assert sum(int(bit) << i for i, bit in enumerate(keys[lane])) == episode.keys[t]
     # and it is not what they were read from a step before
     assert all((a - b).abs().max() > 1e-3 for a, b in pairwise(ends))
+
+
+def test_rollouts_begin_and_end_within_a_shot(tmp_path):
+    config = replace(CONFIG, run=replace(CONFIG.run, bf16=False))
+    episode = with_cut(make_episode(steps=20), 8)
+    run = HeadsTraining(config, tmp_path, debug_simulator(memory=True, bank=False), iter([episode]), [episode])
+    assert {len(shot) for places in run.starts.values() for shot, _ in places} == {8, 11}
+    assert [len(shot) for shot in run.held_out] == [8, 11]
+    assert not any(shot.cuts.any() for places in run.starts.values() for shot, _ in places)
 
 
 def test_rollouts_of_ended_episodes_teach_nothing(tmp_path):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from shades import make_episode
+from shades import make_episode, with_cut
 
 from worldsim.cli.train import main
 from worldsim.model.codec import CodecConfig
@@ -123,6 +123,15 @@ def test_without_true_motion_what_looks_the_same_has_stayed():
 def test_a_source_without_episodes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no episodes"):
         MemoryTraining(CONFIG, tmp_path, debug_simulator(), iter(()), [])
+
+
+def test_nothing_is_carried_across_a_cut(tmp_path):
+    episode = with_cut(make_episode(steps=30), 12)
+    run = MemoryTraining(CONFIG, tmp_path, debug_simulator(), iter([episode]), [episode])
+    assert run.moments.before.rows.tolist() == [*range(13), *range(18)]  # the frame after the cut is a reset's
+    assert torch.equal(run.moments.block.rows[13, 0], torch.from_numpy(episode.blocks[12, -1]))
+    assert not run.moments.action.rows[13].any()
+    assert [len(moments) for _, moments in run.probes] == ([18] if CONFIG.probe_steps + 5 <= 17 else [])
 
 
 @pytest.mark.slow

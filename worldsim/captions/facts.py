@@ -62,7 +62,7 @@ class ViewFacts:
 
 @dataclass(frozen=True)
 class EventFact:
-    """One thing that happens during a step. ``kind`` is one of ``EVENT_KINDS``."""
+    """One thing that happens during a step. ``kind`` is one of ``EVENT_KINDS``, or ``CUT``."""
 
     kind: str
     colour: str = ""
@@ -74,3 +74,7 @@ EVENT_KINDS: tuple[str, ...] = (
     "goal", "paint", "bite", "eat", "shatter", "switch_on", "switch_off", "plant", "sprout", "slide",
     "place", "craft", "dig",
 )  # fmt: skip
+
+CUT = "cut"
+"""Kind of the event that the picture is cut to another view: no world does it, a recording of several shots does. Its
+caption says what is seen then, "cut to red walls", so it is worded and read with the view (``grammar.cut_text``)."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from worldsim.captions import lexicon as lex
-from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.facts import CUT, EventFact, SceneFacts, Surface, Thing, ViewFacts
 from worldsim.captions.styles import stated_events, stated_scene, stated_view
 from worldsim.worlds import WorldSpec
 
@@ -209,13 +209,33 @@ BARE_EVENT_WORDS: dict[str, tuple[str, ...]] = {
 """Wordings of events without an object."""
 
 
+CUT_WORDS = "cut to"
+
+
 def event_caption(events: Sequence[EventFact], style: str, rng: np.random.Generator | None = None) -> str:
     """Event text, at most 60 tokens; "" for no events."""
     words = _Wording(rng)
     return words.pick((". ", "; ", ", then ")).join(_event(e, words) for e in stated_events(events, style))
 
 
+def happening_caption(
+    view: ViewFacts, events: Sequence[EventFact], style: str, rng: np.random.Generator | None = None
+) -> str:
+    """Event text of a moment that may follow a cut, which is told with the ``view`` that it shows."""
+    if all(event.kind != CUT for event in events):
+        return event_caption(events, style, rng)
+    said = [cut_text(view_caption(view, style, rng)), event_caption([e for e in events if e.kind != CUT], style, rng)]
+    return ". ".join(part for part in said if part)
+
+
+def cut_text(view: str) -> str:
+    """Event text of a cut to what ``view`` says ("cut to red walls"), at most 63 tokens."""
+    return f"{CUT_WORDS} {view or 'something'}"
+
+
 def _event(event: EventFact, words: _Wording) -> str:
+    if event.kind == CUT:
+        return cut_text("")
     if not event.colour and not event.shape and event.kind in BARE_EVENT_WORDS:
         return words.pick(BARE_EVENT_WORDS[event.kind])
     if event.kind.startswith("door_"):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from worldsim.captions import grammar
-from worldsim.captions.facts import EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.facts import CUT, EventFact, SceneFacts, Surface, Thing, ViewFacts
 from worldsim.captions.lexicon import WORLD_SYNONYMS, known
 from worldsim.captions.phrases import BREAKS, Item, read_items
 from worldsim.captions.scan import Findings, Scanner, scan_event
@@ -90,10 +90,13 @@ def find_world(text: str) -> tuple[str | None, str]:
 
 
 def _sentences(items: Sequence[Item]) -> list[list[Item]]:
+    """Items between stops. What a cut leads to is a view of its own, so the cut is a sentence."""
     sentences: list[list[Item]] = [[]]
     for item in items:
         if item.kind == "stop":
             sentences.append([])
+        elif item.kind == "event" and item.value == CUT:
+            sentences += [[item], []]
         else:
             sentences[-1].append(item)
     return [sentence for sentence in sentences if sentence]
@@ -213,11 +216,12 @@ def _assemble(
     unknown += [event.kind.replace("_", " ") for event in events if event not in kept_events]
     scene_text = grammar.scene_caption(kept_scene, "descriptive")
     view_text = grammar.view_caption(kept_view, "descriptive")
-    event_text = grammar.event_caption(kept_events, "descriptive")
+    event_text = grammar.happening_caption(kept_view, kept_events, "descriptive")
+    shown = "" if any(event.kind == CUT for event in kept_events) else view_text  # a cut tells the view
     named = grammar.prompt_text(WORLDS[world], scene_text) if world else scene_text
     return ParsedPrompt(
         world, kept_scene, kept_view, kept_events, scene_text, view_text, event_text,
-        tuple(dict.fromkeys(unknown)), ". ".join(part for part in (named, view_text, event_text) if part),
+        tuple(dict.fromkeys(unknown)), ". ".join(part for part in (named, shown, event_text) if part),
     )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from string import punctuation
 from typing import Any
 
 from worldsim.captions import lexicon as lex
-from worldsim.captions.grammar import BARE_EVENT_WORDS, EVENT_WORDS
+from worldsim.captions.facts import CUT
+from worldsim.captions.grammar import BARE_EVENT_WORDS, CUT_WORDS, EVENT_WORDS
 from worldsim.captions.vocabulary import split_words
 
 MODIFIERS = frozenset({"colour", "pattern"})
@@ -130,6 +131,7 @@ def _table() -> dict[tuple[str, ...], tuple[str, Any]]:
     for kind in BARE_EVENT_WORDS | EVENT_WORDS:
         written = (*BARE_EVENT_WORDS.get(kind, ()), *(t.replace("{a}", "") for t in EVENT_WORDS[kind]))
         add("event", kind, *written, *_PEOPLE_SAY[kind])
+    add("event", CUT, CUT_WORDS)
     return table
 
 

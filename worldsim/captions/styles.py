@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worldsim.captions import lexicon as lex
-from worldsim.captions.facts import EVENT_KINDS, EventFact, SceneFacts, Surface, Thing, ViewFacts
+from worldsim.captions.facts import CUT, EVENT_KINDS, EventFact, SceneFacts, Surface, Thing, ViewFacts
 from worldsim.worlds import WORLDS
 
 STYLES: tuple[str, ...] = ("short", "medium", "descriptive")
@@ -100,7 +100,7 @@ def _brief(surface: Surface) -> Surface:
 def stated_events(events: Sequence[EventFact], style: str) -> tuple[EventFact, ...]:
     """The events that an event caption states (equal in all styles): the first four, without repetitions."""
     check_style(style)
-    unknown = [event.kind for event in events if event.kind not in EVENT_KINDS]
+    unknown = [event.kind for event in events if event.kind not in (*EVENT_KINDS, CUT)]
     if unknown:
         raise ValueError(f"event kind {unknown[0]!r} is unknown; accepted are {', '.join(EVENT_KINDS)}")
     named = (

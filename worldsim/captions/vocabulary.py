@@ -22,7 +22,7 @@ MAX_TOKENS = 64
 PAD, PART_START, FIRST_BYTE = 0, 1, 2
 FIRST_WORD = FIRST_BYTE + 256
 
-VERSION = 1
+VERSION = 2
 _PUNCTUATION = ". , ; : ! ? ' \" ( ) - + / & % _"
 _NUMBERS = " ".join(str(number) for number in range(100))
 _WORDS_1 = """
@@ -104,7 +104,9 @@ whole whose wide win wind window windows wins with without wolf wolves wood wood
 yellowish you your zero zigzag zombie zombies zooms
 """
 
-WORDS: tuple[str, ...] = tuple(f"{_PUNCTUATION} {_NUMBERS} {_WORDS_1}".split())
+_WORDS_2 = "cut"
+
+WORDS: tuple[str, ...] = tuple(f"{_PUNCTUATION} {_NUMBERS} {_WORDS_1} {_WORDS_2}".split())
 """Words in order of their ids, from ``FIRST_WORD`` on."""
 
 _TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import tyro
 
-from worldsim.cli.bench_options import ROOMS, Amount, candidate, session
+from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, with_untrained
 from worldsim.cli.bench_packing import Packing, packing
 from worldsim.cli.bench_speed import Speed, speed
 from worldsim.registration import SORA_WORLD
@@ -41,12 +41,12 @@ class Environment:
 class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
-    consistency, permanence and interaction have a headline; fidelity, control and speed have curves and tables. "all"
-    is every suite, each in one world.
+    consistency, permanence, interaction and surprise have a headline; fidelity, control and speed have curves and
+    tables. "all" is every suite, each in one world.
     """
 
     suite: tuple[str, ...]
-    """consistency, permanence, interaction, fidelity, control, speed, or all."""
+    """consistency, permanence, interaction, surprise, fidelity, control, speed, or all."""
     out: Path
     """Folder of the runs."""
     n: Amount = "quick"
@@ -162,6 +162,8 @@ def run(options: Run) -> int:
         else:
             suite = PROBES[name]
             asked = session(_spec(options.candidate), world, options.n, folder, options.seed)
+            if name == "surprise":
+                asked = with_untrained(asked)
             found = requirements.missing_for([suite], asked)
             print("\n".join(requirements.lines(found)))
             tasks = tuple(t for t in suite.tasks if not found[name][t.name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,3 +66,13 @@ def session(
         seed=seed,
         event_worlds=tuple(world_named(w).env_id for w in event_worlds or EVENT_WORLDS[n]),
     )
+
+
+def with_untrained(asked: Session) -> Session:
+    """The session with the same model, its network freshly drawn, as candidate ``untrained``; as it was where the
+    environment is not ours."""
+    spec = asked.main
+    if spec.env != SORA_WORLD or not isinstance(spec.kwargs.get("model", ""), str):
+        return asked
+    fresh = replace(spec, kwargs={**spec.kwargs, "model": f"untrained:{spec.kwargs.get('model', '')}"})
+    return replace(asked, candidates={**asked.candidates, "untrained": fresh})

@@ -59,6 +59,8 @@ class Collect:
     """Probability per step of a random action in place of the policy's."""
     goals: float = 0.5
     """Share of episodes with a goal, in worlds that have goals."""
+    shots: float = 0.0
+    """Share of episodes that are cut once or twice to other poses of their map, in worlds that take poses."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Go on with a recording that exists."""
 
@@ -95,6 +97,7 @@ def generate_config(run: Collect) -> GenerateConfig:
         max_steps=run.max_steps,
         noise=run.noise,
         goals=run.goals,
+        shots=run.shots,
     )
 
 

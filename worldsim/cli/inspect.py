@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 
 from worldsim.actions import ACTION_MEANINGS
+from worldsim.captions.grammar import CUT_WORDS
 from worldsim.recording.reader import Recording
 from worldsim.recording.store import Entry
 from worldsim.video import contact_sheet, write_picture
@@ -69,6 +70,7 @@ def report(recording: Recording, samples: int = 4) -> str:
         episodes_by("policy", entries, lambda entry: entry.policy),
         episodes_by("split", entries, lambda entry: entry.split),
         goals(entries),
+        shots(entries),
         action_table(entries),
         *texts(recording, samples),
     ]
@@ -107,15 +109,23 @@ def goals(entries: Sequence[Entry]) -> str:
     return f"goals: {share} have one ({different} different); rewarded in {reached}"
 
 
+def shots(entries: Sequence[Entry]) -> str:
+    """How many episodes have several shots."""
+    several = [entry for entry in entries if entry.cuts]
+    count = sum(entry.cuts for entry in several)
+    return f"shots: {len(several)} of {len(entries)} episodes have several ({count} cuts)" if several else ""
+
+
 def action_table(entries: Sequence[Entry]) -> str:
-    """Share of every action in every world, and of steps whose controls are those of none."""
+    """Share of every action in every world, of steps whose controls are those of none, and of cuts."""
     worlds = sorted({entry.world for entry in entries})
     groups = {world: [entry for entry in entries if entry.world == world] for world in worlds}
     steps = {world: sum(entry.steps for entry in group) for world, group in groups.items()}
     known = {world: np.sum([entry.action_counts for entry in group], axis=0) for world, group in groups.items()}
-    counts = {world: [*known[world], steps[world] - known[world].sum()] for world in worlds}
+    cuts = {world: sum(entry.cuts for entry in group) for world, group in groups.items()}
+    counts = {w: [*known[w], steps[w] - known[w].sum() - cuts[w], cuts[w]] for w in worlds}
     rows = [["action", *worlds]]
-    for action, name in enumerate((*ACTION_MEANINGS, "(none of these)")):
+    for action, name in enumerate((*ACTION_MEANINGS, "(none of these)", "(cut)")):
         if any(counts[w][action] for w in worlds):
             shares = [counts[w][action] / steps[w] for w in worlds]
             rows.append([name, *(f"{share:.1%}" if share else "-" for share in shares)])
@@ -130,7 +140,7 @@ def texts(recording: Recording, samples: int) -> list[str]:
     captions: list[str] = []
     for entry in chosen:
         views, said = recording.texts(entry.episode_index)
-        events.update(text for text in said if text)
+        events.update(f"{CUT_WORDS} ..." if text.startswith(CUT_WORDS) else text for text in said if text)
         if len(captions) < samples:
             middle = len(views) // 2
             shown = next((text for text in said[middle:] if text), "")
@@ -161,9 +171,11 @@ def sheet(recording: Recording, numbers: Iterable[int]) -> np.ndarray:
     frames, labels = [], []
     for number in numbers:
         episode = recording.episode(number)
+        cuts = [*episode.cuts, False]
         for t in np.linspace(0, len(episode), SHEET_COLUMNS).astype(int):
             frames.append(episode.observations[t])
-            labels.append(f"{number} / {t} {action_name(episode.actions[t]) if t < len(episode) else 'end'}")
+            follows = "end" if t == len(episode) else "cut" if cuts[t] else action_name(episode.actions[t])
+            labels.append(f"{number} / {t} {follows}")
     return contact_sheet(np.stack(frames), labels, title=str(recording.folder), columns=SHEET_COLUMNS)
 
 

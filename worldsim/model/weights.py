@@ -107,6 +107,12 @@ class WorldSimulator:
             torch.manual_seed(seed)
             return cls(config, Codec(config.codec), WorldModel(config.world), bank)
 
+    def untrained(self, seed: int = 0) -> WorldSimulator:
+        """A simulator with this one's codec and bank and a freshly drawn network: the control of what training gave."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return WorldSimulator(self.config, self.codec, WorldModel(self.config.world), self.bank)
+
     @cached_property
     def digest(self) -> str:
         """12 hex digits over the configuration and all weights as they are stored. Computed once: a

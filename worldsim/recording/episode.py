@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from einops import rearrange
 
+from worldsim.actions import UNKNOWN_ACTION
 from worldsim.recording.words import EpisodeWords
 from worldsim.worlds import WORLDS
 
@@ -98,6 +99,19 @@ class Episode:
     def __len__(self) -> int:
         """Steps in the episode."""
         return len(self.actions)
+
+    @property
+    def cuts(self) -> np.ndarray:
+        """bool ``(T,)``: steps that nothing commanded, whose block begins another shot (``is_cut``)."""
+        return is_cut(self.actions, self.keys, self.camera)
+
+    def shots(self) -> list[Episode]:
+        """The episode's shots, each an episode whose reset frame is the frame after a cut; a shot without a step is
+        left out. ``[self]`` where there is no cut."""
+        if not self.cuts.any():
+            return [self]
+        begins, ends = [0, *(np.flatnonzero(self.cuts) + 1)], [*np.flatnonzero(self.cuts), len(self)]
+        return [self.clip(int(begin), int(end - begin)) for begin, end in zip(begins, ends) if end > begin]
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -193,6 +207,12 @@ class Episode:
         )
 
 
+def is_cut(actions: np.ndarray, keys: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """bool ``(T,)``: steps without a command. Held keys and camera of such a step are none, as those of a noop, and
+    yet its action is no id (-2): nothing led to its frames, which are of another pose."""
+    return (actions == UNKNOWN_ACTION) & (keys == 0) & (camera == 0).all(-1)
+
+
 def check_clip(start: int, length: int, steps: int) -> None:
     """Raises ``IndexError`` where a clip is empty or reaches past an episode of ``steps`` steps."""
     if start < 0 or length < 1 or start + length > steps:
@@ -237,6 +257,9 @@ def _check(e: Episode) -> None:
         raise ValueError(f"an episode ends where it is terminated or truncated, yet has steps after that: {steps}")
     if not np.isfinite(e.reward).all() or not np.isfinite(e.camera).all():
         raise ValueError("reward and camera must be finite")
+    cuts = is_cut(e.actions, e.keys, e.camera)
+    if (e.reward[cuts] != 0).any() or e.terminated[cuts].any():
+        raise ValueError("a cut (a step with action -2, no keys and no camera motion) pays nothing and ends nothing")
     if not ((e.actions >= -2) & (e.actions < 32) & (e.actions != -1)).all():
         raise ValueError("actions must be ids from 0 to 31, or -2 where no id matches the held keys")
 

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -26,6 +27,7 @@ import numpy as np
 
 from worldsim.recording.episode import Episode
 from worldsim.recording.mixture import EpisodePlan, draw_size, parse_mixture, parse_sizes, plan_episode
+from worldsim.recording.shots import draw_cuts
 from worldsim.worlds import DOOM_WORLDS, world_named
 
 _LEAVE = signal.SIGUSR1
@@ -49,7 +51,9 @@ class GenerateConfig:
     episode instead. ``max_steps`` cuts episodes (``truncated``). ``noise`` is the
     probability per step of a random action in place of the policy's, ``goals`` the share of episodes with a
     goal, in worlds that have any. ``prefetch`` episodes wait finished at most. ``words``: facts are worded for
-    training by the process that plays; ``motion``: true motion of the picture is kept, in worlds that know their depth.
+    training by the process that plays; ``shots`` is the share of episodes that are cut to other poses of their map
+    (``shots.py``; they have no goal), in worlds that take poses; ``motion``: true motion of the picture is kept, in
+    worlds that know their depth.
     """
 
     worlds: str | tuple[str, ...] = DOOM_WORLDS
@@ -68,6 +72,7 @@ class GenerateConfig:
     prefetch: int = 4
     words: bool = False
     motion: bool = False
+    shots: float = 0.0
     env_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,6 +89,8 @@ class GenerateConfig:
                 raise ValueError(f"{name} must be at least 1 (or None for no limit), not {value}")
         if not (0 <= self.noise <= 1 and 0 <= self.goals <= 1):
             raise ValueError(f"noise and goals are probabilities, not {self.noise} and {self.goals}")
+        if not 0 <= self.shots <= 1:
+            raise ValueError(f"shots is a share of the episodes, from 0 to 1, not {self.shots}")
         parse_mixture(self.policies)
         if self.sizes:
             parse_sizes(self.sizes)
@@ -98,6 +105,8 @@ class GenerateConfig:
     def plan(self, index: int) -> EpisodePlan:
         """What episode ``index`` of this run is."""
         plan = plan_episode(index, self.seed, self.world_mixture, parse_mixture(self.policies), self.split)
+        if self.shots:
+            plan = replace(plan, cuts=draw_cuts(index, self.seed, self.shots))
         if not self.sizes:
             return plan
         return replace(plan, frame_size=draw_size(index, self.seed, parse_sizes(self.sizes)))
@@ -112,6 +121,8 @@ def generate_episodes(
     Closing the iterator (or leaving the loop and dropping it) ends the workers. Raises ``WorkerError`` with
     the worker's traceback where one fails, after the episodes before the failed one were yielded.
     """
+    if config.shots:
+        _need_poses(config)
     steps = 0
     source = _in_this_process(config, stop) if config.workers == 0 else _in_workers(config, stop)
     try:
@@ -122,6 +133,26 @@ def generate_episodes(
                 return
     finally:
         source.close()
+
+
+def _need_poses(config: GenerateConfig) -> None:
+    """Raises ``ValueError`` for a world that cannot be started at a pose, before anything is played."""
+    from gymnasium.envs.registration import load_env_creator, spec
+
+    import worldsim  # noqa: F401  (registers the worlds)
+
+    for name, _ in config.world_mixture:
+        module, colon, _ = name.partition(":")
+        if colon:
+            import_module(module)
+        env_id = name.rpartition(":")[2] if colon else world_named(name).env_id
+        entry = spec(env_id).entry_point
+        made = load_env_creator(entry) if isinstance(entry, str) else entry
+        if not getattr(made, "has_poses", False):
+            raise ValueError(
+                f"{env_id} cannot be started at a pose, so it has no other shots of a map: leave it out of worlds, or "
+                "leave out shots"
+            )
 
 
 def _indices(config: GenerateConfig) -> Iterator[int]:

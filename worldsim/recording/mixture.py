@@ -16,7 +16,7 @@ from worldsim.worlds import SPLITS
 @dataclass(frozen=True)
 class EpisodePlan:
     """Draws of one episode. ``goal_draw`` in [0, 1) decides on a goal once the map is known; ``frame_size`` is (H, W),
-    None for that of the run."""
+    None for that of the run; ``cuts`` are the steps that are to be cuts (``shots.py``)."""
 
     index: int
     world: str
@@ -25,6 +25,7 @@ class EpisodePlan:
     goal_draw: float
     policy_seed: int
     frame_size: tuple[int, int] | None = None
+    cuts: tuple[int, ...] = ()
 
 
 def parse_mixture(mixture: str | Sequence[str]) -> tuple[tuple[str, float], ...]:

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from worldsim.actions import UNKNOWN_ACTION
+from worldsim.captions.facts import CUT, EventFact
+from worldsim.captions.grammar import cut_text
 from worldsim.recording.episode import Episode, Step
 from worldsim.recording.facts_json import facts_to_json
 from worldsim.recording.mixture import EpisodePlan
 from worldsim.recording.motion import motion_field
+from worldsim.recording.shots import new_poses, only_moving, untouched
 from worldsim.recording.words import word_episode
-from worldsim.worlds import world_named
+from worldsim.worlds import WorldSpec, world_named
 
 if TYPE_CHECKING:
     import gymnasium
@@ -38,7 +42,7 @@ class Player:
 
         env = self._world(plan.world, plan.frame_size or self.config.frame_size)
         rng = np.random.default_rng(plan.policy_seed)
-        goal = _draw_goal(world_of(env).goals, plan.goal_draw, self.config.goals)
+        goal = "" if plan.cuts else _draw_goal(world_of(env).goals, plan.goal_draw, self.config.goals)
         _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
         policy = make_policy(plan.policy, world_of(env).spec_world, noise=self.config.noise)
         episode = record_episode(
@@ -84,20 +88,37 @@ def record_episode(
     motion: bool = False,
 ) -> Episode:
     """Plays ``policy`` from the reset that returned ``info`` to the end of the episode, or for
-    ``max_steps``. ``motion`` keeps the true motion of the picture where ``info["truth"]`` has depth."""
+    ``max_steps``. ``motion`` keeps the true motion of the picture where ``info["truth"]`` has depth.
+
+    Up to the last of the plan's cuts the policy only looks and walks, and at each the world is started anew at another
+    pose, if it is untouched (``shots.py``); the world's time limit is that of the whole episode."""
     spec = world_of(env).spec_world
     first, caption, pose, facts = info["frames"][0], info["caption"], _pose(env, info), _facts(env)
     obs = info["frames"][-1]
     steps: list[Step] = []
     moves: list[np.ndarray] = []
     over = False
+    limit = min(max_steps or world_of(env).time_limit, world_of(env).time_limit) if plan.cuts else max_steps
+    due, begun = list(plan.cuts), info.get("truth", {})
+    visited: list[Sequence[float]] = [pose]
     while not over:
+        if due and len(steps) == due[0]:
+            due.pop(0)
+            obs, info, cut = _cut(env, plan, visited, rng, spec)
+            over = len(steps) + 1 == limit
+            steps.append(replace(cut, truncated=over))
+            visited.append(cut.pose)
+            if moves:
+                moves.append(np.full_like(moves[-1], np.nan))
+            continue
         action = int(spec.table.canonical[policy.act(env, obs, info, rng)])
+        if due:
+            action = int(spec.table.canonical[only_moving(action)])
         before = info["truth"] if motion else {}
         obs, reward, terminated, truncated, info = env.step(action)
         if "depth" in before:
             moves.append(motion_field(before, info["truth"]))
-        truncated = bool(truncated) or (len(steps) + 1 == max_steps and not terminated)
+        truncated = bool(truncated) or (len(steps) + 1 == limit and not terminated)
         over = bool(terminated) or truncated
         steps.append(
             Step(
@@ -115,6 +136,10 @@ def record_episode(
                 facts=_facts(env),
             )
         )
+        visited.append(steps[-1].pose)
+        paid = abs(reward - spec.living_reward) > 1e-6
+        if due and (paid or info.get("events") or not untouched(begun, info.get("truth", {}))):
+            due.clear()  # what was done would be undone
     episode = Episode.from_steps(
         steps,
         world=spec.name,
@@ -131,6 +156,41 @@ def record_episode(
         fps=spec.fps,
     )
     return replace(episode, motion=np.stack(moves)) if moves else episode
+
+
+def _cut(
+    env: gymnasium.Env, plan: EpisodePlan, visited: Sequence[Any], rng: np.random.Generator, spec: WorldSpec
+) -> tuple[np.ndarray, dict[str, Any], Step]:
+    """Starts the world anew at another pose, or where it refuses all that are tried, at its own start: observation,
+    info, and the step that is recorded of it. Its block is the first picture, which stands still."""
+    options: dict[str, Any] = {"map_seed": plan.map_seed, "goal": ""}
+    for pose in [*new_poses(visited, rng), None]:
+        try:
+            obs, info = env.reset(seed=plan.map_seed, options=options | ({"pose": pose} if pose else {}))
+        except ValueError:
+            if pose is None:
+                raise
+        else:
+            break
+    scene, view, _ = world_of(env).facts()
+    return (
+        obs,
+        info,
+        Step(
+            action=UNKNOWN_ACTION,
+            keys=0,
+            camera=(0.0, 0.0),
+            frames=np.repeat(info["frames"][-1:], spec.frames_per_step, axis=0),
+            n_frames=spec.frames_per_step,
+            reward=0.0,
+            terminated=False,
+            truncated=False,
+            pose=_pose(env, info),
+            view=info["caption"]["view"],
+            event=cut_text(info["caption"]["view"]),
+            facts=facts_to_json(scene, view, (EventFact(CUT),)),
+        ),
+    )
 
 
 def world_of(env: gymnasium.Env) -> Any:

@@ -18,7 +18,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from worldsim.recording.columns import observed
+from worldsim.captions.facts import CUT, EventFact
+from worldsim.captions.grammar import cut_text
+from worldsim.recording.columns import episode_arrays, observed
+from worldsim.recording.episode import is_cut
+from worldsim.recording.facts_json import facts_to_json, read_facts
 from worldsim.recording.reader import Recording
 from worldsim.recording.store import (
     INDEX_FILE,
@@ -104,6 +108,7 @@ def _rewritten(recording: Recording, number: int, captions: Captions, by: str) -
     k = before.frames_per_step
     if any(len(texts) != before.steps + 1 for texts in (captions.views, captions.events, captions.facts)):
         raise ValueError(f"episode {number} has {before.steps + 1} observations, and not as many captions")
+    captions = _with_cuts(captions, table, k)
     columns = {"view": captions.views, "event": captions.events, "facts": captions.facts}
     texts = {name: observed(np.array(values, object), k, "") for name, values in columns.items()}
     texts["scene"] = np.array([captions.scene] * len(table), object)
@@ -117,6 +122,16 @@ def _rewritten(recording: Recording, number: int, captions: Captions, by: str) -
     write_durably(path, data_file(table, entry, recording.info.with_images))
     entry.files.update(before.files | {data_path(number): size_and_sum(path)})
     return entry
+
+
+def _with_cuts(captions: Captions, table: pa.Table, k: int) -> Captions:
+    """The captions, in which each cut is told with its new view: a cut is known from its action, whoever captions."""
+    arrays = episode_arrays(table, k)
+    events, facts = list(captions.events), list(captions.facts)
+    for t in np.flatnonzero(is_cut(arrays["actions"], arrays["keys"], arrays["camera"])) + 1:
+        scene, view, _ = read_facts(facts[t])
+        events[t], facts[t] = cut_text(captions.views[t]), facts_to_json(scene, view, (EventFact(CUT),))
+    return replace(captions, events=events, facts=facts)
 
 
 def _drop_index(folder: Path, episodes: int) -> None:

@@ -62,6 +62,7 @@ class Entry:
     notable: list[int]
     files: dict[str, list[int]] = field(default_factory=dict)
     captioned_by: str = ""
+    cuts: int = 0
 
 
 _INDEX_SCHEMA = pa.schema(

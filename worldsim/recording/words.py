@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldsim.captions.grammar import event_caption, prompt_text, scene_caption, view_caption
+from worldsim.captions.grammar import happening_caption, prompt_text, scene_caption, view_caption
 from worldsim.captions.styles import STYLES
 from worldsim.captions.vocabulary import word_rows
 from worldsim.recording.facts_json import read_facts
@@ -46,5 +46,5 @@ def word_episode(world: str, facts: Sequence[str], seed: int) -> EpisodeWords:
         _, view, happened = read_facts(line)
         style = STYLES[rng.integers(len(STYLES))]
         views.append(view_caption(view, style, rng))
-        events.append(event_caption(happened, style, rng) if happened else "")
+        events.append(happening_caption(view, happened, style, rng) if happened else "")
     return EpisodeWords(word_rows(scenes), word_rows(views), tuple(events), scene_caption(scene, "medium"))

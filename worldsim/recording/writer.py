@@ -188,6 +188,7 @@ def _entry(episode: Episode, number: int, first_row: int, task: int) -> Entry:
         truncated=bool(episode.truncated[-1]),
         action_counts=np.bincount(known, minlength=32).tolist(),
         notable=notable_steps(episode.world, episode.events, episode.reward, episode.terminated),
+        cuts=int(episode.cuts.sum()),
     )
 
 

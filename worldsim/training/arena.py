@@ -64,7 +64,8 @@ class Arena:
     """Episodes as columns.
 
     An episode of T steps has T + 1 rows in those from ``z`` to ``event``, in which action, reward and end are of the
-    step that produced the latent (zeros for the reset frame's), and one row in those from ``first`` on.
+    step that produced the latent (zeros for the reset frame's), and one row in those from ``first`` on. ``shot`` counts
+    the cuts of an episode up to a latent.
     """
 
     def __init__(self, latent_shape: tuple[int, ...], device: torch.device | None = None) -> None:
@@ -75,6 +76,7 @@ class Arena:
         self.done = Column(torch.bool)
         self.view = Column(torch.int16, (MAX_TOKENS,))
         self.event = Column(torch.int64)
+        self.shot = Column(torch.int64)
         self.images = Column(torch.float16, latent_shape, device)
         self.image_steps = Column(torch.int64)
         self.texts = Texts()
@@ -114,6 +116,7 @@ class Arena:
         self.done.extend(torch.from_numpy(_after_none(episode.done)))
         self.view.extend(torch.from_numpy(words.view))
         self.event.extend(torch.tensor([self.texts.number(text) for text in words.event]))
+        self.shot.extend(torch.from_numpy(np.isin(np.arange(len(episode) + 1), np.array(episode.cuts) + 1).cumsum()))
         self.images.extend(episode.images)
         self.image_steps.extend(torch.from_numpy(episode.image_steps.astype(np.int64)))
         if self.scenes is None:

@@ -2,7 +2,9 @@
 
 A clip is ``T`` consecutive latents of one episode. Entry t carries the action that *produced* latent t, and its reward
 and termination, so that what the heads predict at latent t + 1 is what step t paid; latent 0 of an episode carries
-the "no action" mark and has no targets. Clips that reach past an episode's end are filled up and masked.
+the "no action" mark and has no targets, and so does the latent after a cut, to which no action led. A clip may hold
+several shots: the event of a cut tells the new view, and view texts of the shot before are no longer told. Clips that
+reach past an episode's end are filled up and masked.
 """
 
 from __future__ import annotations
@@ -120,8 +122,10 @@ def assemble(
     valid = begin + index < lengths
     rows = first + torch.minimum(begin + index, lengths - 1)
     reset = (begin + index) == 0
-    known = torch.where(reset, FIRST, ACTED)
-    unknown = torch.from_numpy(rng.random(b) < config.drop_action)[:, None] & ~reset
+    shot = arena.shot.rows
+    unled = reset | (shot[rows] != shot[(rows - 1).clamp(min=0)])  # a cut, or a reset
+    known = torch.where(unled, FIRST, ACTED)
+    unknown = torch.from_numpy(rng.random(b) < config.drop_action)[:, None] & ~unled
     keys = arena.keys.rows[rows] * valid
     return Clips(
         z=arena.z.take(rows).float(),
@@ -135,7 +139,7 @@ def assemble(
         reward=arena.reward.rows[rows] * valid,
         done=arena.done.rows[rows] & valid,
         valid=valid,
-        paid=valid & ~reset,
+        paid=valid & ~unled,
     )
 
 
@@ -180,10 +184,11 @@ def _words(
     scene = arena.scenes.rows[numbers, rng.integers(arena.scenes.rows.shape[1], size=b)]
     view = arena.view.rows[(first + moment)[:, 0]]
     age = torch.from_numpy(starts)[:, None] - moment + torch.arange(t)
-    seen = (age >= 0) & ~no_view[:, None] & view.any(1, keepdim=True)
-    rows = first + torch.from_numpy(starts)[:, None] + torch.arange(t)
+    rows = (first + torch.from_numpy(starts)[:, None] + torch.arange(t)).clamp(max=len(arena.event) - 1)
+    same_shot = arena.shot.rows[rows] == arena.shot.rows[first + moment]
+    seen = (age >= 0) & ~no_view[:, None] & view.any(1, keepdim=True) & same_shot
     happens = valid & ~no_event[:, None] & (not images)
-    events = torch.where(happens, arena.event.rows[rows.clamp(max=len(arena.event) - 1)], 0)
+    events = torch.where(happens, arena.event.rows[rows], 0)
     different, index = torch.unique(events, return_inverse=True)
     texts = arena.texts.words.rows
     return Words(

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.captioning.captioner import looks
+from worldsim.captions.facts import CUT
 from worldsim.captions.slots import Facts
 from worldsim.recording.facts_json import read_facts
 from worldsim.recording.glimpses import read_glimpses
@@ -81,13 +82,15 @@ def _shares(lengths: Iterable[int], total: int) -> list[int]:
 
 
 def _glance(recording: Recording, number: int, count: int, rng: np.random.Generator) -> tuple[np.ndarray, list[Facts]]:
-    """``count`` moments of an episode; those without facts are left out."""
+    """``count`` moments of an episode; those without facts, and cuts, are left out."""
     entry = recording.entries[number]
     eventful = np.array([t + 1 for t in entry.notable], np.int64)
     eventful = rng.permutation(eventful)[: int(EVENTFUL * count)]
     others = np.setdiff1d(np.arange(entry.steps + 1), eventful)
     chosen = np.sort(np.concatenate([eventful, rng.permutation(others)[: count - len(eventful)]]))
     frames, lines = read_glimpses(recording, number, chosen)
-    known = [i for i, line in enumerate(lines) if line]
+    told = [read_facts(line) for line in lines]
+    # across a cut the frames of a moment are of two views
+    known = [i for i, line in enumerate(lines) if line and all(event.kind != CUT for event in told[i][2])]
     shown = np.stack([looks(frames[i]) for i in known]) if known else frames[:0]
-    return shown, [read_facts(lines[i]) for i in known]
+    return shown, [told[i] for i in known]

@@ -79,13 +79,14 @@ class HeadsTraining:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.optim.seed)
-        self.config, self.out, self.begin, self.held_out = config, out, begin, list(held_out)
+        self.config, self.out, self.begin = config, out, begin
+        self.held_out = [shot for episode in held_out for shot in episode.shots()]
         write_run_card(out, config)
         self.heads = copy.deepcopy(begin.world.heads).requires_grad_(True)
         self.loop = Loop(out, self.heads, config.optim, config.run)
         self.starts: dict[str, list[Place]] = {}
-        for episode in episodes:
-            self.starts.setdefault(episode.world, []).extend(self._able(episode))
+        for shot in (shot for episode in episodes for shot in episode.shots()):  # an engine steps over no cut
+            self.starts.setdefault(shot.world, []).extend(self._able(shot))
         if not self.starts:
             raise ValueError("there are no episodes to start from: give source.data or source.steps")
         self._rollouts: _Rollouts | None = None

@@ -24,7 +24,7 @@ from worldsim.recording.episode import Episode
 from worldsim.recording.words import EpisodeWords, word_episode
 from worldsim.training.transfer import send
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class LatentEpisode:
     ``z`` float16 ``(T + 1, C, h, w)`` normalised latents, entry 0 the reset frame's; ``images`` float16 ``(I, C, h,
     w)`` image latents of the observations ``image_steps`` int32 ``(I,)``; both lie where the codec does. ``keys``,
     ``camera``, ``reward``, ``done`` have T entries, as in ``Episode``; ``done`` is termination, not truncation.
-    ``facts`` has T + 1 JSON lines; ``given_words`` are their words where they came with the episode.
+    ``facts`` has T + 1 JSON lines; ``given_words`` are their words where they came with the episode. ``cuts`` are the
+    numbers of the steps that are cuts.
     """
 
     world: str
@@ -49,6 +50,7 @@ class LatentEpisode:
     done: np.ndarray
     facts: list[str]
     given_words: EpisodeWords | None = None
+    cuts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -59,6 +61,7 @@ class LatentEpisode:
 
 
 _ARRAYS = ("z", "images", "image_steps", "keys", "camera", "reward", "done")
+_TEXTS = ("world", "goal", "map_seed", "facts", "cuts")
 
 
 @torch.no_grad()
@@ -80,6 +83,7 @@ def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> Late
     return LatentEpisode(
         episode.world, episode.goal, episode.map_seed, torch.cat([images[:1], chain]), images, steps,
         episode.keys, episode.camera, episode.reward, episode.terminated, list(episode.facts), episode.words,
+        tuple(np.flatnonzero(episode.cuts).tolist()),
     )  # fmt: skip
 
 
@@ -122,7 +126,7 @@ class LatentStore:
             for i, e in enumerate(self.episodes)
             for name, value in ((name, getattr(e, name)) for name in _ARRAYS)
         }
-        texts = [{"world": e.world, "goal": e.goal, "map_seed": e.map_seed, "facts": e.facts} for e in self.episodes]
+        texts = [{name: getattr(e, name) for name in _TEXTS} for e in self.episodes]
         save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path.with_suffix(".tmp"))
         path.with_suffix(".json").write_text(json.dumps({"format_version": FORMAT_VERSION, "texts": texts}))
         path.with_suffix(".tmp").rename(path)
@@ -161,4 +165,5 @@ def _read_shard(path: Path) -> Iterator[LatentEpisode]:
     for i, text in enumerate(header["texts"]):
         arrays: dict[str, Any] = {name: tensors[f"{i}/{name}"] for name in _ARRAYS}
         arrays |= {name: torch.from_numpy(arrays[name]) for name in ("z", "images")}
-        yield LatentEpisode(**text, **arrays)
+        cuts = tuple(text.pop("cuts", ()))  # shards of version 1 know none
+        yield LatentEpisode(**text, **arrays, cuts=cuts)

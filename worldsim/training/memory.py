@@ -59,17 +59,18 @@ class MemoryTraining:
 
         def moments_of(episodes: Iterator[Episode]) -> Moments | None:
             moments = None
-            for episode in episodes:
-                moments = moments or Moments(episode.frame_size, codec.config, self.loop.device)
-                moments.add(episode, codec, world)
+            for shot in (shot for episode in episodes for shot in episode.shots()):  # a cut carries nothing over
+                moments = moments or Moments(shot.frame_size, codec.config, self.loop.device)
+                moments.add(shot, codec, world)
             return moments
 
         found = moments_of(episodes)
         if found is None:
             raise ValueError("there are no episodes to learn from: give source.data or source.steps")
         self.moments = found
-        long = [episode for episode in held_out if len(episode) >= config.probe_steps + 5]
-        probes = ((episode.world, moments_of(iter([episode]))) for episode in long)
+        longest = (max(episode.shots(), key=len) for episode in held_out)
+        long = [shot for shot in longest if len(shot) >= config.probe_steps + 5]
+        probes = ((shot.world, moments_of(iter([shot]))) for shot in long)
         self.probes = [(world, moments) for world, moments in probes if moments is not None]
 
     def run(self, until: int | None = None) -> WorldSimulator:

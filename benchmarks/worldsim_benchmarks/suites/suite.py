@@ -21,7 +21,7 @@ from worldsim_benchmarks.tasks import Episode, Outcome, Task
 
 MODEL = "model"
 """Name of the environment that is measured among the candidates of a session."""
-FLOORS = ("frozen", "grey", "other")
+FLOORS = ("frozen", "grey", "other", "copy_last", "untrained")
 CEILINGS = ("true", "codec")
 """What every episode is scored for beside the candidates."""
 

@@ -37,14 +37,20 @@ EVENT_STEPS = 4
 WORST = float(np.finfo(np.float32).max)
 """Hallucination of a lane whose numbers stopped being finite: worse than any threshold."""
 
+UNTRAINED = "untrained:"
+"""Before a model's name or folder: the same with its network freshly drawn (``WorldSimulator.untrained``)."""
+
 _loaded: weakref.WeakValueDictionary[tuple[str, int], WorldSimulator] = weakref.WeakValueDictionary()
 
 
 def load_simulator(model: str | Path | WorldSimulator | None, *worlds: str) -> WorldSimulator:
     """The simulator itself, or the one of that name or folder, or, where that is None, the packaged one that simulates
-    the worlds of these names (none: the default one). Environments of one process share it."""
+    the worlds of these names (none: the default one). Environments of one process share it. ``"untrained:"`` before a
+    name or folder, or alone for the packaged one, gives the same model with a freshly drawn network."""
     if isinstance(model, WorldSimulator):
         return model
+    if isinstance(model, str) and model.startswith(UNTRAINED):
+        return load_simulator(model.removeprefix(UNTRAINED) or None, *worlds).untrained()
     folder = model_folder(packaged_model(*worlds) if model is None else model).resolve()
     key = (str(folder), os.stat(folder / "config.json").st_mtime_ns)
     simulator = _loaded.get(key)
