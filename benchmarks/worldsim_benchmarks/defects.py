@@ -21,6 +21,8 @@ DEEDS = frozenset({"use", "attack", "place", "next_item"})
 """Actions that change the world by themselves, not by where they lead."""
 LASTS = 5
 """Steps that an undone deed lasts."""
+SPAN = 24
+"""Steps that a forgetful world remembers."""
 
 
 def copy_of(env: gym.Env[Any, Any], **arguments: Any) -> gym.Env[Any, Any]:
@@ -129,6 +131,10 @@ class Retouched(Mutant):
         self.known, self.lost = self._ids(info), set[int]()
         return observation, info
 
+    def forgotten(self, seen: set[int]) -> set[int]:
+        """Ids that are retouched from now on, where ``seen`` are in view."""
+        return self.known - seen
+
     @staticmethod
     def _ids(info: dict[str, Any]) -> set[int]:
         shown = set(np.unique(info["truth"]["labels"]).tolist())
@@ -140,7 +146,7 @@ class Retouched(Mutant):
         if not self.active:
             self.known |= seen
             return observation, reward, terminated, truncated, info
-        self.lost |= self.known - seen
+        self.lost |= self.forgotten(seen)
         mask = np.isin(info["truth"]["labels"], list(self.lost))
         if not mask.any():
             return observation, reward, terminated, truncated, info
@@ -154,6 +160,18 @@ class Vanishing(Retouched):
 
     def retouch(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return without(frame, mask)
+
+
+class Forgetful(Vanishing):
+    """What was out of sight for ``SPAN`` steps is gone: a perfect memory of that length."""
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        self.away: dict[int, int] = {}
+        return super().reset(**kwargs)
+
+    def forgotten(self, seen: set[int]) -> set[int]:
+        self.away = {number: 0 if number in seen else self.away.get(number, 0) + 1 for number in self.known}
+        return {number for number, steps in self.away.items() if steps > SPAN}
 
 
 class Swapped(Retouched):
@@ -180,6 +198,7 @@ DEFECTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "wrong_friction": WrongFriction,
     "idle_frozen": IdleFrozen,
     "vanish": Vanishing,
+    "forgetful": Forgetful,
     "swap_identity": Swapped,
     "duplicate": Doubled,
 }

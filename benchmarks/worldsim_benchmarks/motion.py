@@ -11,7 +11,7 @@ estimate: NaN, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -149,6 +149,11 @@ def chained(
     """Sum of ``estimate`` (``yaw_between`` or ``zoom_between``) over consecutive frames; NaN if one
     failed."""
     return float(np.sum([estimate(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames_THWC)]))
+
+
+def growth(frames_THWC: Sequence[np.ndarray], K: np.ndarray, bottom: int = 0) -> float:
+    """Sum of ``zoom_between`` over consecutive frames, where an estimate that fails counts as no zoom."""
+    return float(np.nansum([zoom_between(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames_THWC)]))
 
 
 def yaw_by_features(before: np.ndarray, after: np.ndarray, K: np.ndarray, bottom: int = 0, scale: int = 4) -> float:

@@ -34,7 +34,7 @@ def test_a_whole_turn_brings_back_what_was_seen(size):
     seen = panorama(*size)
     for step in range(24):
         seen.show(world(15.0 * step, *size))
-        seen.move(*turn(15.0))
+        seen.turn(turn(15.0))
     for heading, back in ((0.0, 0.0), (45.0, 45.0), (315.0, 270.0)):
         seen.move(*turn(back))
         view, truth = seen.view(), world(heading, *size)

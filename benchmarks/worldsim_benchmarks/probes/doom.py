@@ -148,7 +148,7 @@ def pick_up(stage: Stage, map_seed: int) -> Plan | None:
         end, at = len(acted.names), len(CONTEXT)
         if acted.object(end, number) is not None or twin.object(end, number) is None:
             continue
-        if not whole_in_view(twin.labels(end), number) or _apart(acted, twin, end) > 0.15:
+        if not whole_in_view(twin.labels(end), number) or apart(acted, end, twin, end) > 0.15:
             continue
         steps = (2 * forth, end - at)
         looks = [look(acted, twin, at, step, only=(number,)) for step in steps]
@@ -157,9 +157,9 @@ def pick_up(stage: Stage, map_seed: int) -> Plan | None:
     return None
 
 
-def _apart(a: Take, b: Take, step: int) -> float:
-    """Metres between the cameras of two takes."""
-    places = [np.asarray(t.truths[step]["camera"]["c2w"])[:3, 3] for t in (a, b)]
+def apart(a: Take, at: int, b: Take, then: int) -> float:
+    """Metres between the camera of one take after ``at`` steps and that of another after ``then``."""
+    places = [np.asarray(t.truths[step]["camera"]["c2w"])[:3, 3] for t, step in ((a, at), (b, then))]
     return float(np.linalg.norm(places[0] - places[1]))
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldsim_benchmarks.continuity import continues
-from worldsim_benchmarks.motion import chained, yaw_between
+from worldsim_benchmarks.motion import chained, growth, yaw_between
 from worldsim_benchmarks.probes.detect import differs, grown, registered
 from worldsim_benchmarks.probes.plan import Check, Plan
 from worldsim_benchmarks.probes.stage import Take
 from worldsim_benchmarks.tasks import Outcome
 
 TURNED = 0.5
-"""Share of the true turn that must be seen in the picture."""
+"""Share of the true turn, and of the true growth of one who walks, that must be seen in the picture."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ def judged(name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bott
     if plan.turn is not None:
         measures["turned"] = turned = _turned(plan, made.acted, bottom)
         moved = moved and turned >= TURNED
+    if plan.walk is not None:
+        measures["walked"] = walked = _walked(plan, made.acted, bottom)
+        moved = moved and walked >= TURNED
+    if plan.read is not None:
+        measures |= plan.read(made.acted[-1, -1])
     done = [_share(plan, check, made, True) for check in plan.checks]
     correct = all(_holds(plan, check, made, True) for check in plan.checks)
     measures["checks"] = done
@@ -101,3 +106,14 @@ def _turned(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
         before = blocks[step, -1]
     whole = float(np.abs(steps[np.abs(steps) > 1]).sum())
     return seen / whole if whole else float("nan")
+
+
+def _walked(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
+    """How much the picture grows (log of the scale) over how much the true one does, in the steps of ``plan.walk``; an
+    estimate that fails counts as none."""
+    assert plan.walk is not None
+    start, stop = plan.walk
+    K = np.asarray(plan.acted.truths[0]["camera"]["K"])
+    true = growth([plan.acted.frame(plan.prefix + step) for step in range(start, stop + 1)], K, bottom)
+    seen = growth([blocks[step - 1, -1] for step in range(start, stop + 1)], K, bottom)
+    return seen / true if true else float("nan")

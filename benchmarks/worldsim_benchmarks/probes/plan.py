@@ -9,7 +9,7 @@ construction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,7 +52,9 @@ class Plan:
     looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve`` are the looks of
     the persistence curve. ``turn`` are the steps from and to which (after the context) the camera turns, where it does:
     then the picture must turn too, and is registered before it is judged. ``beside`` is False where there is no deed to
-    leave out (things that fall, a look away): then the twin is not asked."""
+    leave out (things that fall, a look away): then the twin is not asked. ``walk`` are steps in which the camera walks
+    forward, where it does: then the picture must grow. ``read`` gives further numbers of the last picture, for
+    reading."""
 
     prefix: int
     acted: Take
@@ -62,6 +64,8 @@ class Plan:
     curve: tuple[Check, ...] = ()
     turn: tuple[int, int] | None = None
     beside: bool = True
+    walk: tuple[int, int] | None = None
+    read: Callable[[np.ndarray], Mapping[str, object]] | None = None
 
     @property
     def length(self) -> int:

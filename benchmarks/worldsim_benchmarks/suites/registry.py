@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from worldsim_benchmarks.suites.consistency import Consistency
 from worldsim_benchmarks.suites.interaction import INTERACTION
+from worldsim_benchmarks.suites.memory import MEMORY
 from worldsim_benchmarks.suites.permanence import PERMANENCE
 from worldsim_benchmarks.suites.suite import Suite
 
-PROBES: dict[str, Suite] = {suite.name: suite for suite in (Consistency(), PERMANENCE, INTERACTION)}
+PROBES: dict[str, Suite] = {suite.name: suite for suite in (Consistency(), PERMANENCE, MEMORY, INTERACTION)}
 """Suites with a headline, in the order of the report."""
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -31,11 +32,16 @@ from worldsim.predictor import Block, LaneStart, LaneText, Predictor
 from worldsim.worlds import WORLDS, WorldSpec
 from worldsim_envs.sora.options import Episode, LaneOptions, SoraConfig, check_goal, echo, per_lane, resolve
 
+if TYPE_CHECKING:
+    from worldsim.screen import Memory
+
 # N lanes, H W frame size, C h w latent
 
 EVENT_STEPS = 4
 WORST = float(np.finfo(np.float32).max)
 """Hallucination of a lane whose numbers stopped being finite: worse than any threshold."""
+
+_WITH_MEMORY = re.compile(r"(.*)\?memory=(.*)")
 
 _loaded: weakref.WeakValueDictionary[tuple[str, int], WorldSimulator] = weakref.WeakValueDictionary()
 
@@ -52,6 +58,16 @@ def load_simulator(model: str | Path | WorldSimulator | None, world: str | None 
         simulator = WorldSimulator.from_pretrained(folder)
         _loaded[key] = simulator
     return simulator
+
+
+def named_memory(model: str | Path | WorldSimulator | None) -> tuple[str | Path | WorldSimulator | None, str | None]:
+    """``"MODEL?memory=KIND"`` as model and kind (see ``RolloutEngine``), anything else as it is without a kind.
+
+    The kind is no property of the weights, and the environment's signature is fixed, so it is said with the model.
+    ``"?memory=KIND"`` alone is of the packaged model.
+    """
+    found = _WITH_MEMORY.fullmatch(model) if isinstance(model, str) else None
+    return (model, None) if found is None else (found[1] or None, found[2])
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,7 @@ class Lanes:
     def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
         for name in ("prompt", "start", "goal"):
             per_lane(name, getattr(config, name), count)
+        model, memory = named_memory(model)
         self.simulator = load_simulator(model, _meant(config))
         simulated = self.simulator.config.worlds
         self._worlds = tuple(name for name in simulated if name in WORLDS)
@@ -105,6 +122,7 @@ class Lanes:
             denoising_steps=config.denoising_steps,
             context_noise=config.context_noise,
             frame_size=config.frame_size,
+            memory=cast("Memory | None", memory),  # the engine refuses others
         )
         self.bank: Bank | None = self.simulator.bank
         self.expander: Expander | None = None

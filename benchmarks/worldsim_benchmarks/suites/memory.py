@@ -1,0 +1,103 @@
+"""The memory suite: for how long is what was left still there, with ever more going on meanwhile?
+
+Suite B asks whether things last; this one draws the curve on which a model's memory ends. Each way to be away
+(``probes.doom_recall``) is asked for up to 128 steps, five times the attention window of the models that this was
+written for: one that remembers its window alone falls off a cliff there. The half-life of a curve is where it has
+fallen to half of its value after one step of standing still, which all ways share as their first point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from worldsim_benchmarks.probes.doom_recall import RECALLS, WAYS
+from worldsim_benchmarks.records import Row, floats
+from worldsim_benchmarks.statistics import Interval, cluster_mean
+from worldsim_benchmarks.suites import twins
+from worldsim_benchmarks.suites.permanence import half_life
+from worldsim_benchmarks.suites.suite import MODEL, Curve
+
+MUTANTS = {
+    "vanish": "still_16",
+    "swap_identity": "still_4",
+    "duplicate": "sway_8",
+    "forgetful": "still_64",
+}
+"""Mutant -> the task that is meant to catch it."""
+FIRST = "still_1"
+RESAMPLES = 1000
+
+
+def tasks_of(way: str) -> dict[str, int]:
+    """The tasks of a way's curve with their steps; standing still for one step comes first in all."""
+    return {FIRST: 1} | {f"{way}_{steps}": steps for steps in WAYS[way][1]}
+
+
+def curves(rows: Sequence[Row]) -> Iterator[Curve]:
+    """The score against the steps away, one curve for each way, and the model's hits without its false alarms."""
+    candidates = list(dict.fromkeys(r["candidate"] for r in rows))
+    for way, (_, _, what) in WAYS.items():
+        lines = {}
+        for name in candidates:
+            points = [(steps, _mean(rows, name, task)) for task, steps in tasks_of(way).items()]
+            lines[name] = [(float(x), y.value, y.low, y.high) for x, y in points if y.n]
+        half = half_life_of(rows, MODEL, way)
+        told = "" if not half.n else f" (half-life of the {MODEL}: {said(half, max(WAYS[way][1]))} steps)"
+        if any(lines.values()):
+            yield Curve(f"{way}: the thing is there again{told}", f"steps {what}", "gate x correct", lines)
+    net = {}
+    for way in WAYS:
+        points = [(steps, _mean(rows, MODEL, task, net=True)) for task, steps in tasks_of(way).items()]
+        net[way] = [(float(x), y.value, y.low, y.high) for x, y in points if y.n]
+    if any(net.values()):
+        yield Curve(f"hits minus false alarms of the {MODEL}", "steps away", "gate x (hit - false alarm)", net)
+
+
+def half_life_of(rows: Sequence[Row], candidate: str, way: str) -> Interval:
+    """Steps after which a candidate's curve of one way has fallen to half of its first value, with the 95 % interval of
+    a bootstrap over maps; infinite where it has not within what was asked. ``n`` is 0 where it was not run."""
+    tasks = tasks_of(way)
+    own = [r for r in rows if r["candidate"] == candidate and r["task"] in tasks]
+    seeds = sorted({r["map_seed"] for r in own})
+    asked = [t for t in tasks if any(r["task"] == t for r in own)]
+    if not seeds or len(asked) < 2:
+        return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
+    table = np.full((len(seeds), len(asked)), np.nan)
+    for i, seed in enumerate(seeds):
+        for j, task in enumerate(asked):
+            found = [r["score"] for r in own if r["map_seed"] == seed and r["task"] == task]
+            table[i, j] = np.mean(found) if found else np.nan
+    steps = [float(tasks[t]) for t in asked]
+
+    def half(chosen: np.ndarray) -> float:
+        return half_life(list(zip(steps, np.nanmean(table[chosen], axis=0).tolist())))
+
+    rng = np.random.default_rng(0)
+    drawn = np.array([half(rng.integers(len(seeds), size=len(seeds))) for _ in range(RESAMPLES)])
+    drawn = drawn[~np.isnan(drawn)]  # resamples without any success have no half-life
+    low, high = np.quantile(drawn, (0.025, 0.975), method="nearest") if len(drawn) else (np.nan, np.nan)
+    return Interval(half(np.arange(len(seeds))), float(low), float(high), len(own), len(seeds))
+
+
+def said(half: Interval, longest: int) -> str:
+    """A half-life in words."""
+    value, low, high = (f"{x:.0f}" if np.isfinite(x) else f"beyond {longest}" for x in (half.value, half.low, half.high))
+    return value if np.isnan(half.value) or low == high else f"{value} [{low}, {high}]"
+
+
+def _mean(rows: Sequence[Row], candidate: str, task: str, net: bool = False) -> Interval:
+    """Mean score, or of gate x (hit - false alarm) where ``net``."""
+    own = [r for r in rows if r["candidate"] == candidate and r["task"] == task]
+    values = [_net(r) if net else r["score"] for r in own]
+    return cluster_mean(values, [r["map_seed"] for r in own])
+
+
+def _net(row: Row) -> float:
+    if row["failed"] or not (row["moved"] and row["continued"]):
+        return 0.0
+    return float(np.subtract(*floats([row["measures"]["hit"], row["measures"]["false_alarm"]])))
+
+
+MEMORY = twins.TwinSuite("memory", RECALLS, MUTANTS, curves)
