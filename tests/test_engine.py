@@ -529,8 +529,8 @@ def test_a_step_makes_no_pass_that_changes_nothing(
 
 
 def recalling_simulator() -> WorldSimulator:
-    """Its decoder fetches every pixel from outside of the last frame, which only a panorama can answer; one step forward
-    is a metre ahead, one backward a metre back, at once."""
+    """Its decoder fetches every pixel from outside of the last frame, which only a panorama can answer; one step
+    forward is a metre ahead, one backward a metre back, at once."""
     made = debug_simulator(memory=True)
     simulator = WorldSimulator.create(replace(made.config, worlds=("DoomRooms", "Table")))
     simulator.codec.load_state_dict(made.codec.state_dict())

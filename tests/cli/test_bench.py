@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from worldsim.cli import bench_speed, main
-from worldsim.cli.bench_options import candidate
+from worldsim.cli.bench_options import candidate, session, variants
+from worldsim.cli.bench_speed import Speed, contestants
 
 
 def row(name: str, batch: int, rounds: list[float]) -> dict[str, object]:
@@ -85,6 +86,23 @@ def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:
     fixed = bench_speed.Speed(env_kwargs='{"denoising_steps": 2}', baseline=False)
     assert names(fixed) == ["SoraWorld-v0"]
     assert names(bench_speed.Speed(denoising_steps=(), env="CartPole-v1", baseline=False)) == ["CartPole-v1"]
+
+
+def test_variants_are_the_same_environment_with_other_arguments() -> None:
+    spec = candidate("SoraWorld-v0", '{"denoising_steps": 2}', 4, "world")
+    found = variants(spec, ('window={"model": "?memory=window"}', "plain={}"))
+    assert found["plain"] == spec
+    assert found["window"].kwargs == {"denoising_steps": 2, "model": "?memory=window"} and found["window"].lanes == 4
+    asked = session(spec, "DoomRooms", "quick", Path("runs"), 0, beside=('window={"model": "?memory=window"}',))
+    assert list(asked.candidates) == ["model", "window"]
+    names = [c.name for c in contestants(Speed(denoising_steps=(1,), beside=("plain={}",), baseline=False), spec)]
+    assert names == ["SoraWorld-v0", "plain"]
+
+
+@pytest.mark.parametrize("text", ["window", "true={}", "model={}", "={}"])
+def test_variants_need_names_of_their_own(text: str) -> None:
+    with pytest.raises(ValueError, match="expected NAME=JSON"):
+        variants(candidate("SoraWorld-v0", "{}", 4, "world"), (text,))
 
 
 def test_the_true_world_has_no_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

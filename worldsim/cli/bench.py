@@ -41,12 +41,12 @@ class Environment:
 class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
-    consistency, permanence and interaction have a headline; fidelity, control and speed have curves and tables. "all"
-    is every suite, each in one world.
+    consistency, permanence, memory and interaction have a headline; fidelity, control and speed have curves and
+    tables. "all" is every suite, each in one world.
     """
 
     suite: tuple[str, ...]
-    """consistency, permanence, interaction, fidelity, control, speed, or all."""
+    """consistency, permanence, memory, interaction, fidelity, control, speed, or all."""
     out: Path
     """Folder of the runs."""
     n: Amount = "quick"
@@ -54,6 +54,9 @@ class Run:
     world: str | None = None
     """True world (default: the first that a suite can be run on)."""
     candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
+    beside: tuple[str, ...] = ()
+    """NAME=JSON: the environment with other constructor arguments, on the same plans and in the same speed rounds, such
+    as window={"model": "doom?memory=window"}. Not asked by fidelity and control."""
     seed: int = 0
 
 
@@ -154,14 +157,21 @@ def run(options: Run) -> int:
             ours = spec.env == SORA_WORLD
             sweep = Speed.denoising_steps if ours else ()
             speed(
-                Speed(denoising_steps=sweep, env=spec.env, env_kwargs=json.dumps(spec.kwargs), startup=ours, out=folder)
+                Speed(
+                    denoising_steps=sweep,
+                    env=spec.env,
+                    env_kwargs=json.dumps(spec.kwargs),
+                    beside=options.beside,
+                    startup=ours,
+                    out=folder,
+                )
             )
         elif name in ("fidelity", "control"):
             parts: tuple[Parts, ...] = PARTS if name == "fidelity" else ("control",)
             fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed))
         else:
             suite = PROBES[name]
-            asked = session(_spec(options.candidate), world, options.n, folder, options.seed)
+            asked = session(_spec(options.candidate), world, options.n, folder, options.seed, beside=options.beside)
             found = requirements.missing_for([suite], asked)
             print("\n".join(requirements.lines(found)))
             tasks = tuple(t for t in suite.tasks if not found[name][t.name])

@@ -17,12 +17,12 @@ from worldsim_benchmarks.records import Row, floats
 from worldsim_benchmarks.statistics import Interval, cluster_mean
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.permanence import half_life
-from worldsim_benchmarks.suites.suite import MODEL, Curve
+from worldsim_benchmarks.suites.suite import CEILINGS, FLOORS, MODEL, Curve
 
 MUTANTS = {
     "vanish": "still_16",
     "swap_identity": "still_4",
-    "duplicate": "sway_8",
+    "duplicate": "walk_16",
     "forgetful": "still_64",
 }
 """Mutant -> the task that is meant to catch it."""
@@ -38,15 +38,16 @@ def tasks_of(way: str) -> dict[str, int]:
 def curves(rows: Sequence[Row]) -> Iterator[Curve]:
     """The score against the steps away, one curve for each way, and the model's hits without its false alarms."""
     candidates = list(dict.fromkeys(r["candidate"] for r in rows))
+    measured = [name for name in candidates if name not in (*FLOORS, *CEILINGS)]
     for way, (_, _, what) in WAYS.items():
         lines = {}
         for name in candidates:
             points = [(steps, _mean(rows, name, task)) for task, steps in tasks_of(way).items()]
             lines[name] = [(float(x), y.value, y.low, y.high) for x, y in points if y.n]
-        half = half_life_of(rows, MODEL, way)
-        told = "" if not half.n else f" (half-life of the {MODEL}: {said(half, max(WAYS[way][1]))} steps)"
         if any(lines.values()):
-            yield Curve(f"{way}: the thing is there again{told}", f"steps {what}", "gate x correct", lines)
+            told = "; ".join(f"{name} {said(half_life_of(rows, name, way), way)}" for name in measured)
+            title = f"{way}: the thing is there again" + (f" (half-life in steps: {told})" if told else "")
+            yield Curve(title, f"steps {what}", "gate x correct", lines)
     net = {}
     for way in WAYS:
         points = [(steps, _mean(rows, MODEL, task, net=True)) for task, steps in tasks_of(way).items()]
@@ -81,10 +82,15 @@ def half_life_of(rows: Sequence[Row], candidate: str, way: str) -> Interval:
     return Interval(half(np.arange(len(seeds))), float(low), float(high), len(own), len(seeds))
 
 
-def said(half: Interval, longest: int) -> str:
+def said(half: Interval, way: str) -> str:
     """A half-life in words."""
-    value, low, high = (f"{x:.0f}" if np.isfinite(x) else f"beyond {longest}" for x in (half.value, half.low, half.high))
-    return value if np.isnan(half.value) or low == high else f"{value} [{low}, {high}]"
+    if np.isnan(half.value):
+        return "none, since nothing is there after one step"
+    longest = max(WAYS[way][1])
+    value, low, high = (
+        f"{x:.0f}" if np.isfinite(x) else f"beyond {longest}" for x in (half.value, half.low, half.high)
+    )
+    return value if low == high else f"{value} [{low}, {high}]"
 
 
 def _mean(rows: Sequence[Row], candidate: str, task: str, net: bool = False) -> Interval:
