@@ -75,7 +75,7 @@ def leaderboard(result: dict[str, Any]) -> list[dict[str, Any]]:
         headline = score["headline"]
         out.append({
             "suite": result["suite"], "world": config["world"], "name": name, "env": spec["env"] if spec else name,
-            "kwargs": spec["kwargs"] if spec else {}, "maps": config["preset"]["seeds"],
+            "kwargs": spec["kwargs"] if spec else {}, "version": spec.get("version", "") if spec else "", "maps": config["preset"]["seeds"],
             "samples": config["preset"]["samples"], "headline": headline["value"], "low": headline["low"],
             "high": headline["high"], "tasks": {t: s["score"]["value"] for t, s in score["tasks"].items()},
             "digest": result["digest"],

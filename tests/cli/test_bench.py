@@ -9,6 +9,7 @@ import pytest
 from worldsim.cli import bench_speed, main
 from worldsim.cli.bench_options import candidate, session, variants
 from worldsim.cli.bench_speed import Speed, contestants
+from worldsim.model.weights import WorldSimulator
 
 
 def row(name: str, batch: int, rounds: list[float]) -> dict[str, object]:
@@ -95,6 +96,9 @@ def test_variants_are_the_same_environment_with_other_arguments() -> None:
     assert found["window"].kwargs == {"denoising_steps": 2, "model": "?memory=window"} and found["window"].lanes == 4
     asked = session(spec, "DoomRooms", "quick", Path("runs"), 0, beside=('window={"model": "?memory=window"}',))
     assert list(asked.candidates) == ["model", "window"]
+    shipped = WorldSimulator.from_pretrained().digest
+    assert {c.version for c in asked.candidates.values()} == {shipped}
+    assert session(candidate("true", "{}", 4, "world"), "DoomRooms", "quick", Path("runs"), 0).main.version == ""
     names = [c.name for c in contestants(Speed(denoising_steps=(1,), beside=("plain={}",), baseline=False), spec)]
     assert names == ["SoraWorld-v0", "plain"]
 

@@ -65,6 +65,15 @@ def variants(spec: CandidateSpec, beside: tuple[str, ...]) -> dict[str, Candidat
     return found
 
 
+def version(spec: CandidateSpec, world: str) -> str:
+    """Digest of the weights of an environment of ours in the world of that name, "" for others."""
+    if spec.env != SORA_WORLD:
+        return ""
+    from worldsim_envs.sora.lanes import load_simulator
+
+    return load_simulator(spec.kwargs.get("model"), world).digest
+
+
 def session(
     spec: CandidateSpec,
     world: str,
@@ -81,9 +90,10 @@ def session(
 
     from worldsim.worlds import world_named
 
+    asked = {"model": spec} | variants(spec, beside)
     return Session(
         world=world_named(world).env_id,
-        candidates={"model": spec} | variants(spec, beside),
+        candidates={name: replace(s, version=version(s, world_named(world).name)) for name, s in asked.items()},
         preset=preset_named(n),
         out=out,
         seed=seed,

@@ -46,9 +46,21 @@ _WITH_MEMORY = re.compile(r"(.*)\?memory=(.*)")
 _loaded: weakref.WeakValueDictionary[tuple[str, int], WorldSimulator] = weakref.WeakValueDictionary()
 
 
+def named_memory(model: str | Path | WorldSimulator | None) -> tuple[str | Path | WorldSimulator | None, str | None]:
+    """``"MODEL?memory=KIND"`` as model and kind (see ``RolloutEngine``), anything else as it is without a kind.
+
+    The kind is no property of the weights, and the environment's signature is fixed, so it is said with the model.
+    ``"?memory=KIND"`` alone is of the packaged model.
+    """
+    found = _WITH_MEMORY.fullmatch(model) if isinstance(model, str) else None
+    return (model, None) if found is None else (found[1] or None, found[2])
+
+
 def load_simulator(model: str | Path | WorldSimulator | None, world: str | None = None) -> WorldSimulator:
     """The simulator itself, or the one of that name or folder, or, where that is None, the packaged one that simulates
-    the world called ``world`` (None: the default one). Environments of one process share it."""
+    the world called ``world`` (None: the default one). Environments of one process share it, whatever memory is named
+    with it."""
+    model, _ = named_memory(model)
     if isinstance(model, WorldSimulator):
         return model
     folder = model_folder(packaged_model(world) if model is None else model).resolve()
@@ -58,16 +70,6 @@ def load_simulator(model: str | Path | WorldSimulator | None, world: str | None 
         simulator = WorldSimulator.from_pretrained(folder)
         _loaded[key] = simulator
     return simulator
-
-
-def named_memory(model: str | Path | WorldSimulator | None) -> tuple[str | Path | WorldSimulator | None, str | None]:
-    """``"MODEL?memory=KIND"`` as model and kind (see ``RolloutEngine``), anything else as it is without a kind.
-
-    The kind is no property of the weights, and the environment's signature is fixed, so it is said with the model.
-    ``"?memory=KIND"`` alone is of the packaged model.
-    """
-    found = _WITH_MEMORY.fullmatch(model) if isinstance(model, str) else None
-    return (model, None) if found is None else (found[1] or None, found[2])
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Lanes:
     def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
         for name in ("prompt", "start", "goal"):
             per_lane(name, getattr(config, name), count)
-        model, memory = named_memory(model)
+        _, memory = named_memory(model)
         self.simulator = load_simulator(model, _meant(config))
         simulated = self.simulator.config.worlds
         self._worlds = tuple(name for name in simulated if name in WORLDS)
