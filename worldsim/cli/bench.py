@@ -114,6 +114,18 @@ class Report:
     """Where to write both files."""
 
 
+@dataclass(frozen=True)
+class Publish:
+    """Rows, results and page of finished runs in one folder that is checked as a whole; without runs, checks it."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Run folders, or OUT folders of several runs."""
+    out: Path = Path("benchmarks/results")
+    """What is published; what an earlier call left there is replaced."""
+    weights: str = ""
+    """Digest of the measured weights, for runs whose records do not say it."""
+
+
 def main(argv: list[str]) -> int:
     """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck``, ``compare`` or ``packing`` fails."""
     commands: dict[str, tuple[type, Callable[[Any], int]]] = {
@@ -122,6 +134,7 @@ def main(argv: list[str]) -> int:
         "selfcheck": (Selfcheck, selfcheck),
         "compare": (Compare, compare),
         "report": (Report, report),
+        "publish": (Publish, publish),
         "fidelity": (Fidelity, fidelity),
         "speed": (Speed, speed),
         "packing": (Packing, packing),
@@ -257,4 +270,18 @@ def report(options: Report) -> int:
 
     page.write(options.folders, options.out)
     print(f"{options.out / 'report.html'} and {options.out / 'leaderboard.json'} are written")
+    return 0
+
+
+def publish(options: Publish) -> int:
+    from worldsim_benchmarks import publish as published
+
+    if options.folders:
+        published.publish(options.folders, options.out, options.weights)
+    index = published.verify(options.out)
+    for entry in index["runs"]:
+        print(f"{entry['folder']}: {', '.join(entry['candidates']) or entry['suite']}")
+    if published.PAGE not in index["files"]:
+        print(f"{options.out / published.PAGE} is larger than {published.LARGEST / 1e6:.0f} MB; it is not published")
+    print(f"{options.out}: every file is as it was published, every score is what its rows give")
     return 0
