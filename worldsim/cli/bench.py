@@ -279,8 +279,10 @@ def publish(options: Publish) -> int:
     if options.folders:
         published.publish(options.folders, options.out, options.weights)
     index = published.verify(options.out)
-    for entry in index["runs"]:
-        print(f"{entry['folder']}: {', '.join(entry['candidates']) or entry['suite']}")
+    for line in published.board(options.out):
+        of = f"{line['suite']}, {line['world'].rpartition('/')[2]}, {line['maps']} maps"
+        what = f"{line['name']} {line['version']}".strip()
+        print(f"{of}: {what} {line['headline']:.2f} [{line['low']:.2f}, {line['high']:.2f}]")
     if published.PAGE not in index["files"]:
         print(f"{options.out / published.PAGE} is larger than {published.LARGEST / 1e6:.0f} MB; it is not published")
     print(f"{options.out}: every file is as it was published, every score is what its rows give")
