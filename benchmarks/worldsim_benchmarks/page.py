@@ -94,7 +94,7 @@ def leaderboard(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _contents(board: Sequence[dict[str, Any]]) -> str:
     lines = [
-        f"<tr><td>{escape(b['suite'])}</td><td>{escape(_short(b['world']))}</td><td>{escape(b['env'])}</td>"
+        f"<tr><td>{escape(b['suite'])}</td><td>{escape(_short(b['world']))}</td><td>{escape(_called(b))}</td>"
         f"<td class=n>{len(b['tasks'])}</td><td class=n>{_percent(b['headline'], b['low'], b['high'])}</td></tr>"
         for b in board
         if b["name"] not in (*FLOORS, *CEILINGS)
@@ -109,6 +109,11 @@ def _contents(board: Sequence[dict[str, Any]]) -> str:
         "counts only where the commanded motion was executed and the given context was continued. 100 % is what the "
         f"true world does; frozen, grey and other worlds score about 0.</p><div class=wide>{table}</div>"
     )
+
+
+def _called(line: dict[str, Any]) -> str:
+    """The environment of a line, with its name in the run where it is one of several."""
+    return line["env"] if line["name"] in (MODEL, line["env"]) else f"{line['env']} ({line['name']})"
 
 
 def _probe(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> str:
