@@ -55,9 +55,8 @@ def publish(runs: Sequence[Path], out: Path, weights: str = "") -> dict[str, Any
             shutil.copyfile(source / file, target)
         listed.append({"folder": name, **entry, "files": {f: sha256(out / name / f) for f in entry["files"]}})
     page.write(folders, out)
-    index = {"schema": SCHEMA, "runs": listed, "files": {BOARD: sha256(out / BOARD)}}
-    if (out / PAGE).stat().st_size <= LARGEST:
-        index["files"][PAGE] = sha256(out / PAGE)
+    files = [BOARD, *([PAGE] if (out / PAGE).stat().st_size <= LARGEST else [])]
+    index = {"schema": SCHEMA, "runs": listed, "files": {file: sha256(out / file) for file in files}}
     write_text(out / INDEX, json.dumps(index, indent=1) + "\n")
     return index
 

@@ -14,6 +14,7 @@ from worldsim_benchmarks.probes.plan import Plan
 from worldsim_benchmarks.probes.stage import Stage
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites import memory, twins
+from worldsim_benchmarks.suites.suite import Curve
 from worldsim_benchmarks.suites.twins import context_of
 
 import worldsim  # noqa: F401  (registers the worlds)
@@ -21,11 +22,11 @@ import worldsim  # noqa: F401  (registers the worlds)
 RIVALS = tuple(np.random.default_rng(0).integers(0, 256, (2, 4, 64, 64, 3), dtype=np.uint8))
 
 
-def row(task: str, seed: int, score: float, hit: float = 1.0, false_alarm: float = 0.0) -> Row:
+def row(task: str, seed: int, score: float, hit: float = 1.0, false_alarm: float = 0.0, offset: float = 0.0) -> Row:
     return {
         "candidate": "model", "task": task, "map_seed": seed, "sample": 0, "score": score, "moved": True,
         "continued": True, "correct": bool(score), "failed": "",
-        "measures": {"hit": hit, "false_alarm": false_alarm},
+        "measures": {"hit": hit, "false_alarm": false_alarm, "offset": offset},
     }  # fmt: skip
 
 
@@ -65,16 +66,20 @@ def test_maps_that_disagree_make_the_interval_wide() -> None:
     assert memory.said(half, "still").endswith("beyond 128]")
 
 
+def curve(rows: list[Row], title: str) -> Curve:
+    return next(c for c in memory.curves(rows) if c.title.startswith(title))
+
+
 def test_hits_are_published_less_their_false_alarms() -> None:
     rows = [row("still_1", seed, 0.0, hit=1.0, false_alarm=float(seed == 0)) for seed in range(4)]
-    net = list(memory.curves(rows))[-1]
-    assert net.title.startswith("hits minus false alarms")
-    assert net.lines["still"][0][:2] == (1.0, 0.75)
+    assert curve(rows, "hits minus false alarms").lines["still"][0][:2] == (1.0, 0.75)
 
 
-def test_a_picture_that_was_never_turned_away_has_no_hits() -> None:
-    rows = [{**row("still_1", seed, 0.0), "moved": False} for seed in range(4)]
-    assert list(memory.curves(rows))[-1].lines["still"][0][:2] == (1.0, 0.0)
+def test_a_picture_that_was_never_turned_away_has_no_hits_and_no_place() -> None:
+    rows = [row("still_1", seed, 1.0, offset=2.0) for seed in range(2)]
+    rows += [{**row("still_1", seed, 0.0, offset=9.0), "moved": False} for seed in range(2, 4)]
+    assert curve(rows, "hits minus false alarms").lines["still"][0][:2] == (1.0, 0.5)
+    assert curve(rows, "where the model shows").lines["still"][0][:2] == (1.0, 2.0)
 
 
 @pytest.mark.parametrize("way, steps", [(w, k) for w, (_, counts, _) in doom_recall.WAYS.items() for k in counts])

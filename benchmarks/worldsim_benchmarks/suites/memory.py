@@ -8,12 +8,12 @@ fallen to half of its value after one step of standing still, which all ways sha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from worldsim_benchmarks.probes.doom_recall import RECALLS, WAYS
-from worldsim_benchmarks.records import Row, floats
+from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import Interval, cluster_mean
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.permanence import half_life
@@ -48,12 +48,17 @@ def curves(rows: Sequence[Row]) -> Iterator[Curve]:
             told = "; ".join(f"{name} {said(half_life_of(rows, name, way), way)}" for name in measured)
             title = f"{way}: the thing is there again" + (f" (half-life in steps: {told})" if told else "")
             yield Curve(title, f"steps {what}", "gate x correct", lines)
-    net = {}
-    for way in WAYS:
-        points = [(steps, _mean(rows, MODEL, task, net=True)) for task, steps in tasks_of(way).items()]
-        net[way] = [(float(x), y.value, y.low, y.high) for x, y in points if y.n]
-    if any(net.values()):
-        yield Curve(f"hits minus false alarms of the {MODEL}", "steps away", "gate x (hit - false alarm)", net)
+    own = [r for r in rows if r["candidate"] == MODEL]
+    for title, y, value in (
+        (f"hits minus false alarms of the {MODEL}", "gate x (hit - false alarm)", _net),
+        (f"where the {MODEL} shows the thing", "pixels off, gates passed", _offset),
+    ):
+        read = {}
+        for way in WAYS:
+            points = [(steps, _mean(own, MODEL, task, value)) for task, steps in tasks_of(way).items()]
+            read[way] = [(float(x), v.value, v.low, v.high) for x, v in points if v.n]
+        if any(read.values()):
+            yield Curve(title, "steps away", y, read)
 
 
 def half_life_of(rows: Sequence[Row], candidate: str, way: str) -> Interval:
@@ -93,17 +98,27 @@ def said(half: Interval, way: str) -> str:
     return value if low == high else f"{value} [{low}, {high}]"
 
 
-def _mean(rows: Sequence[Row], candidate: str, task: str, net: bool = False) -> Interval:
-    """Mean score, or of gate x (hit - false alarm) where ``net``."""
-    own = [r for r in rows if r["candidate"] == candidate and r["task"] == task]
-    values = [_net(r) if net else r["score"] for r in own]
-    return cluster_mean(values, [r["map_seed"] for r in own])
+def _score(row: Row) -> float:
+    return float(row["score"])
+
+
+def _passed(row: Row) -> bool:
+    return bool(row["moved"] and row["continued"] and not row["failed"])
 
 
 def _net(row: Row) -> float:
-    if row["failed"] or not (row["moved"] and row["continued"]):
-        return 0.0
-    return float(np.subtract(*floats([row["measures"]["hit"], row["measures"]["false_alarm"]])))
+    measures = row["measures"]
+    return float(measures["hit"] - measures["false_alarm"]) if _passed(row) else 0.0
+
+
+def _offset(row: Row) -> float:
+    return float(row["measures"]["offset"]) if _passed(row) else float("nan")
+
+
+def _mean(rows: Sequence[Row], candidate: str, task: str, value: Callable[[Row], float] = _score) -> Interval:
+    """Mean over the rows of a candidate's task, in which rows of NaN do not count."""
+    own = [r for r in rows if r["candidate"] == candidate and r["task"] == task]
+    return cluster_mean([value(r) for r in own], [r["map_seed"] for r in own])
 
 
 MEMORY = twins.TwinSuite("memory", RECALLS, MUTANTS, curves)
