@@ -36,7 +36,7 @@ class Context:
         video = rollout.video(start, stop)
         if start == 0:
             video = np.concatenate([rollout.first[None], video])
-        return cls(video, rollout.names[start:stop], rollout.map_seed, rollout.goal)
+        return cls(video, rollout.names[start:stop], rollout.map_seed, rollout.goal, rollout.pose)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 
 from worldsim_benchmarks.probes.detect import differs, grown, recoloured, saturation, without
 from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, look
-from worldsim_benchmarks.probes.stage import Pose, Stage, Take
 from worldsim_benchmarks.scripts import LOOK_AROUND
+from worldsim_benchmarks.truth import Pose, Reference, Rollout
 
 WORLD = "worldsim/DoomRooms-v0"
 CONTEXT = LOOK_AROUND
@@ -36,7 +36,7 @@ HUES = (120, 240)
 
 
 def poses_before(
-    stage: Stage, map_seed: int, kinds: Sequence[str], gaps: Sequence[float], aside: float = 0.0
+    stage: Reference, map_seed: int, kinds: Sequence[str], gaps: Sequence[float], aside: float = 0.0
 ) -> Iterator[tuple[int, Pose]]:
     """Poses that look ``aside`` degrees past a thing of these kinds, from four sides: (id, pose)."""
     stage.reset(map_seed)
@@ -52,7 +52,7 @@ def pose(x: float, y: float, yaw: float) -> Pose:
     return round(float(x) * 32) / 32, round(float(y) * 32) / 32, float(yaw)
 
 
-def pixels(take: Take, step: int, number: int) -> np.ndarray:
+def pixels(take: Rollout, step: int, number: int) -> np.ndarray:
     return np.asarray(take.labels(step) == number)
 
 
@@ -69,7 +69,7 @@ def whole_in_view(labels: np.ndarray, number: int) -> bool:
     )
 
 
-def seen_again(take: Take, step: int, prefix: int, numbers: Sequence[int]) -> tuple[Check, ...]:
+def seen_again(take: Rollout, step: int, prefix: int, numbers: Sequence[int]) -> tuple[Check, ...]:
     """Each of the things is there ``step`` steps after the context (its pixels are nearer to it than to the place
     without it), has its colour, and is not also at its mirrored place. Empty where one cannot be told from its
     background."""
@@ -103,13 +103,13 @@ def _doubled(truth: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray |
     return picture if differs(picture, truth).sum() >= LEAST else None
 
 
-def look_away(stage: Stage, map_seed: int, wait: int, least: int = 1) -> Plan | None:
+def look_away(stage: Reference, map_seed: int, wait: int, least: int = 1) -> Plan | None:
     """A turn away from at least ``least`` things, ``wait`` steps, and back."""
     names = (*("turn_left",) * AWAY, *("noop",) * wait, *("turn_right",) * AWAY)
     for number, place in poses_before(stage, map_seed, THINGS, (3.0, 4.0), ASIDE):
         if not stage.reset(map_seed, place) or not whole_in_view(stage.truth["labels"], number):
             continue
-        take = stage.play(map_seed, place, (*CONTEXT, *names))
+        take = stage.play((*CONTEXT, *names), map_seed, len(CONTEXT), place)
         at = len(CONTEXT)
         # only things that were seen whole from the last step of the context, and are seen there again
         seen = [
@@ -120,7 +120,7 @@ def look_away(stage: Stage, map_seed: int, wait: int, least: int = 1) -> Plan | 
             continue
         checks = seen_again(take, len(names), at, seen if least > 1 else [number])
         if checks:
-            return Plan(at, take, take, (), checks, (checks[0],), turn=(0, AWAY), beside=False)
+            return Plan(take, take, (), checks, (checks[0],), turn=(0, AWAY), beside=False)
     return None
 
 
@@ -135,29 +135,30 @@ def look_away_after(wait: int, least: int = 1) -> Deed:
     )  # fmt: skip
 
 
-def pick_up(stage: Stage, map_seed: int) -> Plan | None:
+def pick_up(stage: Reference, map_seed: int) -> Plan | None:
     """Over a thing and back, a turn away and back: it is gone. The twin stops short of it and steps back as far."""
     turns = (*("turn_left",) * AWAY, *("turn_right",) * AWAY)
     for number, place in poses_before(stage, map_seed, PICKED, (3.0,)):
         if not stage.reset(map_seed, place) or not whole_in_view(stage.truth["labels"], number):
             continue
         forth = FORTH
-        acted = stage.play(map_seed, place, (*CONTEXT, *("forward",) * forth, *("backward",) * forth, *turns))
+        acts = (*("forward",) * forth, *("backward",) * forth)
+        acted = stage.play((*CONTEXT, *acts, *turns), map_seed, len(CONTEXT), place)
         short = (*("forward",) * 2, *("noop",) * (forth - 2), *("backward",) * 2, *("noop",) * (forth - 2))
-        twin = stage.play(map_seed, place, (*CONTEXT, *short, *turns))
+        twin = stage.play((*CONTEXT, *short, *turns), map_seed, len(CONTEXT), place)
         end, at = len(acted.names), len(CONTEXT)
         if acted.object(end, number) is not None or twin.object(end, number) is None:
             continue
         if not whole_in_view(twin.labels(end), number) or _apart(acted, twin, end) > 0.15:
             continue
         steps = (2 * forth, end - at)
-        looks = [look(acted, twin, at, step, only=(number,)) for step in steps]
+        looks = [look(acted, twin, step, only=(number,)) for step in steps]
         if min(int(c.mask.sum()) for c in looks) >= LEAST:
-            return Plan(at, acted, twin, (looks[0],), (looks[1],), tuple(looks), turn=(2 * forth, 2 * forth + AWAY))
+            return Plan(acted, twin, (looks[0],), (looks[1],), tuple(looks), turn=(2 * forth, 2 * forth + AWAY))
     return None
 
 
-def _apart(a: Take, b: Take, step: int) -> float:
+def _apart(a: Rollout, b: Rollout, step: int) -> float:
     """Metres between the cameras of two takes."""
     places = [np.asarray(t.truths[step]["camera"]["c2w"])[:3, 3] for t in (a, b)]
     return float(np.linalg.norm(places[0] - places[1]))
@@ -166,7 +167,7 @@ def _apart(a: Take, b: Take, step: int) -> float:
 # doors
 
 
-def before_doors(stage: Stage, map_seed: int) -> Iterator[Pose]:
+def before_doors(stage: Reference, map_seed: int) -> Iterator[Pose]:
     """Poses 1.3 m before the map's doors, from both sides, looking at them. The map's plan tells where its doors are:
     ``env.unwrapped.layout``, which DoomRooms documents."""
     stage.reset(map_seed)
@@ -186,20 +187,20 @@ CLOSED = 62
 
 
 def _opened(
-    stage: Stage, map_seed: int, place: Pose, acted: Sequence[str], twin: Sequence[str]
-) -> tuple[Take, Take] | None:
+    stage: Reference, map_seed: int, place: Pose, acted: Sequence[str], twin: Sequence[str]
+) -> tuple[Rollout, Rollout] | None:
     if not stage.reset(map_seed, place):
         return None
-    takes = stage.play(map_seed, place, (*CONTEXT, *acted)), stage.play(map_seed, place, (*CONTEXT, *twin))
+    takes = [stage.play((*CONTEXT, *names), map_seed, len(CONTEXT), place) for names in (acted, twin)]
     opens = any(e["kind"] == "door_opens" for events in takes[0].events for e in events)
-    return takes if opens else None
+    return (takes[0], takes[1]) if opens else None
 
 
 def _gone(check: Check) -> Check:
     return replace(check, departure=True)
 
 
-def door(stage: Stage, map_seed: int) -> Plan | None:
+def door(stage: Reference, map_seed: int) -> Plan | None:
     """A door is opened by use, looked away from, and still open. The twin does not use it."""
     turns = (*("turn_left",) * AWAY, *("turn_right",) * AWAY)
     acted = ("use", *("noop",) * (OPENING - 1), *turns)
@@ -207,15 +208,13 @@ def door(stage: Stage, map_seed: int) -> Plan | None:
         takes = _opened(stage, map_seed, place, acted, ("noop", *acted[1:]))
         if takes is None:
             continue
-        looks = [_gone(look(*takes, len(CONTEXT), step)) for step in (OPENING, len(acted))]
+        looks = [_gone(look(*takes, step)) for step in (OPENING, len(acted))]
         if min(int(c.mask.sum()) for c in looks) >= 10 * LEAST:
-            return Plan(
-                len(CONTEXT), *takes, (looks[0],), (looks[1],), tuple(looks), turn=(OPENING, OPENING + AWAY)
-            )  # fmt: skip
+            return Plan(*takes, (looks[0],), (looks[1],), tuple(looks), turn=(OPENING, OPENING + AWAY))
     return None
 
 
-def door_closes(stage: Stage, map_seed: int) -> Plan | None:
+def door_closes(stage: Reference, map_seed: int) -> Plan | None:
     """A door is opened and looked away from until it has closed by itself: the look back must show it closed, as it was
     before. What stands still while it is not seen shows it open."""
     wait = CLOSED - OPENING - 2 * AWAY
@@ -227,10 +226,10 @@ def door_closes(stage: Stage, map_seed: int) -> Plan | None:
         if takes is None or not any(e["kind"] == "door_closes" for events in takes[0].events for e in events):
             continue
         take, at = takes[0], len(CONTEXT)
-        opened = _gone(look(*takes, at, OPENING))
+        opened = _gone(look(*takes, OPENING))
         closed = Check(len(names), opened.mask, take.frame(at + len(names)), opened.done)
         if opened.mask.sum() >= 10 * LEAST and not differs(closed.done, opened.undone)[opened.mask].mean() > 0.1:
-            return Plan(at, take, take, (opened,), (closed,), (closed,), turn=(OPENING, OPENING + AWAY), beside=False)
+            return Plan(take, take, (opened,), (closed,), (closed,), turn=(OPENING, OPENING + AWAY), beside=False)
     return None
 
 

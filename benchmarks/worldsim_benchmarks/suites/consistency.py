@@ -120,7 +120,7 @@ class Consistency:
         contexts = [Context.of(a.truth) for a in asked]
         actions = [a.truth.actions for a in asked]
         seeds = [session.seed_of(list(PLANS).index(e.task), e.map_seed, e.sample) for e in episodes]
-        outcomes: list[list[Outcome]] = [_floors(a, e) for a, e in zip(asked, episodes)]
+        outcomes: list[list[Outcome]] = [_floors(a, e, rivals) for a, e in zip(asked, episodes)]
         clips: list[Clip | None] = [None] * len(asked)
         for position, (name, guarded) in enumerate(lanes.items()):
             made, reasons = guarded.go_on(contexts, actions, seeds)
@@ -152,16 +152,11 @@ def _ask(session: Session, reference: Reference, episode: Episode, rivals: Rival
     return Asked(plan, truth, rivals.of(truth.names, truth.prefix), session.bottom)
 
 
-def _floors(asked: Asked, episode: Episode) -> list[Outcome]:
+def _floors(asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
     """``frozen``, ``grey``, and one of the other maps as if it were the candidate, judged against the rest."""
-    k = asked.truth.blocks.shape[1]
-    out = [
-        asked.judge(name, np.repeat(frames[:, None], k, 1))
-        for name, frames in (("frozen", floors.frozen(asked.truth)), ("grey", floors.grey(asked.truth)))
-    ]
-    at = episode.map_seed % len(asked.rivals)
-    other = asked.rivals[at]
-    rest = asked.rivals[:at] + asked.rivals[at + 1 :]
+    out = [asked.judge(name, blocks) for name, blocks in floors.still(asked.truth).items()]
+    other = rivals.other(episode.map_seed, asked.truth.names, asked.truth.prefix)
+    rest = rivals.without_other(episode.map_seed, asked.rivals)
     return [*out, asked.judge("other", other.blocks[other.prefix :], rest)]
 
 
