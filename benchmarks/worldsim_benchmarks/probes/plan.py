@@ -49,10 +49,11 @@ class Check:
 @dataclass(frozen=True)
 class Plan:
     """The deed (``acted``) and its ``twin``, true rollouts of equal length with object ids and the same context.
-    ``gates`` are looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve`` are
-    the looks of the persistence curve. ``turn`` are the steps from and to which (after the context) the camera turns, where it does:
-    then the picture must turn too, and is registered before it is judged. ``beside`` is False where there is no deed to
-    leave out (things that fall, a look away): then the twin is not asked."""
+
+    ``gates`` are looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve``
+    are the looks of the persistence curve. ``turn`` are the steps from and to which (after the context) the camera
+    turns, where it does: then the picture must turn too, and is registered before it is judged. ``beside`` is False
+    where there is no deed to leave out (things that fall, a look away): then the twin is not asked."""
 
     acted: Rollout
     twin: Rollout
