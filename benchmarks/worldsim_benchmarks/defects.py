@@ -174,7 +174,6 @@ class Doubled(Retouched):
 
 DEFECTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "undo": Undone,
-    "undo_door": Undone,  # the same in DoomRooms, where another task is meant to catch it
     "wrong_restitution": WrongRestitution,
     "wrong_gravity": WrongGravity,
     "wrong_friction": WrongFriction,

@@ -131,6 +131,7 @@ class Reference:
         if names is None:
             raise ValueError(f"{world} has no env.unwrapped.action_meanings, which scripts need to name their actions")
         self.ids = {name: i for i, name in enumerate(names)}
+        self.reseeds = bool(getattr(env.unwrapped, "dynamics_later", False))
         self.env: gym.Env[Any, Any] = BROKEN[mutant](env) if mutant else env
         self._start: tuple[int, str, Pose | None] = (0, "", None)
         self._first = np.zeros((*frame_size, 3), np.uint8)
@@ -144,14 +145,21 @@ class Reference:
     # Whole scripts
 
     def play(
-        self, names: Sequence[str], map_seed: int, prefix: int = 0, pose: Pose | None = None, goal: str = ""
+        self,
+        names: Sequence[str],
+        map_seed: int,
+        prefix: int = 0,
+        pose: Pose | None = None,
+        goal: str = "",
+        dynamics: int | None = None,
     ) -> Rollout:
-        """Plays the named actions from a reset to ``map_seed``; a mutant's defect sets in after ``prefix``
-        steps. ``ValueError`` for an action that the world has not, or a pose that it refuses."""
+        """Plays the named actions from a reset to ``map_seed``; a mutant's defect sets in after ``prefix`` steps, and
+        so does the seed ``dynamics`` of what moves by itself, where the world can change it. ``ValueError`` for an
+        action that the world has not, or a pose that it refuses."""
         unknown = sorted({n for n in names if n not in self.ids})
         if unknown:
             raise ValueError(f"{self.world} has no action {', '.join(unknown)}; it has {', '.join(self.ids)}")
-        self._reset(map_seed, pose, goal)
+        self._reset(map_seed, pose, goal, None if dynamics is None else (dynamics, prefix))
         self.do(*names[:prefix])
         if isinstance(self.env, Mutant):
             self.env.active = True
@@ -170,8 +178,10 @@ class Reference:
             return False
         return True
 
-    def _reset(self, map_seed: int, pose: Pose | None, goal: str) -> None:
+    def _reset(self, map_seed: int, pose: Pose | None, goal: str, dynamics: tuple[int, int] | None = None) -> None:
         options: dict[str, Any] = {"map_seed": map_seed, "goal": goal}
+        if dynamics is not None and self.reseeds:
+            options["dynamics_seed"] = dynamics
         if pose is not None:
             options["pose"] = pose
         observation, info = self.env.reset(seed=map_seed, options=options)

@@ -58,6 +58,7 @@ CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
     "forward_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "leave_and_return": (f"{DEPTH}; {PLACE}", ROOMS),
     "orbit_and_back": (f"{DEPTH}; {PLACE}", SCENE),
+    "orbit_360": (f"{DEPTH}; {PLACE}", SCENE),
 }  # fmt: skip
 """Task -> its criterion in words and the worlds that can be asked."""
 
@@ -75,10 +76,11 @@ class Consistency:
 
     name: str = "consistency"
     tasks: tuple[Task, ...] = _tasks(CRITERIA)
-    mutants: Mapping[str, str] = field(
+    mutants: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {
-            "gain_0.8": "turn_360", "mirrored": "pan_90", "delayed": "pan_90", "teleport": "pan_180",
-            "amnesic": "turn_360", "colour_drift": "turn_360",
+            "gain_0.8": ("turn_360", "orbit_360"), "mirrored": ("pan_90", "orbit_and_back"),
+            "delayed": ("pan_90", "orbit_and_back"), "teleport": ("pan_180", "orbit_360"),
+            "amnesic": ("turn_360", "orbit_360"), "colour_drift": ("turn_360", "orbit_360"),
         }
     )  # fmt: skip
 

@@ -40,7 +40,7 @@ class TwinSuite:
 
     name: str
     deeds: tuple[Deed, ...]
-    mutants: Mapping[str, str]
+    mutants: Mapping[str, tuple[str, ...]]
     curves: Callable[[Sequence[Row]], Iterable[Curve]]
 
     @property
