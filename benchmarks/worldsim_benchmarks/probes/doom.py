@@ -12,8 +12,9 @@ from itertools import product
 
 import numpy as np
 
-from worldsim_benchmarks.probes.detect import differs, grown, recoloured, saturation, without
+from worldsim_benchmarks.probes.detect import differs
 from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, look
+from worldsim_benchmarks.probes.presence import pixels, seen_again, whole_in_view
 from worldsim_benchmarks.scripts import LOOK_AROUND
 from worldsim_benchmarks.truth import Pose, Reference, Rollout
 
@@ -27,12 +28,6 @@ AWAY = 6
 """Turns that take all that was seen out of the picture: 84 degrees."""
 FORTH = 7
 """Steps that lead over a thing three metres ahead."""
-SEEN = 24
-"""Pixels (at 64 rows) of a thing that is asked about."""
-COLOURED = 0.25
-"""Mean saturation from which on a thing has a colour that can be told from others."""
-HUES = (120, 240)
-"""Other colours that a thing is told from: its own, turned by these degrees of hue."""
 
 
 def poses_before(
@@ -52,57 +47,6 @@ def pose(x: float, y: float, yaw: float) -> Pose:
     return round(float(x) * 32) / 32, round(float(y) * 32) / 32, float(yaw)
 
 
-def pixels(take: Rollout, step: int, number: int) -> np.ndarray:
-    return np.asarray(take.labels(step) == number)
-
-
-def whole_in_view(labels: np.ndarray, number: int) -> bool:
-    """Whether a thing is seen large enough and away from the border."""
-    mask = labels == number
-    rows, columns = np.nonzero(mask)
-    height, width = mask.shape
-    return (
-        int(mask.sum()) >= SEEN
-        and min(rows.min(), columns.min()) > 2
-        and rows.max() < height - 3
-        and columns.max() < width - 3
-    )
-
-
-def seen_again(take: Rollout, step: int, prefix: int, numbers: Sequence[int]) -> tuple[Check, ...]:
-    """Each of the things is there ``step`` steps after the context (its pixels are nearer to it than to the place
-    without it), has its colour, and is not also at its mirrored place. Empty where one cannot be told from its
-    background."""
-    at = prefix + step
-    truth, labels = take.frame(at), take.labels(at)
-    checks = []
-    for number in numbers:
-        mask = labels == number
-        empty = without(truth, mask)
-        there = mask & differs(truth, empty)
-        if there.sum() < LEAST:
-            return ()
-        checks.append(Check(step, there, truth, empty))
-        if saturation(truth, mask) >= COLOURED:
-            checks += [Check(step, mask, truth, recoloured(truth, mask, h)) for h in HUES]
-        double = _doubled(truth, labels, number)
-        if double is not None:
-            copied = differs(double, truth)
-            checks.append(replace(Check(step, copied, double, truth), shown=False))
-    return tuple(checks)
-
-
-def _doubled(truth: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray | None:
-    """The true picture with the thing a second time at its mirrored place; None where something is in the way."""
-    mask = labels == number
-    there = mask[:, ::-1]
-    if (grown(mask) & there).any() or (labels[there] > 0).any():
-        return None
-    picture = truth.copy()
-    picture[there] = truth[:, ::-1][there]
-    return picture if differs(picture, truth).sum() >= LEAST else None
-
-
 def look_away(stage: Reference, map_seed: int, wait: int, least: int = 1) -> Plan | None:
     """A turn away from at least ``least`` things, ``wait`` steps, and back."""
     names = (*("turn_left",) * AWAY, *("noop",) * wait, *("turn_right",) * AWAY)
@@ -118,7 +62,7 @@ def look_away(stage: Reference, map_seed: int, wait: int, least: int = 1) -> Pla
         ]  # fmt: skip
         if number not in seen or len(seen) < least or pixels(take, at + AWAY, number).any():
             continue
-        checks = seen_again(take, len(names), at, seen if least > 1 else [number])
+        checks = seen_again(take, len(names), seen if least > 1 else [number])
         if checks:
             return Plan(take, take, (), checks, (checks[0],), turn=(0, AWAY), beside=False)
     return None
