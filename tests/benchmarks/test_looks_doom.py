@@ -13,7 +13,10 @@ from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.permanence import half_life
 from worldsim_benchmarks.truth import Reference
 
+import worldsim
+
 pytest.importorskip("vizdoom")
+assert worldsim.__version__
 RIVALS = tuple(np.random.default_rng(0).integers(0, 256, (2, 4, 64, 64, 3), dtype=np.uint8))
 
 
