@@ -131,9 +131,9 @@ class Retouched(Mutant):
         self.known, self.lost = self._ids(info), set[int]()
         return observation, info
 
-    def forgotten(self, seen: set[int]) -> set[int]:
-        """Ids that are retouched from now on, where ``seen`` are in view."""
-        return self.known - seen
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        """Those of the things that are not seen now which this mutant loses: all."""
+        return unseen
 
     @staticmethod
     def _ids(info: dict[str, Any]) -> set[int]:
@@ -146,7 +146,7 @@ class Retouched(Mutant):
         if not self.active:
             self.known |= seen
             return observation, reward, terminated, truncated, info
-        self.lost |= self.forgotten(seen)
+        self.lost |= self.missed(self.known - seen, info["truth"])
         mask = np.isin(info["truth"]["labels"], list(self.lost))
         if not mask.any():
             return observation, reward, terminated, truncated, info
@@ -169,8 +169,8 @@ class Forgetful(Vanishing):
         self.away: dict[int, int] = {}
         return super().reset(**kwargs)
 
-    def forgotten(self, seen: set[int]) -> set[int]:
-        self.away = {number: 0 if number in seen else self.away.get(number, 0) + 1 for number in self.known}
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        self.away = {number: self.away.get(number, 0) + 1 for number in unseen}
         return {number for number, steps in self.away.items() if steps > SPAN}
 
 
@@ -192,7 +192,6 @@ class Doubled(Retouched):
 
 DEFECTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "undo": Undone,
-    "undo_door": Undone,  # the same in DoomRooms, where another task is meant to catch it
     "wrong_restitution": WrongRestitution,
     "wrong_gravity": WrongGravity,
     "wrong_friction": WrongFriction,

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from worldsim_benchmarks.candidates import ReplayCandidate
+from worldsim_benchmarks.candidates import Context, ReplayCandidate
 from worldsim_benchmarks.defects import SPAN
 from worldsim_benchmarks.probes import detect, doom, doom_recall
 from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.probes.plan import Plan
-from worldsim_benchmarks.probes.stage import Stage
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites import memory, twins
 from worldsim_benchmarks.suites.suite import Curve
-from worldsim_benchmarks.suites.twins import context_of
+from worldsim_benchmarks.truth import Reference
 
 import worldsim  # noqa: F401  (registers the worlds)
 
@@ -92,22 +91,22 @@ def test_each_way_turns_away_and_back_and_is_as_long_as_it_says(way: str, steps:
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[Reference]:
     pytest.importorskip("vizdoom")
-    opened = Stage(doom.WORLD)
+    opened = Reference(doom.WORLD, depth=False, labels=True)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
-def walk(stage: Stage) -> Plan:
+def walk(stage: Reference) -> Plan:
     deed = next(d for d in doom_recall.RECALLS if d.name == "walk_16")
     return twins.planned(deed, stage, 2_000_000)
 
 
 def made(plan: Plan, last: np.ndarray | None = None) -> Made:
     """The truth, or the truth with another last picture."""
-    blocks = np.stack(plan.acted.blocks[plan.prefix :])
+    blocks = plan.acted.blocks[plan.prefix :].copy()
     if last is not None:
         blocks[-1, -1] = last
     return Made(blocks, blocks)
@@ -140,14 +139,14 @@ def test_faults_of_the_look_back_are_told_apart(walk: Plan) -> None:
     assert (aside["hit"], aside["offset"]) == (1.0, 2.0)
 
 
-def test_a_world_that_remembers_for_a_span_has_its_cliff_there(stage: Stage) -> None:
+def test_a_world_that_remembers_for_a_span_has_its_cliff_there(stage: Reference) -> None:
     """The mutant keeps a thing that was away for fewer steps than its span, and no other."""
     forgets = ReplayCandidate(doom.WORLD, mutant="forgetful")
     scores = {}
     for steps in (8, 16, 32):
         deed = next(d for d in doom_recall.RECALLS if d.name == f"still_{steps}")
         plan = twins.planned(deed, stage, 2_000_001)
-        seen = forgets.go_on([context_of(plan)], [plan.acted.names[plan.prefix :]], [0]).blocks[0]
+        seen = forgets.go_on([Context.of(plan.acted)], [plan.acted.actions], [0]).blocks[0]
         scores[steps] = judged("forgetful", plan, Made(seen, seen), RIVALS, 3).score
     forgets.close()
     assert SPAN == 24 and scores == {8: 1.0, 16: 1.0, 32: 0.0}

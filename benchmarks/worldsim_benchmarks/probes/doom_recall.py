@@ -18,7 +18,8 @@ from worldsim_benchmarks.motion import growth
 from worldsim_benchmarks.probes import doom
 from worldsim_benchmarks.probes.detect import distance, grown, nearer, recoloured, registered, shifted
 from worldsim_benchmarks.probes.plan import Check, Deed, Plan
-from worldsim_benchmarks.probes.stage import Stage, Take
+from worldsim_benchmarks.probes.presence import COLOURED, HUES, pixels, seen_again
+from worldsim_benchmarks.truth import Reference, Rollout
 
 LEFT, RIGHT = ("turn_left",) * doom.AWAY, ("turn_right",) * doom.AWAY
 CIRCLE = (*("turn_left",) * 26, "turn_right_small")
@@ -92,33 +93,26 @@ WAYS: Mapping[str, tuple[Callable[[int], Away], tuple[int, ...], str]] = {
 """Way -> how it is made, for how many steps it is asked, and what the steps are."""
 
 
-def recall(stage: Stage, map_seed: int, away: Away) -> Plan | None:
+def recall(stage: Reference, map_seed: int, away: Away) -> Plan | None:
     """A look away from a thing and back to it on that map; None where it cannot be asked there."""
     at = len(doom.CONTEXT)
-    for number, place in doom.poses_before(stage, map_seed, doom.THINGS, (3.0, 4.0), doom.ASIDE):
-        if not stage.reset(map_seed, place) or not doom.whole_in_view(stage.truth["labels"], number):
-            continue
-        take = stage.play(map_seed, place, (*doom.CONTEXT, *away.names))
+    for number, take in doom.left_and_seen(stage, map_seed, away.names):
         end = len(take.names)
-        if len(take.names) < at + len(away.names) or not all(
-            doom.whole_in_view(take.labels(step), number) for step in (at, end)
-        ):
-            continue
         hidden = range(at + doom.AWAY, end - doom.AWAY + 1) if away.unseen else (at + doom.AWAY,)
-        if any(doom.pixels(take, step, number).any() for step in hidden) or doom.apart(take, at, take, end) > RETURNED:
+        if any(pixels(take, step, number).any() for step in hidden) or doom.apart(take, at, take, end) > RETURNED:
             continue
         if away.walk is not None and not _grows(take, at, away.walk):
             continue
-        checks = doom.seen_again(take, len(away.names), at, [number])
-        if len(checks) == 2 + len(doom.HUES):  # there, in no other hue, not at the mirrored place too
+        checks = seen_again(take, len(away.names), [number])
+        if len(checks) == 2 + len(HUES):  # there, in no other hue, not at the mirrored place too
             read = reader(take.frame(end), take.labels(end), checks)
             return Plan(
-                at, take, take, (), checks, (checks[0],), turn=(0, doom.AWAY), beside=False, walk=away.walk, read=read
+                take, take, (), checks, (checks[0],), turn=(0, doom.AWAY), beside=False, walk=away.walk, read=read
             )
     return None
 
 
-def _grows(take: Take, at: int, steps: tuple[int, int]) -> bool:
+def _grows(take: Rollout, at: int, steps: tuple[int, int]) -> bool:
     """Whether the picture visibly grows where one walks forward."""
     frames = [take.frame(at + step) for step in range(steps[0], steps[1] + 1)]
     return growth(frames, np.asarray(take.truths[0]["camera"]["K"]), bottom=3) >= GROWN
@@ -130,9 +124,9 @@ def reader(truth: np.ndarray, labels: np.ndarray, checks: Sequence[Check]) -> Ca
     hue than to others (NaN without any)."""
     there, double = checks[0], checks[-1]
     around = (labels == 0) & ~grown(there.mask, 3)
-    around &= truth.max(-1).astype(int) - truth.min(-1) >= 255 * doom.COLOURED
+    around &= truth.max(-1).astype(int) - truth.min(-1) >= 255 * COLOURED
     around[-3:] = False  # a status bar
-    hues = [recoloured(truth, around, degrees) for degrees in doom.HUES]
+    hues = [recoloured(truth, around, degrees) for degrees in HUES]
 
     def read(frame: np.ndarray) -> dict[str, object]:
         met = registered(frame, truth, ~grown(there.mask, 3))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldsim_benchmarks.continuity import continues
-from worldsim_benchmarks.motion import chained, growth, yaw_between
+from worldsim_benchmarks.motion import Turning, growth, turned_by
 from worldsim_benchmarks.probes.detect import differs, grown, registered
 from worldsim_benchmarks.probes.plan import Check, Plan
-from worldsim_benchmarks.probes.stage import Take
 from worldsim_benchmarks.tasks import Outcome
+from worldsim_benchmarks.truth import Rollout
 
 TURNED = 0.5
 """Share of the true turn, and of the true growth of one who walks, that must be seen in the picture."""
@@ -28,9 +28,9 @@ class Made:
     failed: str = ""
 
     @classmethod
-    def of_takes(cls, plan: Plan, acted: Take, twin: Take) -> Made:
-        """What two takes show after the context."""
-        return cls(np.stack(acted.blocks[plan.prefix :]), np.stack(twin.blocks[plan.prefix :]))
+    def of(cls, acted: Rollout, twin: Rollout) -> Made:
+        """What two true rollouts show after the context."""
+        return cls(acted.blocks[acted.prefix :], twin.blocks[twin.prefix :])
 
 
 def judged(name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bottom: int) -> Outcome:
@@ -86,26 +86,14 @@ def _collateral(plan: Plan, made: Made) -> float:
 
 
 def _turned(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
-    """Yaw that is seen over yaw that is true, in the steps of ``plan.turn``; an estimate that fails counts as none.
-
-    The true yaw is the sum of its sizes step by step, signed by the first step, so a turn there and back does not
-    cancel.
-    """
+    """Yaw that is seen over yaw that is true, in the steps of ``plan.turn`` (``motion.Turning``)."""
     assert plan.turn is not None
     start, stop = plan.turn
-    K = np.asarray(plan.acted.truths[0]["camera"]["K"])
-    yaws = [float(plan.acted.truths[plan.prefix + s]["camera"]["yaw"]) for s in range(start, stop + 1)]
-    steps = (np.diff(yaws) + 180) % 360 - 180
-    before = blocks[start - 1, -1] if start else plan.acted.frame(plan.prefix)
-    seen = 0.0
-    for step, true in zip(range(start, stop), steps):
-        if abs(true) > 1:
-            half = blocks[step].shape[0] // 2
-            frames = np.stack([before, blocks[step, half - 1], blocks[step, -1]])
-            seen += float(np.nan_to_num(chained(yaw_between, frames, K, bottom))) * np.sign(true)
-        before = blocks[step, -1]
-    whole = float(np.abs(steps[np.abs(steps) > 1]).sum())
-    return seen / whole if whole else float("nan")
+    truth, at = plan.acted, plan.prefix
+    K = np.asarray(truth.truths[0]["camera"]["K"])
+    turned = turned_by(truth.yaw[at + start : at + stop + 1])
+    turning = Turning(truth.frame(at + start), truth.blocks[at + start : at + stop], turned, K, bottom)
+    return turning.of(blocks[start - 1, -1] if start else truth.frame(at), blocks[start:stop]).share
 
 
 def _walked(plan: Plan, blocks: np.ndarray, bottom: int) -> float:

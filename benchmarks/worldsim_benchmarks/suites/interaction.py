@@ -16,14 +16,13 @@ from worldsim_benchmarks.suites.suite import Curve
 
 DEEDS = (*doom.DEEDS, *table.DEEDS)
 MUTANTS = {
-    "undo": "paint",
-    "undo_door": "door",
-    "idle_frozen": "plant",
-    "wrong_restitution": "collide",
-    "wrong_friction": "push",
-    "wrong_gravity": "fall",
+    "undo": ("paint", "door"),
+    "idle_frozen": ("plant",),
+    "wrong_restitution": ("collide",),
+    "wrong_friction": ("push",),
+    "wrong_gravity": ("fall",),
 }
-"""Mutant -> the task that is meant to catch it."""
+"""Mutant -> the tasks that are meant to catch it, one for each world."""
 
 
 def persistence(rows: Sequence[Row]) -> Iterator[Curve]:

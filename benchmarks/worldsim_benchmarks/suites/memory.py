@@ -20,10 +20,10 @@ from worldsim_benchmarks.suites.permanence import half_life
 from worldsim_benchmarks.suites.suite import CEILINGS, FLOORS, MODEL, Curve
 
 MUTANTS = {
-    "vanish": "still_16",
-    "swap_identity": "still_4",
-    "duplicate": "walk_16",
-    "forgetful": "still_64",
+    "vanish": ("still_16",),
+    "swap_identity": ("still_4",),
+    "duplicate": ("walk_16",),
+    "forgetful": ("still_64",),
 }
 """Mutant -> the task that is meant to catch it."""
 FIRST = "still_1"

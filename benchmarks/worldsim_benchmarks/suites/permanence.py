@@ -18,12 +18,12 @@ from worldsim_benchmarks.suites.suite import MODEL, Curve
 
 MEMORY = "look_away_"
 MUTANTS = {
-    "vanish": "look_away_4",
-    "swap_identity": "look_away_2_things",
-    "duplicate": "look_away_8",
-    "idle_frozen": "door_closes",
+    "vanish": ("look_away_4",),
+    "swap_identity": ("look_away_2_things",),
+    "duplicate": ("look_away_8",),
+    "idle_frozen": ("door_closes",),
 }
-"""Mutant -> the task that is meant to catch it."""
+"""Mutant -> the tasks that are meant to catch it, one for each world."""
 
 
 def memory(rows: Sequence[Row]) -> Iterator[Curve]:

@@ -84,8 +84,8 @@ class Suite(Protocol):
     def tasks(self) -> tuple[Task, ...]: ...
 
     @property
-    def mutants(self) -> Mapping[str, str]:
-        """Mutant -> the task that is meant to catch it."""
+    def mutants(self) -> Mapping[str, tuple[str, ...]]:
+        """Mutant -> the tasks that are meant to catch it, of which the first that the world can be asked must."""
         ...
 
     def episodes(self, session: Session) -> list[Episode]:
