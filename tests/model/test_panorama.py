@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worldsim.model.panorama import APART, FADE, STRIDE, WALKED, Panorama
+from worldsim.model.panorama import APART, FADE, STILL, STRIDE, WALKED, Panorama
 
 REACH = 0.75
 
@@ -90,6 +90,17 @@ def test_what_was_seen_is_fresh_again_where_the_camera_comes_back_to():
     view, known = seen.view(), (slice(None), slice(None), slice(4, -4), slice(4, -4))
     assert torch.allclose(view[:, 3:][known], torch.tensor(1.0), atol=1e-5)
     assert (view[:, :3] - world(0.0)).abs()[known].mean() < 0.01
+
+
+def test_one_who_stands_does_not_creep_away():
+    seen = panorama()
+    for _ in range(500):
+        seen.go(travel(0.6 * STILL, right=-0.6 * STILL))
+    assert torch.equal(seen.place, torch.zeros(1, 3))
+    seen.go(travel(1.01 * STILL))
+    assert torch.allclose(seen.place, torch.tensor([[1.01 * STILL, 0.0, 0.0]]))
+    seen.go(travel(1.0) * torch.tensor([1.0, 1.0, 1.0, 0.0]))  # not known
+    assert torch.allclose(seen.place, torch.tensor([[1.01 * STILL, 0.0, 0.0]]))
 
 
 @pytest.mark.parametrize("count, kept", [(1, False), (2, True)])

@@ -30,6 +30,9 @@ FADE = 0.9
 """Freshness of what was seen from a stride away."""
 STRIDE = 0.8
 """Metres of a step of walking at speed."""
+STILL = 0.04
+"""Metres of a step below which a camera stands. One that stands is told to creep by a centimetre a step, which after a
+minute would be far from all that it has seen; one that runs out has 8 cm left to go here, and as many when it returns."""
 APART = 1.0
 """Metres from the places of all cylinders at which another one is begun."""
 _MARGIN = 2
@@ -85,11 +88,12 @@ class Panorama:
 
     def go(self, travel: torch.Tensor) -> None:
         """The camera went by ``travel (B, 4)``, metres to the right, down and ahead as it looks now (see
-        ``motion.TRAVEL``); where that is not known, nowhere."""
+        ``motion.TRAVEL``); nowhere where that is not known, or less than ``STILL``."""
         right, _, ahead, known = travel.unbind(1)
+        went = known * (torch.hypot(right, ahead) >= STILL)
         heading = torch.deg2rad(self.heading)
-        self.place[:, 0] += known * (ahead * heading.cos() + right * heading.sin())
-        self.place[:, 1] += known * (ahead * heading.sin() - right * heading.cos())
+        self.place[:, 0] += went * (ahead * heading.cos() + right * heading.sin())
+        self.place[:, 1] += went * (ahead * heading.sin() - right * heading.cos())
 
     def view(self) -> torch.Tensor:
         """What is known of the present view, ``(B, 4, H, W)``: colours, and freshness, each pixel as it was seen from
