@@ -45,7 +45,13 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["fidelity", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
         (["run", "--suite", "taste", "--out", "x"], "unknown suite 'taste'; accepted are consistency,"),
         (["run", "--suite", "consistency", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
+        (
+            ["run", "--suite", "memory", "--out", "x", "--tasks", "still_3"],
+            "unknown task 'still_3'; accepted are circle",
+        ),
+        (["run", "--suite", "memory", "--out", "x", "--beside", "window"], "--beside 'window': expected NAME=JSON"),
         (["selfcheck", "--suite", "taste", "--out", "x"], "unknown suite 'taste'"),
+        (["publish", "--out", "/nowhere"], "holds no published results"),
         (["compare", "/nowhere/a", "/nowhere/b"], "holds no finished run"),
         (["report", "/nowhere/at/all"], "holds no benchmark run"),
     ],

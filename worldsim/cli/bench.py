@@ -57,6 +57,8 @@ class Run:
     beside: tuple[str, ...] = ()
     """NAME=JSON: the environment with other constructor arguments, on the same plans and in the same speed rounds, such
     as window={"model": "doom?memory=window"}. Not asked by fidelity and control."""
+    tasks: tuple[str, ...] = ()
+    """Only these tasks of a suite with a headline (default: all that can be asked)."""
     seed: int = 0
 
 
@@ -158,8 +160,13 @@ def run(options: Run) -> int:
     unknown = [s for s in options.suite if s not in (*every, "all")]
     if unknown or not options.suite:
         raise ValueError(f"unknown suite {', '.join(unknown)!r}; accepted are {', '.join(every)}, all")
+    chosen = every if "all" in options.suite else tuple(dict.fromkeys(options.suite))
+    asks = {task.name for name in chosen if name in PROBES for task in PROBES[name].tasks}
+    strange = sorted(set(options.tasks) - asks)
+    if strange:
+        raise ValueError(f"unknown task {', '.join(strange)!r}; accepted are {', '.join(sorted(asks))}")
     able = False
-    for name in every if "all" in options.suite else dict.fromkeys(options.suite):
+    for name in chosen:
         world = options.world or (PROBES[name].tasks[0].worlds[0] if name in PROBES else ROOMS)
         folder = options.out / f"{name}-{world.rpartition('/')[2].removesuffix('-v0')}"
         if name == "speed":
@@ -187,7 +194,9 @@ def run(options: Run) -> int:
             asked = session(_spec(options.candidate), world, options.n, folder, options.seed, beside=options.beside)
             found = requirements.missing_for([suite], asked)
             print("\n".join(requirements.lines(found)))
-            tasks = tuple(t for t in suite.tasks if not found[name][t.name])
+            tasks = tuple(
+                t for t in suite.tasks if not found[name][t.name] and t.name in (options.tasks or found[name])
+            )
             if not tasks:
                 continue
             _show(run_probe(suite, asked, tasks=[t.name for t in tasks]).path)

@@ -32,7 +32,7 @@ STRIDE = 0.8
 """Metres of a step of walking at speed."""
 STILL = 0.04
 """Metres of a step below which a camera stands. One that stands is told to creep by a centimetre a step, which after a
-minute would be far from all that it has seen; one that runs out has 8 cm left to go here, and as many when it returns."""
+minute would be far from all that it has seen; one that comes to rest loses 8 cm, and as many when it returns."""
 APART = 1.0
 """Metres from the places of all cylinders at which another one is begun."""
 _MARGIN = 2
