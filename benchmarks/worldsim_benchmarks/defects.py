@@ -129,6 +129,10 @@ class Retouched(Mutant):
         self.known, self.lost = self._ids(info), set[int]()
         return observation, info
 
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        """Those of the things that are not seen now which this mutant loses: all."""
+        return unseen
+
     @staticmethod
     def _ids(info: dict[str, Any]) -> set[int]:
         shown = set(np.unique(info["truth"]["labels"]).tolist())
@@ -140,7 +144,7 @@ class Retouched(Mutant):
         if not self.active:
             self.known |= seen
             return observation, reward, terminated, truncated, info
-        self.lost |= self.known - seen
+        self.lost |= self.missed(self.known - seen, info["truth"])
         mask = np.isin(info["truth"]["labels"], list(self.lost))
         if not mask.any():
             return observation, reward, terminated, truncated, info
@@ -154,6 +158,21 @@ class Vanishing(Retouched):
 
     def retouch(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return without(frame, mask)
+
+
+class VanishingBehind(Vanishing):
+    """What something else hides is gone ever after; what only left the picture is not."""
+
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        K, c2w = (np.asarray(truth["camera"][key]) for key in ("K", "c2w"))
+        height, width = truth["labels"].shape
+        hidden = set()
+        for thing in truth["objects"]:
+            local = (np.asarray(thing["position"]) - c2w[:3, 3]) @ c2w[:3, :3]
+            u, v = (K @ local)[:2] / max(float(local[2]), 1e-6)
+            if local[2] > 0 and 0 <= u < width and 0 <= v < height:
+                hidden.add(int(thing["id"]))
+        return unseen & hidden
 
 
 class Swapped(Retouched):
@@ -179,6 +198,7 @@ DEFECTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "wrong_friction": WrongFriction,
     "idle_frozen": IdleFrozen,
     "vanish": Vanishing,
+    "vanish_behind_occluder": VanishingBehind,
     "swap_identity": Swapped,
     "duplicate": Doubled,
 }
