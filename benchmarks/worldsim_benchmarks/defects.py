@@ -96,6 +96,20 @@ class WrongFriction(Shadowed):
     arguments: ClassVar[dict[str, Any]] = {"friction": 4.0}
 
 
+class GhostCollision(Mutant):
+    """Things pass through each other; the hand and the rim still meet them.
+
+    The one defect that neither a copy nor a brush can make: the table's own colliders are told to pass (shapes of one
+    group do not collide in Chipmunk).
+    """
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        if self.active:
+            for thing in self.env.unwrapped.table.things:  # type: ignore[attr-defined]
+                thing.collider.filter = thing.collider.filter._replace(group=1)
+        return super().step(action)
+
+
 class IdleFrozen(Mutant):
     """The world stands still while nothing is commanded: nothing grows, falls or closes in the meantime."""
 
@@ -196,6 +210,7 @@ DEFECTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "wrong_restitution": WrongRestitution,
     "wrong_gravity": WrongGravity,
     "wrong_friction": WrongFriction,
+    "ghost_collision": GhostCollision,
     "idle_frozen": IdleFrozen,
     "vanish": Vanishing,
     "vanish_behind_occluder": VanishingBehind,

@@ -27,13 +27,17 @@ BEFORE_HANDLE = 0.092
 """Distance of the hand from the handle that it is about to push."""
 LANE = 0.19
 """Metres from the panel's middle line within which a thing that slides along is covered whole."""
-ROOM = 0.4
+ROOM = 0.3
 """Metres from the panel's middle to the rim, so that a thing can come out whole."""
-CLEAR = 0.17
-"""Half the width of the lane ahead of the thing in which nothing else may lie."""
-RUN_UP = 0.17
+RUN_UPS = (0.15, 0.17, 0.19, 0.21)
 """Metres from the hand to the middle of the thing that it is about to push."""
-FURTHER = 0.04
+PUSHES = (3, 5, 6, 7)
+"""Steps of the push; what is pushed further than under the panel comes out with the hand behind it."""
+COVERED = 0.15
+"""Share of its pixels up to which a thing that slides through counts as hidden."""
+OUT = 0.7
+"""Share of its pixels from which on a thing counts as come out; the hand may cover some."""
+FURTHER = 0.03
 """Metres between the two looks at a thing that came out."""
 PASS = 16
 """Steps of a pass of the panel: plans of a task are of equal length."""
@@ -129,11 +133,11 @@ def behind_panel(stage: Reference, map_seed: int) -> Plan | None:
     panels = stage.objects("occluder")
     for thing, action in [] if not panels or stage.objects("ball") else list(_lanes(stage, panels[0]["position"])):
         dx, _, facing = table.DIRECTIONS[action]
-        pose = (float(thing["position"][0] - dx * RUN_UP), float(thing["position"][1]), facing)
-        for pushes in ((action,) * 2, (action,) * 3, (action, "attack")):
+        for run_up, pushes in product(RUN_UPS, PUSHES):
+            pose = (float(thing["position"][0] - dx * run_up), float(thing["position"][1]), facing)
             if not table.start(stage, map_seed, pose):
                 break
-            stage.do(*pushes, table.BACK[action], *("noop",) * (THROUGH - len(pushes) - 1))
+            stage.do(*(action,) * pushes, table.BACK[action], *("noop",) * (THROUGH - pushes - 1))
             plan = _came_out(stage.played(len(table.CONTEXT)), thing["id"], panels[0]["id"], dx)
             if plan is not None:
                 return plan
@@ -141,32 +145,29 @@ def behind_panel(stage: Reference, map_seed: int) -> Plan | None:
 
 
 def _lanes(stage: Reference, panel: np.ndarray) -> Iterator[tuple[dict[str, Any], str]]:
-    """Things with the action that would push them under the panel and into the open, with nothing in their way."""
+    """Things with the action that would push them under the panel and out at the other side."""
     width = stage.frame_size[1] / stage.frame_size[0]
     for thing, action in product(stage.objects(*table.MOVABLE), ("strafe_right", "strafe_left")):
         sign, (x, y) = table.DIRECTIONS[action][0], thing["position"][:2]
         room = width - panel[0] if sign > 0 else panel[0]
-        near = 0.2 < sign * (panel[0] - x) < 0.5 and abs(y - panel[1]) < LANE and room > ROOM
-        others = [
-            o["position"][:2] for o in stage.truth["objects"] if o["id"] != thing["id"] and o["class"] != "occluder"
-        ]
-        if near and not any(sign * (a - x) > 0 and abs(b - y) < CLEAR for a, b in others):
+        near = 0.2 < sign * (panel[0] - x) < 0.6 and abs(y - panel[1]) < LANE and room > ROOM
+        if near:
             yield thing, action
 
 
 def _came_out(take: Rollout, number: int, panel: int, sign: int) -> Plan | None:
-    """The plan with two looks at the thing beyond the panel; None where it was not hidden whole, or did not come
+    """The plan with two looks at the thing beyond the panel; None where it was not hidden, or did not come
     out whole onto bare ground, or something else moved."""
     at = take.prefix
     shown = [int(pixels(take, s, number).sum()) for s in range(at, len(take.names) + 1)]
-    hidden = [s for s, count in enumerate(shown) if not count]
+    hidden = [s for s, count in enumerate(shown) if count <= COVERED * shown[0]]
     if not hidden or not whole_in_view(take.labels(at), number):
         return None
-    out = [s for s in range(hidden[-1] + 1, len(shown)) if shown[s] >= 0.95 * shown[0] and _free(take, at + s, number)]
+    out = [s for s in range(hidden[-1] + 1, len(shown)) if shown[s] >= OUT * shown[0] and _free(take, at + s, number)]
     first = out[0] if out else 0
     second = next((s for s in out if _apart(take, at + first, at + s, number) > FURTHER), None)
     place, edge = take.object(at + first, number), take.object(at, panel)
-    if second is None or place is None or edge is None or not _alone(take, at + second, number):
+    if second is None or place is None or edge is None:
         return None
     beyond = float(place["position"][0] - edge["position"][0])
     if sign * beyond < 0:
@@ -199,12 +200,6 @@ def _apart(take: Rollout, a: int, b: int, number: int) -> float:
     """Metres between a thing's places at two steps."""
     one, other = take.object(a, number), take.object(b, number)
     return float(np.hypot(*(one["position"] - other["position"])[:2])) if one and other else np.inf
-
-
-def _alone(take: Rollout, step: int, number: int) -> bool:
-    """Whether nothing else has moved since the context."""
-    rest = [o for o in take.truths[take.prefix]["objects"] if o["id"] != number]
-    return all(_apart(take, take.prefix, step, o["id"]) < table.STILL for o in rest)
 
 
 LOOKS = (
