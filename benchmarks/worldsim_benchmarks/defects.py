@@ -98,6 +98,20 @@ class WrongFriction(Shadowed):
     arguments: ClassVar[dict[str, Any]] = {"friction": 4.0}
 
 
+class GhostCollision(Mutant):
+    """Things pass through each other; the hand and the rim still meet them.
+
+    The one defect that neither a copy nor a brush can make: the table's own colliders are told to pass (shapes of one
+    group do not collide in Chipmunk).
+    """
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        if self.active:
+            for thing in self.env.unwrapped.table.things:  # type: ignore[attr-defined]
+                thing.collider.filter = thing.collider.filter._replace(group=1)
+        return super().step(action)
+
+
 class IdleFrozen(Mutant):
     """The world stands still while nothing is commanded: nothing grows, falls or closes in the meantime."""
 
@@ -162,6 +176,21 @@ class Vanishing(Retouched):
         return without(frame, mask)
 
 
+class VanishingBehind(Vanishing):
+    """What something else hides is gone ever after; what only left the picture is not."""
+
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        K, c2w = (np.asarray(truth["camera"][key]) for key in ("K", "c2w"))
+        height, width = truth["labels"].shape
+        hidden = set()
+        for thing in truth["objects"]:
+            local = (np.asarray(thing["position"]) - c2w[:3, 3]) @ c2w[:3, :3]
+            u, v = (K @ local)[:2] / max(float(local[2]), 1e-6)
+            if local[2] > 0 and 0 <= u < width and 0 <= v < height:
+                hidden.add(int(thing["id"]))
+        return unseen & hidden
+
+
 class Forgetful(Vanishing):
     """What was out of sight for ``SPAN`` steps is gone: a perfect memory of that length."""
 
@@ -195,9 +224,11 @@ DEFECTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "wrong_restitution": WrongRestitution,
     "wrong_gravity": WrongGravity,
     "wrong_friction": WrongFriction,
+    "ghost_collision": GhostCollision,
     "idle_frozen": IdleFrozen,
     "vanish": Vanishing,
     "forgetful": Forgetful,
+    "vanish_behind_occluder": VanishingBehind,
     "swap_identity": Swapped,
     "duplicate": Doubled,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,17 +34,64 @@ class Made:
         return cls(acted.blocks[acted.prefix :], twin.blocks[twin.prefix :])
 
 
-def judged(name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bottom: int) -> Outcome:
-    """The outcome of candidate ``name``; ``rivals`` are first blocks of other maps, for the gate of continuity."""
+@dataclass(frozen=True)
+class Motions:
+    """How far a plan's camera is seen to turn and to walk, in the truth (read once, for all candidates) and in a
+    candidate's blocks."""
+
+    plan: Plan
+    bottom: int
+
+    @cached_property
+    def _turning(self) -> Turning:
+        assert self.plan.turn is not None
+        start, stop = (self.plan.prefix + step for step in self.plan.turn)
+        truth = self.plan.acted
+        return Turning(
+            truth.frame(start), truth.blocks[start:stop], turned_by(truth.yaw[start : stop + 1]), self._K, self.bottom
+        )
+
+    @cached_property
+    def _growth(self) -> float:
+        assert self.plan.walk is not None
+        start, stop = (self.plan.prefix + step for step in self.plan.walk)
+        return growth([self.plan.acted.frame(step) for step in range(start, stop + 1)], self._K, self.bottom)
+
+    @property
+    def _K(self) -> np.ndarray:
+        return np.asarray(self.plan.acted.truths[0]["camera"]["K"])
+
+    def turned(self, blocks: np.ndarray) -> float:
+        """Yaw that is seen over yaw that is true, in the steps of ``plan.turn`` (``motion.Turning``)."""
+        assert self.plan.turn is not None
+        start, stop = self.plan.turn
+        before = blocks[start - 1, -1] if start else self.plan.acted.frame(self.plan.prefix)
+        return self._turning.of(before, blocks[start:stop]).share
+
+    def walked(self, blocks: np.ndarray) -> float:
+        """How much the picture grows (log of the scale) over how much the true one does, in the steps of ``plan.walk``;
+        an estimate that fails counts as none."""
+        assert self.plan.walk is not None
+        start, stop = self.plan.walk
+        seen = growth([blocks[step - 1, -1] for step in range(start, stop + 1)], self._K, self.bottom)
+        return seen / self._growth if self._growth else float("nan")
+
+
+def judged(
+    name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bottom: int, motions: Motions | None = None
+) -> Outcome:
+    """The outcome of candidate ``name``; ``rivals`` are first blocks of other maps, for the gate of continuity.
+    ``motions`` of the same plan are used again where they are given."""
     if made.failed:
         return Outcome(name, False, False, False, failed=made.failed)
+    motions = motions or Motions(plan, bottom)
     measures: dict[str, object] = {"map": plan.acted.map_seed}
     moved = all(_holds(plan, check, made, True) for check in plan.gates)
     if plan.turn is not None:
-        measures["turned"] = turned = _turned(plan, made.acted, bottom)
+        measures["turned"] = turned = motions.turned(made.acted)
         moved = moved and turned >= TURNED
     if plan.walk is not None:
-        measures["walked"] = walked = _walked(plan, made.acted, bottom)
+        measures["walked"] = walked = motions.walked(made.acted)
         moved = moved and walked >= TURNED
     if plan.read is not None:
         measures |= plan.read(made.acted[-1, -1])
@@ -55,6 +103,10 @@ def judged(name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bott
         measures["twin"] = [_share(plan, check, made, False) for check in plan.checks]
         correct = correct and all(_holds(plan, check, made, False) for check in plan.checks)
         measures["collateral"] = _collateral(plan, made)
+    if plan.dose is not None:
+        done_twin = [plan.dose.read(blocks) for blocks in (made.acted, made.twin)]
+        measures |= {"dose": plan.dose.true, "recovered": done_twin[0], "recovered_twin": done_twin[1]}
+        correct = correct and plan.dose.holds(done_twin[0], True) and plan.dose.holds(done_twin[1], False)
     first = plan.acted.blocks[plan.prefix]
     return Outcome(name, moved, continues(made.acted[0], first, rivals, bottom), correct, measures)
 
@@ -83,25 +135,3 @@ def _collateral(plan: Plan, made: Made) -> float:
     if outside.mean() < 0.1:
         return float("nan")
     return float(differs(made.acted[last, -1], made.twin[last, -1])[outside].mean())
-
-
-def _turned(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
-    """Yaw that is seen over yaw that is true, in the steps of ``plan.turn`` (``motion.Turning``)."""
-    assert plan.turn is not None
-    start, stop = plan.turn
-    truth, at = plan.acted, plan.prefix
-    K = np.asarray(truth.truths[0]["camera"]["K"])
-    turned = turned_by(truth.yaw[at + start : at + stop + 1])
-    turning = Turning(truth.frame(at + start), truth.blocks[at + start : at + stop], turned, K, bottom)
-    return turning.of(blocks[start - 1, -1] if start else truth.frame(at), blocks[start:stop]).share
-
-
-def _walked(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
-    """How much the picture grows (log of the scale) over how much the true one does, in the steps of ``plan.walk``; an
-    estimate that fails counts as none."""
-    assert plan.walk is not None
-    start, stop = plan.walk
-    K = np.asarray(plan.acted.truths[0]["camera"]["K"])
-    true = growth([plan.acted.frame(plan.prefix + step) for step in range(start, stop + 1)], K, bottom)
-    seen = growth([blocks[step - 1, -1] for step in range(start, stop + 1)], K, bottom)
-    return seen / true if true else float("nan")

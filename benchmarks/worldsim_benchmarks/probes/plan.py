@@ -15,10 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from worldsim_benchmarks.probes.detect import departs, differs, grown, nearer
+from worldsim_benchmarks.probes.dose import Dose
 from worldsim_benchmarks.truth import Reference, Rollout
 
 SHOWS = 2 / 3
 """Share of the changed pixels from which on a change counts as shown; below ``1 - SHOWS`` it counts as not shown."""
+BLOCK = 400
+"""Test maps that one episode may choose from."""
 LEAST = 12
 """Pixels (at 64 rows) that a deed must change to be asked at all."""
 
@@ -53,9 +56,9 @@ class Plan:
     ``gates`` are looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve``
     are the looks of the persistence curve. ``turn`` are the steps from and to which (after the context) the camera
     turns, where it does: then the picture must turn too, and is registered before it is judged. ``beside`` is False
-    where there is no deed to leave out (things that fall, a look away): then the twin is not asked. ``walk`` are steps
-    in which the camera walks forward, where it does: then the picture must grow. ``read`` gives further numbers of the
-    last picture, for reading."""
+    where there is no deed to leave out (things that fall, a look away): then the twin is not asked. ``dose`` is the
+    strength of the deed, where that is asked. ``walk`` are steps in which the camera walks forward, where it does: then
+    the picture must grow. ``read`` gives further numbers of the last picture, for reading."""
 
     acted: Rollout
     twin: Rollout
@@ -64,6 +67,7 @@ class Plan:
     curve: tuple[Check, ...] = ()
     turn: tuple[int, int] | None = None
     beside: bool = True
+    dose: Dose | None = None
     walk: tuple[int, int] | None = None
     read: Callable[[np.ndarray], Mapping[str, object]] | None = None
 
@@ -81,13 +85,14 @@ class Plan:
 @dataclass(frozen=True)
 class Deed:
     """A question to a world: when an episode of it is correct, in words, the actions that it needs, and how it is
-    planned on a map."""
+    planned on a map. ``thorough`` deeds are left out of quick runs."""
 
     name: str
     world: str
     criterion: str
     actions: tuple[str, ...]
     planner: Callable[[Reference, int], Plan | None]
+    thorough: bool = False
 
     def plan(self, stage: Reference, map_seed: int) -> Plan | None:
         """The deed on that map; None where the map has nothing to do it with."""

@@ -17,9 +17,10 @@ from worldsim_benchmarks import floors
 from worldsim_benchmarks.candidates import Context
 from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
-from worldsim_benchmarks.probes.judge import Made, judged
-from worldsim_benchmarks.probes.plan import Deed, Plan
+from worldsim_benchmarks.probes.judge import Made, Motions, judged
+from worldsim_benchmarks.probes.plan import BLOCK, Deed, Plan
 from worldsim_benchmarks.records import Row
+from worldsim_benchmarks.suites import responses
 from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
@@ -27,8 +28,6 @@ from worldsim_benchmarks.suites.suite import Curve, Result, SuiteScore
 from worldsim_benchmarks.tasks import Episode, Task
 from worldsim_benchmarks.truth import TEST_SEEDS, Reference
 
-BLOCK = 400
-"""Test maps that one episode may choose from."""
 AT_ONCE = 48
 """Episodes that are planned, run and judged together."""
 LABELS = ("labels",)
@@ -36,7 +35,8 @@ LABELS = ("labels",)
 
 @dataclass(frozen=True)
 class TwinSuite:
-    """A ``suites.suite.Suite`` of deeds: ``mutants`` as there, ``curves`` draws the report's from the rows."""
+    """A ``suites.suite.Suite`` of deeds: ``mutants`` as there, ``curves`` draws the report's from the rows. Deeds that
+    sweep a strength are asked where the preset says so."""
 
     name: str
     deeds: tuple[Deed, ...]
@@ -52,7 +52,7 @@ class TwinSuite:
         return [
             Episode(deed.name, seed, sample)
             for deed in self.deeds
-            if deed.world == session.world
+            if deed.world == session.world and (session.preset.doses or not deed.thorough)
             for seed in session.map_seeds
             for sample in range(session.preset.samples)
         ]
@@ -61,7 +61,7 @@ class TwinSuite:
         return run(self.deeds, session, missing)
 
     def score(self, rows: Sequence[Row]) -> SuiteScore:
-        return SuiteScore(score_tasks(rows), tuple(self.curves(rows)))
+        return SuiteScore(score_tasks(rows), (*self.curves(rows), *responses.curves(rows)), responses.responses(rows))
 
 
 def planned(deed: Deed, stage: Reference, map_seed: int) -> Plan:
@@ -105,8 +105,9 @@ def _result(
         shown["codec"] = coded
     blocks = [r.blocks[plan.prefix] for r in rivals.of(plan.acted.names[: plan.prefix + 1], plan.prefix)]
     rest = rivals.without_other(episode.map_seed, blocks)
+    motions = Motions(plan, bottom)
     outcomes = tuple(
-        judged(name, plan, made, rest if name == "other" else blocks, bottom) for name, made in shown.items()
+        judged(name, plan, made, rest if name == "other" else blocks, bottom, motions) for name, made in shown.items()
     )
     return Result(episode, outcomes, None if first.failed else _clip(episode, plan, first))
 
