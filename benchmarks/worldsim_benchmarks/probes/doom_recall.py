@@ -93,6 +93,10 @@ WAYS: Mapping[str, tuple[Callable[[int], Away], tuple[int, ...], str]] = {
 """Way -> how it is made, for how many steps it is asked, and what the steps are."""
 
 
+THOROUGH = ("sway",)
+"""Ways that quick runs leave out."""
+
+
 def recall(stage: Reference, map_seed: int, away: Away) -> Plan | None:
     """A look away from a thing and back to it on that map; None where it cannot be asked there."""
     at = len(doom.CONTEXT)
@@ -160,7 +164,7 @@ def recall_after(name: str, steps: int) -> Deed:
     return Deed(
         f"{name}_{steps}", doom.WORLD,
         f"after {steps} steps {what} the thing is at its place, in its colour, and not at the mirrored place too",
-        tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away),
+        tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away), thorough=name in THOROUGH,
     )  # fmt: skip
 
 
