@@ -14,13 +14,15 @@ KEY := $(shell { cat pyproject.toml; echo "$(CURDIR) $(TORCH)"; } | cksum | cut 
 STAMP := .venv/.installed-$(KEY)
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test quick lint types format clean
+.PHONY: help setup demo test quick lint types format results clean
 
 help:
 	@echo "make demo    set up, then walk through a learned world: writes demo/rollout.mp4 and demo/sheet.png"
 	@echo "make test    set up, then run all tests"
 	@echo "make quick   the tests without the slow ones"
 	@echo "make lint types format    ruff check and format check; mypy; ruff format"
+	@echo "make results measure the shipped model and all mutants anew (hours beside other work; it goes on where it was"
+	@echo "             interrupted) and publish them in benchmarks/results"
 	@echo "make clean   remove .venv, demo/ and caches"
 
 setup: $(STAMP)
@@ -67,6 +69,20 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# N is quick, default or publish; runs that are finished in RUNS are not run again.
+RUNS ?= runs/results
+N ?= quick
+BENCH := $(BIN)/worldsim bench
+
+results: $(STAMP)
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction fidelity speed
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite memory --beside 'window={"model": "?memory=window"}' \
+		'panorama={"model": "?memory=panorama"}'
+	for suite in consistency permanence memory interaction; do \
+		$(BENCH) selfcheck --suite $$suite --n $(N) --out $(RUNS)/mutants/$$suite || exit 1; done
+	$(BENCH) selfcheck --suite interaction --world Table --n $(N) --out $(RUNS)/mutants/interaction-table
+	$(BENCH) publish $(RUNS)/model $(RUNS)/mutants --out benchmarks/results
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.actions import ACTION_ID, multi_hot
+from worldsim.actions import ACTION_ID, KEY_BIT, multi_hot
 from worldsim.diffusion import flow, noise, sampler
 from worldsim.engine import RolloutEngine
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
@@ -18,6 +18,7 @@ from worldsim.model.debug import debug_simulator
 from worldsim.model.memory import larger
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart, LaneText
+from worldsim.screen import Memory
 from worldsim.worlds import WORLDS, WorldSpec
 
 ROOMS, COVER = WORLDS["DoomRooms"], WORLDS["DoomTakeCover"]
@@ -311,7 +312,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 5 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 6 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
@@ -527,21 +528,50 @@ def test_a_step_makes_no_pass_that_changes_nothing(
     assert bool(torch.isnan(block.hallucination).all()) == (steps == 1)
 
 
-@pytest.mark.parametrize("name, returns", [("DoomRooms", True), ("Table", False)])
-def test_what_a_turn_moved_out_of_view_is_there_when_it_comes_back(name: str, returns: bool) -> None:
-    """Every pixel is fetched from outside of the last frame, which only a panorama can answer."""
+def recalling_simulator() -> WorldSimulator:
+    """Its decoder fetches every pixel from outside of the last frame, which only a panorama can answer; one step
+    forward is a metre ahead, one backward a metre back, at once."""
     made = debug_simulator(memory=True)
     simulator = WorldSimulator.create(replace(made.config, worlds=("DoomRooms", "Table")))
     simulator.codec.load_state_dict(made.codec.state_dict())
-    assert simulator.codec.memory is not None
+    memory = simulator.codec.memory
+    assert memory is not None
     with torch.no_grad():
-        for parameter in simulator.codec.memory.parameters():
+        for parameter in memory.parameters():
             parameter.zero_()
-        simulator.codec.memory.flow.rest.bias.fill_(100.0)
-        simulator.codec.memory.out.bias[:16] = -100.0  # the memory alone would draw everything
+        memory.flow.rest.bias.fill_(100.0)
+        memory.out.bias[:16] = -100.0  # the memory alone would draw everything
+        for unit, (key, metres) in enumerate((("forward", 1.0), ("backward", -1.0))):
+            memory.flow.travel[0].weight[unit, KEY_BIT[key]] = 10.0
+            memory.flow.travel[2].weight[2, unit] = metres / 40
+    return simulator
+
+
+def mirrored_ramps() -> np.ndarray:
+    """A picture of which every part is different: uint8 ``(64, 64, 3)``."""
     across = np.linspace(0, 255, 64)[None, :, None].repeat(64, 0)
-    frame = np.concatenate([across, across[::-1, ::-1], np.full_like(across, 90)], axis=2).astype(np.uint8)
-    rollout = engine(simulator, context_noise=0.0)
+    return np.concatenate([across, across[::-1, ::-1], np.full_like(across, 90)], axis=2).astype(np.uint8)
+
+
+def is_shown(rollout: RolloutEngine, frame: np.ndarray, lane: int = 0) -> bool:
+    """Whether the right half of a lane's picture, away from its rim, is that of ``frame``."""
+    assert rollout._screen is not None
+    wanted = larger(torch.from_numpy(frame).permute(2, 0, 1)[None] / 127.5 - 1)
+    return float((wanted - rollout._screen.canvas[lane])[..., 32:96, 32:].abs().mean()) < 0.03
+
+
+@pytest.mark.parametrize(
+    "name, memory, returns",
+    [
+        ("DoomRooms", "places", True),
+        ("DoomRooms", "panorama", True),
+        ("DoomRooms", "window", False),
+        ("Table", "places", False),
+    ],
+)
+def test_what_a_turn_moved_out_of_view_is_there_when_it_comes_back(name: str, memory: Memory, returns: bool) -> None:
+    frame = mirrored_ramps()
+    rollout = engine(recalling_simulator(), context_noise=0.0, memory=memory)
     rollout.begin([0], [LaneStart(WORLDS[name], 0, frames=frame[None])])
     for turn in (14.0, 14.0, -14.0, -14.0):
         rollout.step(torch.zeros(1, 32), torch.tensor([[turn, 0.0]]))
@@ -549,10 +579,47 @@ def test_what_a_turn_moved_out_of_view_is_there_when_it_comes_back(name: str, re
             state = rollout.get_state(0)
             rollout.begin([0], [LaneStart(WORLDS[name], 1, frames=frame[None, ::-1].copy())])
             rollout.set_state(0, state)
-    assert rollout._screen is not None
-    shown = rollout._screen.canvas
-    error = (larger(torch.from_numpy(frame).permute(2, 0, 1)[None] / 127.5 - 1) - shown)[..., 32:96, 32:]
-    assert (float(error.abs().mean()) < 0.03) == returns
+    assert is_shown(rollout, frame) == returns
+
+
+@pytest.mark.parametrize("memory, returns", [("places", True), ("panorama", False), ("window", False)])
+def test_one_who_walks_away_and_comes_back_finds_what_was_there(memory: Memory, returns: bool) -> None:
+    """Six metres off with one's back to it, and home; half of it in another lane of another engine."""
+    frame = mirrored_ramps()
+    simulator = recalling_simulator()
+    first, second = (engine(simulator, lanes, context_noise=0.0, memory=memory) for lanes in (1, 2))
+    first.begin([0], [LaneStart(ROOMS, 0, frames=frame[None])])
+    still = torch.zeros(1, 32)
+    keys = {name: still.clone() for name in ("forward", "backward")}
+    for name, key in keys.items():
+        key[:, KEY_BIT[name]] = 1.0
+    there, straight = torch.tensor([[180.0, 0.0]]), torch.zeros(1, 2)
+    first.step(still, there)
+    for _ in range(6):
+        first.step(keys["forward"], straight)
+    second.begin([0, 1], [LaneStart(ROOMS, 1, frames=picture(3)), LaneStart(ROOMS, 2, frames=picture(4))])
+    second.set_state(1, first.get_state(0))
+    for _ in range(6):
+        second.step(keys["backward"].expand(2, -1), straight.expand(2, -1))
+    assert not is_shown(second, frame, 1)
+    second.step(still.expand(2, -1), there.expand(2, -1))
+    assert is_shown(second, frame, 1) == returns
+    assert second._screen is not None
+    if memory == "places":
+        assert second._screen.panorama is not None
+        assert torch.allclose(second._screen.panorama.place[1], torch.zeros(3), atol=1e-3)
+
+
+def test_a_memory_that_a_model_cannot_serve_and_a_state_of_another_are_refused() -> None:
+    with pytest.raises(ValueError, match="memory='places'; this model can serve 'window'"):
+        engine(debug_simulator(), memory="places")
+    simulator = debug_simulator(memory=True)
+    near, far = engine(simulator, memory="window"), engine(simulator)
+    assert far.memory == "places"
+    near.begin([0], [start(1)])
+    far.begin([0], [start(1)])
+    with pytest.raises(ValueError, match="memory='window'; this one's is 'places'"):
+        far.set_state(0, near.get_state(0))
 
 
 def test_what_a_lane_shows_is_its_own_however_the_others_begin() -> None:

@@ -33,7 +33,7 @@ from worldsim.model.transformer import Prediction
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import Passes
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
-from worldsim.screen import Screen
+from worldsim.screen import Memory, Screen, memories
 from worldsim.starts import check_start, first_controls, given_controls, given_latents
 from worldsim.worlds import WORLDS, WorldSpec
 
@@ -43,7 +43,7 @@ CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 5
+STATE_VERSION = 6
 
 
 class RolloutEngine(Passes):
@@ -64,6 +64,8 @@ class RolloutEngine(Passes):
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
         dtype: type of the arithmetic, None for bfloat16 where the device has it.
         compile: compiles the network's step (GPU; the first steps are slow).
+        memory: what is kept of what is out of view, beside the window of latents: ``"window"`` nothing, ``"panorama"``
+            or ``"places"`` (see ``screen.Memory``); None for the farthest-reaching that the model can serve.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class RolloutEngine(Passes):
         dtype: torch.dtype | None = None,
         compile: bool = False,
         temperature: float | None = None,
+        memory: Memory | None = None,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes={lanes}; an engine has at least one lane")
@@ -92,6 +95,10 @@ class RolloutEngine(Passes):
         if not 0 <= self.temperature <= 1:
             raise ValueError(f"temperature={temperature}; accepted is 0 to 1")
         super().__init__(model, device, frame_size, context_noise, dtype, compile)
+        able = memories(self.codec)
+        self.memory = able[-1] if memory is None else memory
+        if self.memory not in able:
+            raise ValueError(f"memory={memory!r}; this model can serve {', '.join(map(repr, able))}")
         self.lanes = lanes
         self.denoising_steps, self.cache_mode, self.reward_mode = denoising_steps, cache_mode, reward
         self._allocate()
@@ -106,7 +113,9 @@ class RolloutEngine(Passes):
         self._specs: list[WorldSpec | None] = [None] * b
         self._single: list[int] = []
         self._text = TextMemory(self.world, b, device)
-        self._screen = None if self.codec.memory is None else Screen(self.codec, b, self.frame_size, device)
+        self._screen = (
+            None if self.codec.memory is None else Screen(self.codec, b, self.frame_size, device, self.memory)
+        )
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
         self.reward_values = bin_values(device)
@@ -197,6 +206,7 @@ class RolloutEngine(Passes):
         return {
             "version": STATE_VERSION,
             "digest": self.model.digest,
+            "kept": self.memory,
             "world": spec.name,
             "seed": int(self._seeds[lane]),
             "step": int(self._steps[lane]),
@@ -214,6 +224,8 @@ class RolloutEngine(Passes):
                 f"the state has version {state.get('version')} and is of model {state.get('digest')}; this "
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
+        if state["kept"] != self.memory:
+            raise ValueError(f"the state is of an engine with memory={state['kept']!r}; this one's is {self.memory!r}")
         self._ring.set_lane(lane, state["memory"])
         if self._screen is not None:
             self._screen.set_lane(lane, state["screen"])

@@ -7,6 +7,7 @@ a memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
@@ -20,19 +21,34 @@ from worldsim.worlds import WorldSpec
 # B lanes, M lanes that begin, K frames of a block, H W frame
 
 
+Memory = Literal["window", "panorama", "places"]
+"""What a lane keeps of what is out of view, beside the window of latents: nothing; one cylinder, which is believed less
+after each step of walking; several, each of a place that dead reckoning finds again."""
+PLACES = 4
+"""Cylinders of a lane, of 0.9 MB each for frames of 64x64."""
 _KEPT = ("canvas", "action", "reach", "travel")
 
 
-class Screen:
-    """The screens of ``lanes`` lanes of frames of ``size`` (H, W)."""
+def memories(codec: Codec) -> tuple[Memory, ...]:
+    """The memories that a codec can serve, the farthest-reaching last."""
+    if not codec.config.panorama:
+        return ("window",)
+    return ("window", "panorama", "places") if codec.config.geometry else ("window", "panorama")
 
-    def __init__(self, codec: Codec, lanes: int, size: tuple[int, int], device: torch.device) -> None:
+
+class Screen:
+    """The screens of ``lanes`` lanes of frames of ``size`` (H, W), with a ``memory`` that the codec can serve."""
+
+    def __init__(self, codec: Codec, lanes: int, size: tuple[int, int], device: torch.device, memory: Memory) -> None:
         self.codec, self.size, self.device = codec, size, device
+        self.reckons = memory == "places"
         self.canvas = torch.zeros(lanes, 3, 2 * size[0], 2 * size[1], device=device)
         self.action = torch.zeros(lanes, ACTION, device=device)
         self.reach = torch.zeros(lanes, device=device)
         self.travel = torch.zeros(lanes, TRAVEL, device=device)
-        self.panorama = Panorama(torch.zeros(lanes, device=device), *size) if codec.config.panorama else None
+        self.count = PLACES if self.reckons else 1
+        blind = torch.zeros(lanes, device=device)
+        self.panorama = None if memory == "window" else Panorama(blind, *size, self.count)
         self._known = torch.ones(lanes, dtype=torch.bool, device=device)
 
     def begin(
@@ -49,9 +65,10 @@ class Screen:
         self.travel[rows, -1] = 1 - acted[:, 0]
         if self.panorama is None:
             return
-        seen = Panorama(reach, *self.size)
+        seen = Panorama(reach, *self.size, self.count)
         for t in range(latents):
-            seen.move(given.keys[:, t], given.camera[:, t])
+            seen.turn(given.camera[:, t])
+            seen.walk(given.keys[:, t])
             seen.show(_picture(frames[:, -1 - (latents - 1 - t) * k]))
         self.panorama.put(rows, seen)
 
@@ -60,7 +77,9 @@ class Screen:
         keys, camera = controls.keys[:, 0], controls.camera[:, 0]
         action, around = describe(keys, camera), None
         if self.panorama is not None:
-            self.panorama.move(keys, camera)
+            self.panorama.turn(camera)
+            if not self.reckons:
+                self.panorama.walk(keys)
             around = self.panorama.view()
         shown = Shown(
             self.canvas, self._known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel
@@ -68,6 +87,8 @@ class Screen:
         pixels, self.canvas, travel = self.codec.show(latent, frames, shown)
         self.action, self.travel = action, self.travel if travel is None else travel
         if self.panorama is not None:
+            if travel is not None and self.reckons:
+                self.panorama.go(travel)
             self.panorama.show(smaller(self.canvas))
         return pixels
 

@@ -36,7 +36,7 @@ class Context:
         video = rollout.video(start, stop)
         if start == 0:
             video = np.concatenate([rollout.first[None], video])
-        return cls(video, rollout.names[start:stop], rollout.map_seed, rollout.goal)
+        return cls(video, rollout.names[start:stop], rollout.map_seed, rollout.goal, rollout.pose)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ class Candidate(Protocol):
 
 
 class ReplayCandidate:
-    """A true world (or a mutant) as candidate: resets to the same map, replays the context, goes on."""
+    """A true world (or a mutant) as candidate: resets to the same map, replays the context, goes on.
+
+    What moves by itself is seeded anew from the end of the context, where the world can do that: the ceiling must not
+    know by chance what nobody could foresee.
+    """
 
     def __init__(self, world: str, frame_size: tuple[int, int] = (64, 64), mutant: str | None = None) -> None:
         self.name = mutant or "true"
@@ -96,8 +100,8 @@ class ReplayCandidate:
         self, contexts: Sequence[Context], actions: Sequence[Sequence[str]], seeds: Sequence[int]
     ) -> Continuation:
         rollouts = [
-            self.reference.play((*c.names, *a), c.map_seed, prefix=len(c.names), pose=c.pose, goal=c.goal)
-            for c, a in zip(contexts, actions, strict=True)
+            self.reference.play((*c.names, *a), c.map_seed, len(c.names), c.pose, c.goal, dynamics=int(seed) % 2**31)
+            for c, a, seed in zip(contexts, actions, seeds, strict=True)
         ]
         return Continuation(
             np.stack([r.blocks[r.prefix :] for r in rollouts]),

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def chart(curve: dict[str, Any]) -> str:
-    """A ``Curve`` (as JSON) as a data URL of a PNG; the candidate's line is thick, floors and ceilings are dashed."""
+    """A ``Curve`` (as JSON) as a data URL; the candidate's line is thick, floors and ceilings are dashed."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -29,6 +29,6 @@ def chart(curve: dict[str, Any]) -> str:
     axis.legend(fontsize=8)
     figure.tight_layout()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(buffer, format="webp", dpi=110, pil_kwargs={"quality": 80})
     plt.close(figure)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -21,6 +21,8 @@ DEEDS = frozenset({"use", "attack", "place", "next_item"})
 """Actions that change the world by themselves, not by where they lead."""
 LASTS = 5
 """Steps that an undone deed lasts."""
+SPAN = 24
+"""Steps that a forgetful world remembers."""
 
 
 def copy_of(env: gym.Env[Any, Any], **arguments: Any) -> gym.Env[Any, Any]:
@@ -96,6 +98,20 @@ class WrongFriction(Shadowed):
     arguments: ClassVar[dict[str, Any]] = {"friction": 4.0}
 
 
+class GhostCollision(Mutant):
+    """Things pass through each other; the hand and the rim still meet them.
+
+    The one defect that neither a copy nor a brush can make: the table's own colliders are told to pass (shapes of one
+    group do not collide in Chipmunk).
+    """
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        if self.active:
+            for thing in self.env.unwrapped.table.things:  # type: ignore[attr-defined]
+                thing.collider.filter = thing.collider.filter._replace(group=1)
+        return super().step(action)
+
+
 class IdleFrozen(Mutant):
     """The world stands still while nothing is commanded: nothing grows, falls or closes in the meantime."""
 
@@ -129,6 +145,10 @@ class Retouched(Mutant):
         self.known, self.lost = self._ids(info), set[int]()
         return observation, info
 
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        """Those of the things that are not seen now which this mutant loses: all."""
+        return unseen
+
     @staticmethod
     def _ids(info: dict[str, Any]) -> set[int]:
         shown = set(np.unique(info["truth"]["labels"]).tolist())
@@ -140,7 +160,7 @@ class Retouched(Mutant):
         if not self.active:
             self.known |= seen
             return observation, reward, terminated, truncated, info
-        self.lost |= self.known - seen
+        self.lost |= self.missed(self.known - seen, info["truth"])
         mask = np.isin(info["truth"]["labels"], list(self.lost))
         if not mask.any():
             return observation, reward, terminated, truncated, info
@@ -154,6 +174,33 @@ class Vanishing(Retouched):
 
     def retouch(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return without(frame, mask)
+
+
+class VanishingBehind(Vanishing):
+    """What something else hides is gone ever after; what only left the picture is not."""
+
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        K, c2w = (np.asarray(truth["camera"][key]) for key in ("K", "c2w"))
+        height, width = truth["labels"].shape
+        hidden = set()
+        for thing in truth["objects"]:
+            local = (np.asarray(thing["position"]) - c2w[:3, 3]) @ c2w[:3, :3]
+            u, v = (K @ local)[:2] / max(float(local[2]), 1e-6)
+            if local[2] > 0 and 0 <= u < width and 0 <= v < height:
+                hidden.add(int(thing["id"]))
+        return unseen & hidden
+
+
+class Forgetful(Vanishing):
+    """What was out of sight for ``SPAN`` steps is gone: a perfect memory of that length."""
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        self.away: dict[int, int] = {}
+        return super().reset(**kwargs)
+
+    def missed(self, unseen: set[int], truth: dict[str, Any]) -> set[int]:
+        self.away = {number: self.away.get(number, 0) + 1 for number in unseen}
+        return {number for number, steps in self.away.items() if steps > SPAN}
 
 
 class Swapped(Retouched):
@@ -174,12 +221,14 @@ class Doubled(Retouched):
 
 DEFECTS: dict[str, Callable[[gym.Env[np.ndarray, np.int64]], Mutant]] = {
     "undo": Undone,
-    "undo_door": Undone,  # the same in DoomRooms, where another task is meant to catch it
     "wrong_restitution": WrongRestitution,
     "wrong_gravity": WrongGravity,
     "wrong_friction": WrongFriction,
+    "ghost_collision": GhostCollision,
     "idle_frozen": IdleFrozen,
     "vanish": Vanishing,
+    "forgetful": Forgetful,
+    "vanish_behind_occluder": VanishingBehind,
     "swap_identity": Swapped,
     "duplicate": Doubled,
 }

@@ -29,6 +29,12 @@ def grey(rollout: Rollout) -> np.ndarray:
     return np.full_like(rollout.future, level)
 
 
+def still(rollout: Rollout) -> dict[str, np.ndarray]:
+    """``frozen`` and ``grey`` as blocks uint8 ``(T, k, H, W, 3)``, for suites that judge all video frames."""
+    k = rollout.blocks.shape[1]
+    return {name: np.repeat(make(rollout)[:, None], k, 1) for name, make in (("frozen", frozen), ("grey", grey))}
+
+
 def others(rollouts: Sequence[Rollout], index: int, count: int) -> list[Rollout]:
     """``count`` true rollouts of other seeds under the same actions: right look, right motion, wrong
     world."""

@@ -6,14 +6,15 @@ frames is found by warping one by every angle of a grid and taking the best corr
 a parabola through the peak). It needs neither key points nor a scene that the truth knows, hence works on
 what the candidate invents. ``yaw_by_features`` is the usual way (SIFT on frames upsampled by 4) and is kept
 as the cross-check; both are calibrated on true frames by every run. A weak or ambiguous peak is a failed
-estimate: NaN, and counted.
+estimate: NaN, and counted. ``Turning`` is the one rule for turns that are commanded: what the estimator cannot tell of
+the true frames is asked of nobody, and any other failure counts as no motion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import cv2
@@ -39,6 +40,13 @@ class Grid:
 YAW_GRID = Grid(13.5, 0.5)
 """For every second video frame: a turn of 14 degrees a step is 3.5 degrees a frame."""
 ZOOM_GRID = Grid(0.36, 0.02)
+PAIRS_PER_STEP = 2
+"""Yaw is read between every second video frame of a block of four: 7 degrees of a turn of 14."""
+TRUSTED = 2.0
+"""Degrees by which the estimate from true frames may miss the true turn of a pair; on a wall that repeats itself it is
+sure and wrong."""
+LEAST_TURN = 0.1
+"""Degrees of a step from which on the camera counts as turning."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,11 @@ def chained(
     return float(np.sum([estimate(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames_THWC)]))
 
 
+def growth(frames_THWC: Sequence[np.ndarray], K: np.ndarray, bottom: int = 0) -> float:
+    """Sum of ``zoom_between`` over consecutive frames, where an estimate that fails counts as no zoom."""
+    return float(np.nansum([zoom_between(a, b, K, bottom=bottom)[0] for a, b in pairwise(frames_THWC)]))
+
+
 def yaw_by_features(before: np.ndarray, after: np.ndarray, K: np.ndarray, bottom: int = 0, scale: int = 4) -> float:
     """Yaw in degrees by SIFT on frames upsampled by ``scale``; NaN with fewer than 6 agreeing matches.
 
@@ -180,3 +193,89 @@ def yaw_by_features(before: np.ndarray, after: np.ndarray, K: np.ndarray, bottom
     turned = b - a  # what is seen moves to the right when the camera turns left
     agree = np.abs(turned - np.median(turned)) < 1.5
     return float(turned[agree].mean()) if agree.sum() >= 6 else float("nan")
+
+
+@dataclass(frozen=True)
+class Turned:
+    """What was seen of a commanded turn, in degrees for each pair of frames: the ``true`` yaw, and the yaw ``seen`` (0
+    where the estimate ``failed``, the true one where nothing is ``asked``)."""
+
+    true: np.ndarray
+    seen: np.ndarray
+    asked: np.ndarray
+    failed: np.ndarray
+
+    @property
+    def share(self) -> float:
+        """Rotation seen over true rotation on the asked pairs, a turn there and back counted both times; NaN without
+        any."""
+        whole = float(np.abs(self.true[self.asked]).sum())
+        return float((self.seen * np.sign(self.true))[self.asked].sum()) / whole if whole else float("nan")
+
+    @property
+    def error(self) -> float:
+        """Mean error of an asked pair in degrees; NaN without any."""
+        return float(np.abs(self.seen - self.true)[self.asked].mean()) if self.asked.any() else float("nan")
+
+    @property
+    def stray(self) -> np.ndarray:
+        """float ``(P,)``: the heading seen so far minus the true one."""
+        return np.cumsum(self.seen - self.true)
+
+
+@dataclass(frozen=True)
+class Turning:
+    """A true clip in which the camera turns on the spot: ``before`` uint8 ``(H, W, 3)``, ``blocks`` uint8
+    ``(T, k, H, W, 3)``, ``turned`` float ``(T,)`` degrees of each step, ``K`` and the ``bottom`` rows left out.
+
+    A pair of frames is asked where the true frames' own estimate is within ``TRUSTED`` degrees of the true turn.
+    """
+
+    before: np.ndarray
+    blocks: np.ndarray
+    turned: np.ndarray
+    K: np.ndarray
+    bottom: int = 0
+
+    @cached_property
+    def true_pairs(self) -> np.ndarray:
+        """float ``(PAIRS_PER_STEP * T,)``: yaw as it is read from the true frames, NaN where it cannot be."""
+        return self._pairs(self.before, self.blocks)
+
+    @property
+    def true(self) -> np.ndarray:
+        """float ``(PAIRS_PER_STEP * T,)``: the true yaw of each pair."""
+        return np.repeat(self.turned, PAIRS_PER_STEP) / PAIRS_PER_STEP
+
+    @cached_property
+    def asked(self) -> np.ndarray:
+        """bool ``(PAIRS_PER_STEP * T,)``."""
+        with np.errstate(invalid="ignore"):
+            trusted = np.abs(self.true_pairs - self.true) <= TRUSTED
+        return trusted & (np.abs(self.true) >= LEAST_TURN / PAIRS_PER_STEP)
+
+    def of(self, before: np.ndarray, blocks: np.ndarray) -> Turned:
+        """What a candidate's ``blocks`` show, which follow its frame ``before``."""
+        same = np.array_equal(before, self.before) and np.array_equal(blocks, self.blocks)  # a second true run
+        got = self.true_pairs if same else self._pairs(before, blocks)
+        failed = self.asked & np.isnan(got)
+        return Turned(self.true, np.where(self.asked, np.nan_to_num(got), self.true), self.asked, failed)
+
+    def _pairs(self, before: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+        """Yaw of each pair of frames of the turning steps; 0 in the others."""
+        out = np.zeros((len(blocks), PAIRS_PER_STEP))
+        marks = np.linspace(0, blocks.shape[1], PAIRS_PER_STEP + 1).round().astype(int)
+        for t, block in enumerate(blocks):
+            frames = [before, *block]
+            if abs(self.turned[t]) >= LEAST_TURN:
+                out[t] = [self._yaw(frames[a], frames[b]) for a, b in pairwise(marks)]
+            before = block[-1]
+        return out.ravel()
+
+    def _yaw(self, before: np.ndarray, after: np.ndarray) -> float:
+        return 0.0 if np.array_equal(before, after) else yaw_between(before, after, self.K, bottom=self.bottom)[0]
+
+
+def turned_by(yaw: np.ndarray) -> np.ndarray:
+    """float ``(T,)``: degrees between ``T + 1`` headings, each in [-180, 180)."""
+    return np.asarray((np.diff(yaw) + 180) % 360 - 180)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from worldsim_benchmarks.charts import chart
 from worldsim_benchmarks.records import Folder, Row, plain, write_text
@@ -27,6 +28,8 @@ from worldsim_benchmarks.verdict import verdict
 STYLE = (Path(__file__).parent / "page.css").read_text()
 SHOWN = 3
 """Worst and best clips of a suite."""
+QUALITY = 70
+"""Of the pictures, 1 to 100."""
 
 
 def folders_in(paths: Sequence[Path]) -> list[Path]:
@@ -54,7 +57,7 @@ def write(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
             parts.append(_speed(path))
         else:
             parts.append(f"<section><h2>{escape(path.name)}</h2><p>This run is not finished.</p></section>")
-    board.sort(key=lambda line: (line["suite"], line["world"], -line["headline"]))
+    board.sort(key=place)
     body = "\n".join([_contents(board), *parts])
     write_text(
         out / "report.html",
@@ -66,6 +69,11 @@ def write(paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     return board
 
 
+def place(line: dict[str, Any]) -> tuple[str, str, float, str, str]:
+    """Where a line stands in the leaderboard: by suite, world, and headline, the best first."""
+    return line["suite"], line["world"], -line["headline"], line["name"], line["digest"]
+
+
 def leaderboard(result: dict[str, Any]) -> list[dict[str, Any]]:
     """One line per candidate, floor and ceiling of a sealed result."""
     config = result["config"]
@@ -75,7 +83,8 @@ def leaderboard(result: dict[str, Any]) -> list[dict[str, Any]]:
         headline = score["headline"]
         out.append({
             "suite": result["suite"], "world": config["world"], "name": name, "env": spec["env"] if spec else name,
-            "kwargs": spec["kwargs"] if spec else {}, "maps": config["preset"]["seeds"],
+            "kwargs": spec["kwargs"] if spec else {}, "version": spec.get("version", "") if spec else "",
+            "maps": config["preset"]["seeds"],
             "samples": config["preset"]["samples"], "headline": headline["value"], "low": headline["low"],
             "high": headline["high"], "tasks": {t: s["score"]["value"] for t, s in score["tasks"].items()},
             "digest": result["digest"],
@@ -85,7 +94,7 @@ def leaderboard(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _contents(board: Sequence[dict[str, Any]]) -> str:
     lines = [
-        f"<tr><td>{escape(b['suite'])}</td><td>{escape(_short(b['world']))}</td><td>{escape(b['env'])}</td>"
+        f"<tr><td>{escape(b['suite'])}</td><td>{escape(_short(b['world']))}</td><td>{escape(_called(b))}</td>"
         f"<td class=n>{len(b['tasks'])}</td><td class=n>{_percent(b['headline'], b['low'], b['high'])}</td></tr>"
         for b in board
         if b["name"] not in (*FLOORS, *CEILINGS)
@@ -100,6 +109,11 @@ def _contents(board: Sequence[dict[str, Any]]) -> str:
         "counts only where the commanded motion was executed and the given context was continued. 100 % is what the "
         f"true world does; frozen, grey and other worlds score about 0.</p><div class=wide>{table}</div>"
     )
+
+
+def _called(line: dict[str, Any]) -> str:
+    """The environment of a line, with its name in the run where it is one of several."""
+    return line["env"] if line["name"] in (MODEL, line["env"]) else f"{line['env']} ({line['name']})"
 
 
 def _probe(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> str:
@@ -130,7 +144,7 @@ def _fidelity(path: Path) -> str:
         for line in fidelity_lines(summary)
     )
     pictures = "".join(
-        f"<h3>{title}</h3><img alt={name} src={_embedded(path / f'{name}.png', 'png')}>"
+        f"<h3>{title}</h3><img alt={name} src={_embedded(_read(path / f'{name}.png'))}>"
         for name, title in (("curves", "Agreement with the truth"), ("worst", "Worst clips"), ("best", "Best clips"))
         if (path / f"{name}.png").exists()
     )
@@ -176,12 +190,10 @@ def _clips(path: Path, rows: Sequence[Row], main: str) -> str:
 
 def _picture(path: Path) -> str:
     """The clip, every frame of every clip at the same size."""
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise ValueError(f"{path} is no picture any more; remove it to have a report without it")
+    picture = _read(path)
     height, width = picture.shape[:2]
     size = f"width:{2 * width / height * 6:.0f}rem"
-    return f'<img class=clip alt="{escape(path.stem)}" style="{size}" src="{_embedded(path, "webp")}">'
+    return f'<img class=clip alt="{escape(path.stem)}" style="{size}" src="{_embedded(picture)}">'
 
 
 def _spread(ranked: Iterable[tuple[Row, Path]], count: int) -> list[tuple[Row, Path]]:
@@ -240,5 +252,14 @@ def _short(world: str) -> str:
     return world.rpartition("/")[2].removesuffix("-v0")
 
 
-def _embedded(path: Path, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _embedded(picture: np.ndarray) -> str:
+    """A picture as a data URL, compressed so that a page of many runs can be kept and sent."""
+    _, data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    return f"data:image/webp;base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def _read(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise ValueError(f"{path} is no picture any more; remove it to have a report without it")
+    return picture

@@ -12,7 +12,7 @@ class Preset:
     rollouts of the floor of that name; ``one_step`` teacher-forced steps per rollout; ``hold`` steps of
     each command; ``episodes`` true episodes per world for reward and termination, with ``negatives`` quiet
     steps of each; ``prompts`` prompt-only starts; ``minutes`` and ``true_minutes`` rollouts of 525 steps of
-    candidate and truth."""
+    candidate and truth; ``doses`` whether the tasks that sweep a strength are asked."""
 
     seeds: int
     horizon: int
@@ -25,11 +25,12 @@ class Preset:
     prompts: int
     minutes: int
     true_minutes: int
+    doses: bool = True
 
 
 PRESETS: dict[str, Preset] = {
-    "tiny": Preset(3, 8, 1, 2, 2, 3, 6, 2, 4, 2, 2),  # for tests
-    "quick": Preset(12, 32, 1, 4, 2, 6, 60, 1, 32, 4, 12),
+    "tiny": Preset(3, 8, 1, 2, 2, 3, 6, 2, 4, 2, 2, doses=False),  # for tests
+    "quick": Preset(12, 32, 1, 4, 2, 6, 60, 1, 32, 4, 12, doses=False),
     "default": Preset(50, 64, 2, 8, 4, 8, 150, 6, 112, 16, 50),
     "publish": Preset(200, 256, 4, 20, 8, 8, 400, 10, 448, 50, 50),
 }

@@ -28,7 +28,7 @@ CEILING, FLOOR = 0.95, 0.05
 def session_for(suite: Suite, world: str, preset: Preset, out: Path, seed: int = 0) -> Session:
     """The true world as a candidate, and those of the suite's mutants that a task of this world is meant to catch."""
     asked = {task.name for task in suite.tasks if world in task.worlds}
-    mutants = [mutant for mutant, task in suite.mutants.items() if task in asked]
+    mutants = [mutant for mutant, tasks in suite.mutants.items() if asked & set(tasks)]
     return Session(world, {name: CandidateSpec(name) for name in ("true", *mutants)}, preset, out, seed=seed)
 
 
@@ -54,7 +54,7 @@ def judge(suite: Suite, rows: list[Row]) -> list[Line]:
     lost = sum(bool(r["failed"]) for r in rows)
     lines.append(Line("episodes in which nothing was produced", str(lost), "0", not lost))
     asked = {r["task"] for r in rows}
-    meant = {m: t for m, t in suite.mutants.items() if t in asked}
+    meant = {m: next(t for t in tasks if t in asked) for m, tasks in suite.mutants.items() if asked & set(tasks)}
 
     def gap(mutant: str, level: float, task: str | None = None) -> Interval:
         return difference(rows, "true", mutant, task, level)

@@ -34,6 +34,9 @@ def probe_lines(result: dict[str, Any]) -> list[Line]:
     """All lines of a sealed result: the headlines, then the candidates' tasks with their gate rates."""
     scores = result["score"]["candidates"]
     lines = [Line(f"{n}: headline of {len(s['tasks'])} tasks", interval(s["headline"])) for n, s in scores.items()]
+    for found in result["score"].get("responses", []):
+        slope, fit = interval(found["slope"]), interval(found["r_squared"])
+        lines.append(Line(f"{found['candidate']}: {found['task']}, response to dose", f"slope {slope}, R^2 {fit}"))
     for name in result["config"]["candidates"]:
         for task, score in scores.get(name, {}).get("tasks", {}).items():
             gates = ", ".join(f"{k} {_share(score[k])}" for k in ("moved", "continued", "given"))

@@ -7,6 +7,7 @@ the true world. A suite can be run where at least one of its tasks can.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import gymnasium as gym
 import numpy as np
@@ -27,13 +28,16 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
     offers = {name for suite in suites for task in suite.tasks for name in task.offers}
     absent = frozenset[str]() if general else not_offered(session, offers)
     out: dict[str, dict[str, list[str]]] = {}
+    worlds: dict[tuple[str, ...], Offered] = {}  # a world takes seconds to open, and tasks need few sets of buffers
     for suite in suites:
         out[suite.name] = {}
         for task in suite.tasks:
             if session.world not in task.worlds:
                 reasons = [f"{session.world} cannot be asked this; {', '.join(task.worlds)} can"]
             else:
-                reasons = [*world_lacks(session, task), *general]
+                if task.truth not in worlds:
+                    worlds[task.truth] = offered(session, task.truth)
+                reasons = [*world_lacks(session.world, worlds[task.truth], task), *general]
                 unknown = sorted(set(task.actions) - known)
                 if not replay and not general and unknown:
                     reasons.append(f"{session.main.env} has no action {', '.join(unknown)}")
@@ -42,22 +46,36 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
     return out
 
 
-def world_lacks(session: Session, task: Task) -> list[str]:
-    """What the true world does not offer of what a task needs."""
-    reasons: list[str] = []
+@dataclass(frozen=True)
+class Offered:
+    """What a true world, opened with some buffers, offers: its ``actions``, the keys of ``info`` and of
+    ``info["truth"]`` after a reset, or why it cannot be opened."""
+
+    actions: frozenset[str] = frozenset()
+    info: frozenset[str] = frozenset()
+    truth: frozenset[str] = frozenset()
+    refused: str = ""
+
+
+def offered(session: Session, buffers: tuple[str, ...]) -> Offered:
+    """Opens the true world with these buffers once and looks."""
     try:
-        with session.reference(depth="depth" in task.truth, labels="labels" in task.truth) as reference:
-            reasons += [f"{session.world} has no action {a}" for a in task.actions if a not in reference.ids]
+        with session.reference(depth="depth" in buffers, labels="labels" in buffers) as reference:
             _, info = reference.env.reset(seed=0, options={"map_seed": session.map_seeds[0]})
-            if "frames" not in info:
-                reasons.append(f'{session.world} gives no info["frames"]')
-            truth = info.get("truth", {})
-            for buffer in ("camera", *task.truth):
-                if buffer not in truth:
-                    reasons.append(f'{session.world} gives no info["truth"]["{buffer}"]')
+            return Offered(frozenset(reference.ids), frozenset(info), frozenset(info.get("truth", {})))
     except (TypeError, ValueError, gym.error.Error) as error:
-        reasons.append(f"{session.world} cannot be opened with truth={task.truth} and map_seed: {error}")
-    return reasons
+        return Offered(refused=f"{session.world} cannot be opened with truth={buffers} and map_seed: {error}")
+
+
+def world_lacks(world: str, found: Offered, task: Task) -> list[str]:
+    """What the true world does not offer of what a task needs."""
+    if found.refused:
+        return [found.refused]
+    reasons = [f"{world} has no action {a}" for a in task.actions if a not in found.actions]
+    if "frames" not in found.info:
+        reasons.append(f'{world} gives no info["frames"]')
+    wanted = ("camera", *task.truth)
+    return [*reasons, *(f'{world} gives no info["truth"]["{b}"]' for b in wanted if b not in found.truth)]
 
 
 def candidate_lacks(session: Session) -> tuple[list[str], frozenset[str]]:

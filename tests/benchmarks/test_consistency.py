@@ -157,3 +157,15 @@ def test_pans_take_turns_and_walks_ask_the_truth() -> None:
     assert [a[0] for a in played] == ["turn_left", "turn_right"]
     far = choose(replace(PLANS["pan_45"], choose=lambda r: -np.unwrap(r.yaw, period=360)[11]), 2_000_000, play)  # type: ignore[arg-type]
     assert far.actions[0] == "turn_right"
+
+
+def test_one_rival_plays_other_and_is_held_against_the_rest(tmp_path: Path) -> None:
+    run, names = session(tmp_path), (*LOOK_AROUND, "turn_left")
+    with Rivals(run) as rivals:
+        every = rivals.of(names, len(LOOK_AROUND))
+        other = rivals.other(2_000_003, names, len(LOOK_AROUND))
+        rest = rivals.without_other(2_000_003, every)
+    assert [r.map_seed for r in every] == run.rival_seeds
+    assert other.map_seed == run.rival_seeds[3]
+    assert other.map_seed not in [r.map_seed for r in rest]
+    assert len(rest) == len(every) - 1

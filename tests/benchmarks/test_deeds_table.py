@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worldsim_benchmarks.candidates import ReplayCandidate
+from worldsim_benchmarks.candidates import Context, ReplayCandidate
 from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.probes import table
 from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.probes.plan import Plan
-from worldsim_benchmarks.probes.stage import Stage
 from worldsim_benchmarks.records import plain
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.registry import suite_named
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
+from worldsim_benchmarks.truth import Reference
 
 import worldsim
 
@@ -29,8 +29,8 @@ FIRST = 2_000_000
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    opened = Stage(table.WORLD)
+def stage() -> Iterator[Reference]:
+    opened = Reference(table.WORLD, depth=False, labels=True)
     yield opened
     opened.close()
 
@@ -38,7 +38,7 @@ def stage() -> Iterator[Stage]:
 PLANS: dict[str, Plan] = {}
 
 
-def plan_of(name: str, stage: Stage) -> Plan:
+def plan_of(name: str, stage: Reference) -> Plan:
     if name not in PLANS:
         PLANS[name] = twins.planned(BY_NAME[name], stage, FIRST)
     return PLANS[name]
@@ -52,9 +52,9 @@ def rivals() -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_truth_is_right_and_what_ignores_actions_is_wrong(name: str, stage: Stage) -> None:
+def test_truth_is_right_and_what_ignores_actions_is_wrong(name: str, stage: Reference) -> None:
     plan = plan_of(name, stage)
-    truth = Made.of_takes(plan, plan.acted, plan.twin)
+    truth = Made.of(plan.acted, plan.twin)
     assert judged("true", plan, truth, rivals(), 0).score == 1.0
     still = np.broadcast_to(plan.acted.frame(plan.prefix), truth.acted.shape)
     assert judged("frozen", plan, Made(still, still), rivals(), 0).score == 0.0
@@ -69,9 +69,9 @@ def test_truth_is_right_and_what_ignores_actions_is_wrong(name: str, stage: Stag
         assert not outcome.correct
 
 
-def test_a_deed_that_reverts_is_executed_but_not_correct(stage: Stage) -> None:
+def test_a_deed_that_reverts_is_executed_but_not_correct(stage: Reference) -> None:
     plan = plan_of("paint", stage)
-    truth = Made.of_takes(plan, plan.acted, plan.twin)
+    truth = Made.of(plan.acted, plan.twin)
     late = truth.acted.copy()
     late[-2:] = truth.twin[-2:]
     outcome = judged("reverts", plan, replace(truth, acted=late), rivals(), 0)
@@ -82,16 +82,16 @@ def test_a_deed_that_reverts_is_executed_but_not_correct(stage: Stage) -> None:
     assert curve[plan.length] == 0.0
 
 
-def test_paint_elsewhere_is_collateral(stage: Stage) -> None:
+def test_paint_elsewhere_is_collateral(stage: Reference) -> None:
     plan = plan_of("paint", stage)
-    truth = Made.of_takes(plan, plan.acted, plan.twin)
+    truth = Made.of(plan.acted, plan.twin)
     assert judged("true", plan, truth, rivals(), 0).measures["collateral"] == 0.0
     splashed = truth.acted.copy()
     splashed[:, :, 40:44, 40:44] = 255 - splashed[:, :, 40:44, 40:44]
     assert judged("splash", plan, replace(truth, acted=splashed), rivals(), 0).measures["collateral"] > 0
 
 
-def test_equal_seeds_plan_and_play_alike(stage: Stage) -> None:
+def test_equal_seeds_plan_and_play_alike(stage: Reference) -> None:
     first = plan_of("push", stage)
     again = twins.planned(BY_NAME["push"], stage, FIRST)
     assert again.acted.names == first.acted.names
@@ -102,22 +102,22 @@ def test_equal_seeds_plan_and_play_alike(stage: Stage) -> None:
 def continued(name: str, plan: Plan) -> Made:
     """What a true world or a mutant of it makes of a plan, replayed from its context."""
     candidate = ReplayCandidate(table.WORLD, mutant=None if name == "true" else name)
-    context = twins.context_of(plan)
-    made = [candidate.go_on([context], [take.names[plan.prefix :]], [0]).blocks[0] for take in (plan.acted, plan.twin)]
+    context = Context.of(plan.acted)
+    made = [candidate.go_on([context], [take.actions], [0]).blocks[0] for take in (plan.acted, plan.twin)]
     candidate.close()
     return Made(*made)
 
 
 @pytest.mark.parametrize(("mutant", "name"), [("undo", "paint"), ("idle_frozen", "plant"), ("wrong_gravity", "fall")])
-def test_a_mutant_is_caught_by_the_task_that_is_meant_for_it(mutant: str, name: str, stage: Stage) -> None:
+def test_a_mutant_is_caught_by_the_task_that_is_meant_for_it(mutant: str, name: str, stage: Reference) -> None:
     plan = plan_of(name, stage)
     assert judged("true", plan, continued("true", plan), rivals(), 0).score == 1.0
     assert judged(mutant, plan, continued(mutant, plan), rivals(), 0).score == 0.0
 
 
-def test_the_replayed_truth_starts_at_the_planned_pose(stage: Stage) -> None:
+def test_the_replayed_truth_starts_at_the_planned_pose(stage: Reference) -> None:
     plan = plan_of("push", stage)
-    assert np.array_equal(continued("true", plan).acted, np.stack(plan.acted.blocks[plan.prefix :]))
+    assert np.array_equal(continued("true", plan).acted, plan.acted.blocks[plan.prefix :])
 
 
 def test_the_suite_gives_the_same_rows_twice_and_asks_only_its_world(tmp_path: Path) -> None:

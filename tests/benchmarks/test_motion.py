@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from panorama import intrinsics, view
-from worldsim_benchmarks.motion import chained, yaw_between, yaw_by_features, zoom_between
+from worldsim_benchmarks.motion import Turning, chained, yaw_between, yaw_by_features, zoom_between
 
 
 @pytest.mark.parametrize("turn", [-10.0, -3.5, -0.8, 0.0, 0.3, 7.0])
@@ -60,3 +60,40 @@ def test_features_agree_with_correlation_where_there_are_features() -> None:
     assert yaw_by_features(tiles, turned, K) == pytest.approx(6.0, abs=0.5)
     assert yaw_between(tiles, turned, K)[0] == pytest.approx(6.0, abs=0.3)
     assert np.isnan(yaw_by_features(np.full_like(tiles, 90), turned, K))
+
+
+def turn_of_four(seed: int = 4) -> Turning:
+    """Four steps of 14 degrees to the left, four frames each."""
+    blocks = np.stack([[view(seed, 14.0 * t + 3.5 * (i + 1)) for i in range(4)] for t in range(4)])
+    return Turning(view(seed, 0.0), blocks, np.full(4, 14.0), intrinsics())
+
+
+def test_a_true_turn_is_seen_whole_and_a_frozen_one_not_at_all() -> None:
+    turning = turn_of_four()
+    assert turning.asked.tolist() == [True] * 8
+    seen = turning.of(turning.before, turning.blocks)
+    assert seen.share == pytest.approx(1.0, abs=0.03)
+    still = turning.of(turning.before, np.broadcast_to(turning.before, turning.blocks.shape))
+    assert (still.share, still.failed.any()) == (0.0, False)
+    assert still.stray[-1] == pytest.approx(-56.0)
+
+
+def test_what_the_estimator_misses_in_the_truth_is_asked_of_nobody_and_all_else_is() -> None:
+    turning = turn_of_four()
+    fog = turning.blocks.copy()
+    fog[1] = 128  # the truth looks at a plain wall there: no estimate with the pictures before and after
+    asked = Turning(turning.before, fog, turning.turned, turning.K)
+    assert asked.asked.tolist() == [True, True, False, False, False, True, True, True]
+    assert asked.of(turning.before, fog).share == pytest.approx(1.0, abs=0.03)
+    assert asked.of(turning.before, turning.blocks).failed.sum() == 0
+    seen = turning.of(turning.before, fog)  # a candidate that shows the fog where the truth shows none
+    # within the fog nothing moves, which is no failure of the estimate
+    assert seen.failed.tolist() == [False, False, True, False, True, False, False, False]
+    assert seen.share == pytest.approx(5 / 8, abs=0.03)
+
+
+def test_a_sure_estimate_that_is_wrong_in_the_truth_is_not_asked() -> None:
+    """A wall that repeats itself: the picture says another turn than the world."""
+    turning = turn_of_four()
+    told = Turning(turning.before, turning.blocks, np.array([14.0, 14.0, 20.0, 14.0]), turning.K)
+    assert told.asked.tolist() == [True] * 4 + [False] * 2 + [True] * 2

@@ -199,3 +199,19 @@ def test_what_an_environment_lacks_is_listed(tmp_path: Path) -> None:
     assert lacks("toy/Deaf-v0")[0].endswith("ValueError: unknown options ['init_actions', 'init_frames']")
     found = requirements.missing_for([SUITE, Consistency()], session(tmp_path))
     assert requirements.lines(found)[0].startswith("consistency: cannot be run: toy/Panorama-v0 cannot be asked this")
+
+
+def test_a_world_is_opened_once_for_all_tasks_that_need_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, ...]] = []
+    real = requirements.offered
+
+    def counted(run: Session, buffers: tuple[str, ...]) -> requirements.Offered:
+        opened.append(buffers)
+        return real(run, buffers)
+
+    monkeypatch.setattr(requirements, "offered", counted)
+    found = requirements.missing_for([suite("pan_90", "turn_360", "turn_540")], session(tmp_path))
+    assert list(found["consistency"].values()) == [[], [], []]
+    assert opened == [("depth",)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from worldsim_benchmarks import statistics as st
 
 
@@ -21,6 +22,17 @@ def test_the_mean_interval_covers_at_about_its_confidence() -> None:
         naive += row.low <= 0 <= row.high
     assert 0.88 <= hits / 200 <= 0.99
     assert naive / 200 < 0.6
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.999, 1 - 0.001 / 9])
+def test_the_ends_of_an_interval_are_drawn_and_not_the_extremes_of_the_draw(confidence: float) -> None:
+    """Twenty maps of which one failed: the share drawn is binomial, so its quantiles are known."""
+    count = st.resamples(confidence)
+    assert count >= 4000
+    assert count * (1 - confidence) / 2 >= st.IN_TAIL
+    low = st.cluster_mean([0.0] + [1.0] * 19, range(20), confidence).low
+    exact = 1 - stats.binom(20, 1 / 20).ppf((1 + confidence) / 2) / 20
+    assert low == pytest.approx(exact, abs=1e-9)
 
 
 def test_missing_rows_are_left_out_and_nothing_is_clipped() -> None:

@@ -206,3 +206,19 @@ def test_selfcheck_holds_on_the_toy_world(tmp_path: Path) -> None:
     gaps = selfcheck.below_truth(rows)
     assert {"mirrored", "gain_0.8", "delayed", "colour_drift", "blur", "frozen", "grey", "other"} <= set(gaps)
     assert all(gap.low > 0 for gap in gaps.values()), {k: str(v) for k, v in gaps.items()}
+
+
+def test_step_by_step_is_the_same_as_a_whole_script() -> None:
+    reference = Reference("toy/Panorama-v0", (48, 48))
+    names = ("turn_left", "use", "use", "use", "turn_left")
+    whole = reference.play(names, 2_000_000, prefix=1)
+    assert reference.reset(2_000_000)
+    reference.do("turn_left")
+    assert reference.truth["camera"]["yaw"] == whole.yaw[1]
+    reference.do(*names[1:])
+    assert reference.over
+    stepped = reference.played(1)
+    assert stepped.names == names[:4]  # what was done, without what came after the end
+    assert np.array_equal(stepped.blocks, whole.blocks[:4])
+    assert (stepped.length, whole.length, len(whole.truths)) == (4, 4, 6)
+    assert np.array_equal(whole.frame(5), whole.frame(4))

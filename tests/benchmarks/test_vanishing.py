@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from worldsim_benchmarks.observers import IDEAL, answered
 from worldsim_benchmarks.probes.quads import Quad
-from worldsim_benchmarks.probes.stage import Stage
 from worldsim_benchmarks.probes.vanishing import SMALL, VANISHING, WORLD, finely
 from worldsim_benchmarks.suites.surprise import found
+from worldsim_benchmarks.truth import Reference
 
 import worldsim  # noqa: F401  (registers the worlds)
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    opened = Stage(WORLD)
+def stage() -> Iterator[Reference]:
+    opened = Reference(WORLD, depth=False, labels=True)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
-def quads(stage: Stage) -> dict[str, Quad]:
+def quads(stage: Reference) -> dict[str, Quad]:
     return {question.name: found(question, stage, 2_000_000) for question in VANISHING}
 
 
@@ -53,9 +53,9 @@ def test_what_changes_in_view_differs_in_each_picture_that_shows_it(quads: dict[
     assert touched.mean() < 0.15
 
 
-def test_ids_of_the_frames_between_come_from_small_turns(stage: Stage) -> None:
+def test_ids_of_the_frames_between_come_from_small_turns(stage: Reference) -> None:
     """A turn's four frames show a thing where it is between two steps: the ids of the last one are the world's own."""
-    take = stage.play(2_000_003, None, ("turn_left", "noop", "turn_right"))
+    take = stage.play(("turn_left", "noop", "turn_right"), 2_000_003)
     ids = finely(stage, take)
     assert ids is not None and len(ids) == 1 + SMALL * len(take.names)
     for step in range(len(take.names) + 1):
@@ -65,7 +65,7 @@ def test_ids_of_the_frames_between_come_from_small_turns(stage: Stage) -> None:
     assert all(np.array_equal(w, waiting[0]) for w in waiting)
 
 
-def test_a_thing_is_where_the_ids_say_in_each_frame_of_a_turn(stage: Stage, quads: dict[str, Quad]) -> None:
+def test_a_thing_is_where_the_ids_say_in_each_frame_of_a_turn(stage: Reference, quads: dict[str, Quad]) -> None:
     """What the edit touched is one thing that moves evenly: its middle goes from frame to frame to one side."""
     one, other = quads["recolour_in_view"].stories
     first = 1 + 4 * 4  # after the look to both sides the camera turns left, frame by frame

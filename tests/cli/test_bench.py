@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from worldsim.cli import bench_speed, main
-from worldsim.cli.bench_options import candidate, session, with_untrained
+from worldsim.cli.bench_options import candidate, session, variants, with_untrained
+from worldsim.cli.bench_speed import Speed, contestants
+from worldsim.model.weights import WorldSimulator
 
 
 def row(name: str, batch: int, rounds: list[float]) -> dict[str, object]:
@@ -43,7 +45,13 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["fidelity", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
         (["run", "--suite", "taste", "--out", "x"], "unknown suite 'taste'; accepted are consistency,"),
         (["run", "--suite", "consistency", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
+        (
+            ["run", "--suite", "memory", "--out", "x", "--tasks", "still_3"],
+            "unknown task 'still_3'; accepted are circle",
+        ),
+        (["run", "--suite", "memory", "--out", "x", "--beside", "window"], "--beside 'window': expected NAME=JSON"),
         (["selfcheck", "--suite", "taste", "--out", "x"], "unknown suite 'taste'"),
+        (["publish", "--out", "/nowhere"], "holds no published results"),
         (["compare", "/nowhere/a", "/nowhere/b"], "holds no finished run"),
         (["report", "/nowhere/at/all"], "holds no benchmark run"),
     ],
@@ -95,6 +103,26 @@ def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:
     fixed = bench_speed.Speed(env_kwargs='{"denoising_steps": 2}', baseline=False)
     assert names(fixed) == ["SoraWorld-v0"]
     assert names(bench_speed.Speed(denoising_steps=(), env="CartPole-v1", baseline=False)) == ["CartPole-v1"]
+
+
+def test_variants_are_the_same_environment_with_other_arguments() -> None:
+    spec = candidate("SoraWorld-v0", '{"denoising_steps": 2}', 4, "world")
+    found = variants(spec, ('window={"model": "?memory=window"}', "plain={}"))
+    assert found["plain"] == spec
+    assert found["window"].kwargs == {"denoising_steps": 2, "model": "?memory=window"} and found["window"].lanes == 4
+    asked = session(spec, "DoomRooms", "quick", Path("runs"), 0, beside=('window={"model": "?memory=window"}',))
+    assert list(asked.candidates) == ["model", "window"]
+    shipped = WorldSimulator.from_pretrained().digest
+    assert {c.version for c in asked.candidates.values()} == {shipped}
+    assert session(candidate("true", "{}", 4, "world"), "DoomRooms", "quick", Path("runs"), 0).main.version == ""
+    names = [c.name for c in contestants(Speed(denoising_steps=(1,), beside=("plain={}",), baseline=False), spec)]
+    assert names == ["SoraWorld-v0", "plain"]
+
+
+@pytest.mark.parametrize("text", ["window", "true={}", "model={}", "={}"])
+def test_variants_need_names_of_their_own(text: str) -> None:
+    with pytest.raises(ValueError, match="expected NAME=JSON"):
+        variants(candidate("SoraWorld-v0", "{}", 4, "world"), (text,))
 
 
 def test_the_true_world_has_no_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

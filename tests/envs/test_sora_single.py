@@ -349,3 +349,15 @@ def test_surprise_takes_the_environment_s_actions(simulator: WorldSimulator) -> 
     assert np.array_equal(losses, full.surprise(frames, np.array([3, 10]), "", 3, 2)) is False
     assert full.action_meanings[3] == few.action_meanings[1]
     assert np.array_equal(full.surprise(frames, [3, 10], seed=3), few.surprise(frames, [1, 3], seed=3))  # type: ignore[arg-type]
+
+
+def test_a_model_is_named_with_the_memory_that_it_is_to_have(tmp_path: Path) -> None:
+    folder = debug_simulator(memory=True).save_pretrained(tmp_path / "tiny")
+    kinds = {}
+    for name in (str(folder), f"{folder}?memory=panorama", f"{folder}?memory=window"):
+        env = make(name, model=name)  # type: ignore[arg-type]
+        kinds[env.unwrapped._lanes.predictor.memory] = env._lanes.simulator.digest  # type: ignore[attr-defined]
+    assert list(kinds) == ["places", "panorama", "window"] and len(set(kinds.values())) == 1
+    with pytest.raises(ValueError, match="memory='elephant'; this model can serve 'window', 'panorama', 'places'"):
+        SoraWorldEnv(model=f"{folder}?memory=elephant")
+    assert lanes_module.named_memory("?memory=window") == (None, "window")

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from worldsim.model.panorama import FADE, WALKED, Panorama
+from worldsim.model.panorama import APART, FADE, STILL, STRIDE, WALKED, Panorama
 
 REACH = 0.75
 
 
-def panorama(height: int = 64, width: int = 64, lanes: int = 1) -> Panorama:
-    return Panorama(torch.full((lanes,), REACH), height, width)
+def panorama(height: int = 64, width: int = 64, lanes: int = 1, count: int = 1) -> Panorama:
+    return Panorama(torch.full((lanes,), REACH), height, width, count)
 
 
 def world(heading: float, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -23,10 +23,18 @@ def world(heading: float, height: int = 64, width: int = 64) -> torch.Tensor:
     ]
 
 
-def turn(degrees: float, walk: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    keys = torch.zeros(1, 32)
-    keys[:, WALKED.start] = float(walk)
-    return keys, torch.tensor([[degrees, 0.0]])
+def degrees(*yaw: float) -> torch.Tensor:
+    """Turns of cameras, left positive."""
+    return torch.tensor([[y, 0.0] for y in yaw])
+
+
+def travel(ahead: float, right: float = 0.0) -> torch.Tensor:
+    """A known travel of one camera, metres as it looks after it."""
+    return torch.tensor([[right, 0.0, ahead, 1.0]])
+
+
+WALKS = torch.zeros(1, 32)
+WALKS[:, WALKED.start] = 1.0
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 96), (96, 64)])
@@ -34,9 +42,9 @@ def test_a_whole_turn_brings_back_what_was_seen(size):
     seen = panorama(*size)
     for step in range(24):
         seen.show(world(15.0 * step, *size))
-        seen.move(*turn(15.0))
+        seen.turn(degrees(15.0))
     for heading, back in ((0.0, 0.0), (45.0, 45.0), (315.0, 270.0)):
-        seen.move(*turn(back))
+        seen.turn(degrees(back))
         view, truth = seen.view(), world(heading, *size)
         known = view[:, 3] > 0.99
         assert known[:, size[0] // 4 : -size[0] // 4].all()
@@ -47,37 +55,99 @@ def test_a_whole_turn_brings_back_what_was_seen(size):
 def test_only_what_was_seen_is_fresh_and_a_turn_uncovers_it():
     seen = panorama()
     seen.show(world(0.0))
-    seen.move(*turn(36.87))  # the left edge comes to the middle
+    seen.turn(degrees(36.87))  # the left edge comes to the middle
     fresh = seen.view()[0, 3, 32]
     assert (fresh[:30] == 0).all() and (fresh[34:] > 0.99).all()
-    seen.move(*turn(180.0))
+    seen.turn(degrees(180.0))
     assert (seen.view()[0, 3] == 0).all()
 
 
-def test_a_step_to_another_place_fades_what_was_seen():
+def test_a_step_of_unknown_length_leads_away_from_all_that_was_seen():
     seen = panorama()
     seen.show(world(0.0))
-    seen.move(*turn(0.0, walk=True))
-    assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(FADE))
+    for steps in (1, 2):
+        seen.walk(WALKS)
+        assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(FADE**steps))
+    seen.walk(torch.zeros(1, 32))  # one who stands goes nowhere
+    assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(FADE**2))
     seen.show(world(0.0))
     assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(1.0))
 
 
+def test_what_was_seen_is_fresh_again_where_the_camera_comes_back_to():
+    """Four metres out along a triangle and home, in the camera's own axes: ahead, then to the right, then the long side
+    after a turn of 180 - atan(4/3) degrees to the right."""
+    seen = panorama(count=2)
+    seen.show(world(0.0))
+    seen.go(travel(3.0))
+    assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(FADE ** (3.0 / STRIDE)))
+    seen.go(travel(0.0, right=4.0))
+    assert torch.allclose(seen.view()[0, 3, 32, 4:-4], torch.tensor(FADE ** (5.0 / STRIDE)), atol=1e-5)
+    seen.turn(degrees(-180.0 - 53.130102))
+    seen.go(travel(5.0))
+    assert torch.allclose(seen.place, torch.zeros(1, 3), atol=1e-5)
+    seen.turn(degrees(180.0 + 53.130102))
+    view, known = seen.view(), (slice(None), slice(None), slice(4, -4), slice(4, -4))
+    assert torch.allclose(view[:, 3:][known], torch.tensor(1.0), atol=1e-5)
+    assert (view[:, :3] - world(0.0)).abs()[known].mean() < 0.01
+
+
+def test_one_who_stands_does_not_creep_away():
+    seen = panorama()
+    for _ in range(500):
+        seen.go(travel(0.6 * STILL, right=-0.6 * STILL))
+    assert torch.equal(seen.place, torch.zeros(1, 3))
+    seen.go(travel(1.01 * STILL))
+    assert torch.allclose(seen.place, torch.tensor([[1.01 * STILL, 0.0, 0.0]]))
+    seen.go(travel(1.0) * torch.tensor([1.0, 1.0, 1.0, 0.0]))  # not known
+    assert torch.allclose(seen.place, torch.tensor([[1.01 * STILL, 0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("count, kept", [(1, False), (2, True)])
+def test_a_look_round_elsewhere_paints_over_what_was_seen_here_where_there_is_one_cylinder(count: int, kept: bool):
+    seen = panorama(count=count)
+    seen.show(world(0.0))
+    seen.go(travel(2 * APART))
+    seen.show(torch.full((1, 3, 64, 64), -0.5))
+    there = seen.view()[0, :3, 32, 4:-4]
+    assert torch.allclose(there, torch.tensor(-0.5))  # what is seen from here counts for more
+    seen.go(travel(-2 * APART))
+    here = seen.view()
+    error = (here[0, :3] - world(0.0)[0]).abs()[:, 4:-4, 4:-4].mean()
+    assert (error < 0.01) == kept and (error > 0.3) != kept
+    fresh = 1.0 if kept else FADE ** (2 * APART / STRIDE)
+    assert torch.allclose(here[0, 3, 32, 4:-4], torch.tensor(fresh))
+
+
+def test_of_all_cylinders_the_one_that_was_painted_the_longest_ago_is_taken_for_a_new_place():
+    seen = panorama(count=2)
+    colours = (-0.8, 0.0, 0.8)
+    for colour in colours:
+        seen.show(torch.full((1, 3, 64, 64), colour))
+        seen.go(travel(2 * APART))
+    for colour in (colours[2], colours[1], colours[1]):  # going back: the first place is known no more, only its next
+        seen.go(travel(-2 * APART))
+        assert torch.allclose(seen.view()[0, :3, 32, 4:-4], torch.tensor(colour))
+
+
 def test_lanes_are_each_their_own():
-    pair, first, second = panorama(32, 32, 2), panorama(32, 32), panorama(32, 32)
+    pair, first, second = panorama(32, 32, 2, count=3), panorama(32, 32, count=3), panorama(32, 32, count=3)
     pair.reach[1] = second.reach[0] = 0.0
     frames = torch.rand(2, 3, 32, 32)
     turns = torch.tensor([[14.0, 0.0], [-33.0, 0.0]])
     for _ in range(5):
         pair.show(frames)
-        pair.move(torch.zeros(2, 32), turns)
+        pair.turn(turns)
+        pair.go(torch.cat([travel(0.7), travel(-0.4)]))
         first.show(frames[:1])
-        first.move(torch.zeros(1, 32), turns[:1])
+        first.turn(turns[:1])
+        first.go(travel(0.7))
         second.show(frames[1:])
-        second.move(torch.zeros(1, 32), turns[1:])
+        second.turn(turns[1:])
+        second.go(travel(-0.4))
     assert torch.allclose(pair.view()[:1], first.view(), atol=1e-5)
     assert (pair.view()[1] == 0).all() and (second.view() == 0).all()  # a camera that does not turn
-    third = panorama(32, 32, 2)
+    third = panorama(32, 32, 2, count=3)
     third.put(torch.tensor([1]), first)
     assert torch.equal(third.view()[1:], first.view())
     third.set_lane(0, pair.get_lane(0))
@@ -87,7 +157,7 @@ def test_lanes_are_each_their_own():
 def test_at_the_rim_of_what_was_seen_nothing_unseen_is_mixed_in():
     seen = panorama()
     seen.show(torch.full((1, 3, 64, 64), 0.8))
-    seen.move(*turn(17.0))
+    seen.turn(degrees(17.0))
     view = seen.view()[0]
     known = view[3] > 0
     assert 0.4 < known.float().mean() < 0.9

@@ -41,12 +41,12 @@ class Environment:
 class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
-    consistency, permanence, interaction and surprise have a headline; fidelity, control and speed have curves and
-    tables. "all" is every suite, each in one world.
+    consistency, permanence, memory, interaction and surprise have a headline; fidelity, control and speed have curves
+    and tables. "all" is every suite, each in one world.
     """
 
     suite: tuple[str, ...]
-    """consistency, permanence, interaction, surprise, fidelity, control, speed, or all."""
+    """consistency, permanence, memory, interaction, surprise, fidelity, control, speed, or all."""
     out: Path
     """Folder of the runs."""
     n: Amount = "quick"
@@ -54,6 +54,11 @@ class Run:
     world: str | None = None
     """True world (default: the first that a suite can be run on)."""
     candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
+    beside: tuple[str, ...] = ()
+    """NAME=JSON: the environment with other constructor arguments, on the same plans and in the same speed rounds, such
+    as window={"model": "doom?memory=window"}. Not asked by fidelity and control."""
+    tasks: tuple[str, ...] = ()
+    """Only these tasks of a suite with a headline (default: all that can be asked)."""
     seed: int = 0
 
 
@@ -111,6 +116,18 @@ class Report:
     """Where to write both files."""
 
 
+@dataclass(frozen=True)
+class Publish:
+    """Rows, results and page of finished runs in one folder that is checked as a whole; without runs, checks it."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Run folders, or OUT folders of several runs."""
+    out: Path = Path("benchmarks/results")
+    """What is published; what an earlier call left there is replaced."""
+    weights: str = ""
+    """Digest of the measured weights, for runs whose records do not say it."""
+
+
 def main(argv: list[str]) -> int:
     """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck``, ``compare`` or ``packing`` fails."""
     commands: dict[str, tuple[type, Callable[[Any], int]]] = {
@@ -119,6 +136,7 @@ def main(argv: list[str]) -> int:
         "selfcheck": (Selfcheck, selfcheck),
         "compare": (Compare, compare),
         "report": (Report, report),
+        "publish": (Publish, publish),
         "fidelity": (Fidelity, fidelity),
         "speed": (Speed, speed),
         "packing": (Packing, packing),
@@ -142,8 +160,13 @@ def run(options: Run) -> int:
     unknown = [s for s in options.suite if s not in (*every, "all")]
     if unknown or not options.suite:
         raise ValueError(f"unknown suite {', '.join(unknown)!r}; accepted are {', '.join(every)}, all")
+    chosen = every if "all" in options.suite else tuple(dict.fromkeys(options.suite))
+    asks = {task.name for name in chosen if name in PROBES for task in PROBES[name].tasks}
+    strange = sorted(set(options.tasks) - asks)
+    if strange:
+        raise ValueError(f"unknown task {', '.join(strange)!r}; accepted are {', '.join(sorted(asks))}")
     able = False
-    for name in every if "all" in options.suite else dict.fromkeys(options.suite):
+    for name in chosen:
         world = options.world or (PROBES[name].tasks[0].worlds[0] if name in PROBES else ROOMS)
         folder = options.out / f"{name}-{world.rpartition('/')[2].removesuffix('-v0')}"
         if name == "speed":
@@ -154,19 +177,28 @@ def run(options: Run) -> int:
             ours = spec.env == SORA_WORLD
             sweep = Speed.denoising_steps if ours else ()
             speed(
-                Speed(denoising_steps=sweep, env=spec.env, env_kwargs=json.dumps(spec.kwargs), startup=ours, out=folder)
+                Speed(
+                    denoising_steps=sweep,
+                    env=spec.env,
+                    env_kwargs=json.dumps(spec.kwargs),
+                    beside=options.beside,
+                    startup=ours,
+                    out=folder,
+                )
             )
         elif name in ("fidelity", "control"):
             parts: tuple[Parts, ...] = PARTS if name == "fidelity" else ("control",)
             fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed))
         else:
             suite = PROBES[name]
-            asked = session(_spec(options.candidate), world, options.n, folder, options.seed)
+            asked = session(_spec(options.candidate), world, options.n, folder, options.seed, beside=options.beside)
             if name == "surprise":
                 asked = with_untrained(asked)
             found = requirements.missing_for([suite], asked)
             print("\n".join(requirements.lines(found)))
-            tasks = tuple(t for t in suite.tasks if not found[name][t.name])
+            tasks = tuple(
+                t for t in suite.tasks if not found[name][t.name] and t.name in (options.tasks or found[name])
+            )
             if not tasks:
                 continue
             _show(run_probe(suite, asked, tasks=[t.name for t in tasks]).path)
@@ -249,4 +281,20 @@ def report(options: Report) -> int:
 
     page.write(options.folders, options.out)
     print(f"{options.out / 'report.html'} and {options.out / 'leaderboard.json'} are written")
+    return 0
+
+
+def publish(options: Publish) -> int:
+    from worldsim_benchmarks import publish as published
+
+    if options.folders:
+        published.publish(options.folders, options.out, options.weights)
+    index = published.verify(options.out)
+    for line in published.board(options.out):
+        of = f"{line['suite']}, {line['world'].rpartition('/')[2]}, {line['maps']} maps"
+        what = f"{line['name']} {line['version']}".strip()
+        print(f"{of}: {what} {line['headline']:.2f} [{line['low']:.2f}, {line['high']:.2f}]")
+    if published.PAGE not in index["files"]:
+        print(f"{options.out / published.PAGE} is larger than {published.LARGEST / 1e6:.0f} MB; it is not published")
+    print(f"{options.out}: every file is as it was published, every score is what its rows give")
     return 0

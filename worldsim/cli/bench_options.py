@@ -20,10 +20,13 @@ EVENT_WORLDS = {
     "default": ("DoomRooms", "DoomTakeCover", "DoomBasic", "DoomHealthGathering", "DoomMyWayHome"),
 }
 EVENT_WORLDS["publish"] = EVENT_WORLDS["default"]
+RESERVED = ("model", "true", "codec", "frozen", "grey", "other")
+"""What a run calls the environment itself, its ceilings and its floors."""
 Amount = Literal["tiny", "quick", "default", "publish"]
 
 
 def constructor_arguments(text: str) -> dict[str, Any]:
+    """The JSON object of ``--env-kwargs``."""
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
@@ -48,19 +51,49 @@ def candidate(env: str, env_kwargs: str, lanes: int, world_keyword: str) -> Cand
     return CandidateSpec(env, given, lanes, world_keyword)
 
 
+def variants(spec: CandidateSpec, beside: tuple[str, ...]) -> dict[str, CandidateSpec]:
+    """The same environment with other constructor arguments, by name: texts ``NAME=JSON`` of ``--beside``."""
+    found: dict[str, CandidateSpec] = {}
+    for text in beside:
+        name, equals, arguments = text.partition("=")
+        if not equals or not name or name in (*RESERVED, *found):
+            raise ValueError(
+                f"--beside {text!r}: expected NAME=JSON of constructor arguments, each name once and none of "
+                f"{', '.join(RESERVED)}"
+            )
+        found[name] = replace(spec, kwargs={**spec.kwargs, **constructor_arguments(arguments)})
+    return found
+
+
+def version(spec: CandidateSpec, world: str) -> str:
+    """Digest of the weights of an environment of ours in the world of that name, "" for others."""
+    if spec.env != SORA_WORLD:
+        return ""
+    from worldsim_envs.sora.lanes import load_simulator
+
+    return load_simulator(spec.kwargs.get("model"), world).digest
+
+
 def session(
-    spec: CandidateSpec, world: str, n: str, out: Path, seed: int, event_worlds: tuple[str, ...] | None = None
+    spec: CandidateSpec,
+    world: str,
+    n: str,
+    out: Path,
+    seed: int,
+    event_worlds: tuple[str, ...] | None = None,
+    beside: tuple[str, ...] = (),
 ) -> Session:
-    """One candidate in one true world; ``event_worlds`` are those of the reward and termination part (default: by
-    ``n``)."""
+    """One candidate in one true world, and its ``variants``; ``event_worlds`` are those of the reward and termination
+    part (default: by ``n``)."""
     from worldsim_benchmarks.presets import preset_named
     from worldsim_benchmarks.suites.session import Session
 
     from worldsim.worlds import world_named
 
+    asked = {"model": spec} | variants(spec, beside)
     return Session(
         world=world_named(world).env_id,
-        candidates={"model": spec},
+        candidates={name: replace(s, version=version(s, world_named(world).name)) for name, s in asked.items()},
         preset=preset_named(n),
         out=out,
         seed=seed,

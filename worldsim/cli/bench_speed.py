@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldsim.cli.bench_options import candidate
+from worldsim.cli.bench_options import candidate, variants
 from worldsim.registration import SORA_WORLD
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Speed:
     """Gymnasium id, or a model folder."""
     env_kwargs: str = "{}"
     """JSON of further constructor arguments of the environment."""
+    beside: tuple[str, ...] = ()
+    """NAME=JSON: the environment with other constructor arguments, in the same rounds."""
     rounds: int = 5
     seconds: float = 1.5
     """Least length of one round of one competitor."""
@@ -54,7 +56,7 @@ def speed(options: Speed) -> int:
     begun = startup("worldsim", spec.env, spec.kwargs) if options.startup else None
     print(table(speed_lines(rows, begun)))
     if options.out is not None:
-        config = {"env": spec.env, "env_kwargs": spec.kwargs, "batch": options.batch}
+        config = {"env": spec.env, "env_kwargs": spec.kwargs, "beside": options.beside, "batch": options.batch}
         folder = Folder.create(options.out, "speed", config)
         folder.write("speed", rows if begun is None else [*rows, {"name": "startup", **begun}])
         print(f"\nrows are in {options.out}")
@@ -72,6 +74,7 @@ def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
             Contestant(f"{spec.env} K={k}", environment(spec.env, **spec.kwargs, denoising_steps=k))
             for k in options.denoising_steps
         ]
+    out += [Contestant(name, environment(v.env, **v.kwargs)) for name, v in variants(spec, options.beside).items()]
     return [*out, Contestant(BASELINE, unet_stepper)] if options.baseline else out
 
 

@@ -1,49 +1,72 @@
-"""What lanes have seen all round them: a picture of the horizon that turning uncovers again.
+"""What lanes have seen all round them, and from where: pictures of the horizon that turning uncovers again.
 
 The world model remembers its window of latents, and the canvas of the pixel memory what is in view. What a turn moves
 out of view would be lost to both and drawn anew, as something else. Here every shown frame is also laid on a cylinder
 round the camera, at the heading that the actions tell, and where a turn brings a place back into view its pixels are
 there (an environment map, Blinn and Newell 1976; cylindrical, Chen 1995). A turn moves nothing on the cylinder, so that
-what is out of view is not blurred by it. A step to another place does move things, by how far depends on their
-distance, which the cylinder does not know: each pixel holds how fresh it is, and the memory believes it less after each
-such step.
+what is out of view is not blurred by it.
+
+A step to another place does move things, by how far depends on their distance, which the cylinder does not know. So
+each pixel also holds where the camera stood when it was seen, by dead reckoning, and is the fresher the nearer the
+camera stands to that place now: one who walks away and comes back finds what was there. A lane has several cylinders,
+each of another place, so that a look round elsewhere does not paint over what was seen here; retrieving past frames by
+pose is what lets learned worlds stay themselves when they are revisited (WorldMem, Xiao et al. 2025). Where how far the
+camera went is not known, each step counts as one away from everything, back or not.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 
 from worldsim.actions import KEY_BIT
 
-# B lanes, H W size of a frame, P rows and N columns of the cylinder, V columns of a view
+# B lanes, S cylinders of a lane, H W size of a frame, P rows and N columns of a cylinder, V columns of a view
 
 WALKED = slice(KEY_BIT["forward"], KEY_BIT["strafe_right"] + 1)
 """Keys that move the camera to another place: forward, backward, and to both sides."""
 FADE = 0.9
-"""What a step to another place leaves of the freshness."""
+"""Freshness of what was seen from a stride away."""
+STRIDE = 0.8
+"""Metres of a step of walking at speed."""
+STILL = 0.04
+"""Metres of a step below which a camera stands. One that stands is told to creep by a centimetre a step, which after a
+minute would be far from all that it has seen; one that comes to rest loses 8 cm, and as many when it returns."""
+APART = 1.0
+"""Metres from the places of all cylinders at which another one is begun."""
 _MARGIN = 2
-_KEPT = ("texture", "heading", "reach")
+_KEPT = ("texture", "heading", "reach", "place", "anchors", "painted", "clock")
 
 
 class Panorama:
-    """Cylinders of lanes for frames of ``height`` x ``width`` pixels.
+    """``count`` cylinders for each lane, for frames of ``height`` x ``width`` pixels.
 
     ``reach (B,)`` is the tangent of half the horizontal view, at most 1; 0 for lanes whose camera does not turn at its
-    place, which have none. ``texture (B, 4, P, N)`` holds colours in [-1, 1] and freshness in [0, 1], 0 where nothing
-    was seen; ``heading (B,)`` is in degrees, left positive, from where the lane began.
+    place, which have none. ``heading (B,)`` is in degrees, left positive, and ``place (B, 3)`` in metres ahead and to
+    the left, both from where the lane began, and then in metres walked that nobody can tell the direction of, which
+    lead away from everything. ``texture (B, N, S, 6, P)`` holds colours in [-1, 1] and the place where the camera stood
+    then, infinitely far where nothing was seen. ``anchors (B, S, 3)`` are the places of the cylinders.
     """
 
-    def __init__(self, reach: torch.Tensor, height: int, width: int) -> None:
+    def __init__(self, reach: torch.Tensor, height: int, width: int, count: int = 1) -> None:
+        lanes, device = len(reach), reach.device
         self.height, self.width = height, width
         self.rows, self.columns = 3 * height // 2, 6 * width
         self.reach = reach
-        self.texture = torch.zeros(len(reach), 4, self.rows, self.columns, device=reach.device)
+        self.texture = torch.zeros(lanes, self.columns, count, 6, self.rows, device=device)
+        self.texture[..., 5, :] = torch.inf
         self.heading = torch.zeros_like(reach)
+        self.place = torch.zeros(lanes, 3, device=device)
+        self.anchors = torch.full((lanes, count, 3), torch.inf, device=device)
+        self.painted = torch.zeros(lanes, count, device=device)
+        """When each cylinder was painted last, by ``clock``."""
+        self.clock = torch.zeros(lanes, device=device)
 
     def put(self, lanes: torch.Tensor, other: Panorama) -> None:
         """``lanes`` become those of ``other``."""
-        self.texture[lanes], self.heading[lanes], self.reach[lanes] = other.texture, other.heading, other.reach
+        for name in _KEPT:
+            getattr(self, name)[lanes] = getattr(other, name)
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane has seen, on the CPU."""
@@ -54,32 +77,47 @@ class Panorama:
         for name in _KEPT:
             getattr(self, name)[lane] = seen[name].to(self.heading.device)
 
-    def move(self, keys: torch.Tensor, camera: torch.Tensor) -> None:
-        """Takes an action, multi-hot ``keys (B, 32)`` and ``camera (B, 2)`` in degrees: turns; fades if it walks."""
+    def turn(self, camera: torch.Tensor) -> None:
+        """The camera turns by ``camera (B, 2)`` degrees, yaw first."""
         self.heading = (self.heading + camera[:, 0]) % 360
-        walked = keys[:, WALKED].any(1)
-        self.texture[:, 3] *= torch.where(walked, FADE, 1.0)[:, None, None]
+
+    def walk(self, keys: torch.Tensor) -> None:
+        """The multi-hot ``keys (B, 32)`` of an action move the camera, nobody can tell how far: away from everything,
+        by a stride where it walks."""
+        self.place[:, 2] += STRIDE * keys[:, WALKED].any(1)
+
+    def go(self, travel: torch.Tensor) -> None:
+        """The camera went by ``travel (B, 4)``, metres to the right, down and ahead as it looks now (see
+        ``motion.TRAVEL``); nowhere where that is not known, or less than ``STILL``."""
+        right, _, ahead, known = travel.unbind(1)
+        went = known * (torch.hypot(right, ahead) >= STILL)
+        heading = torch.deg2rad(self.heading)
+        self.place[:, 0] += went * (ahead * heading.cos() + right * heading.sin())
+        self.place[:, 1] += went * (ahead * heading.sin() - right * heading.cos())
 
     def view(self) -> torch.Tensor:
-        """What is known of the present view, ``(B, 4, H, W)``: colours, and freshness."""
-        columns = self._columns()
-        window = self.texture.gather(3, columns[:, None, None].expand(-1, 4, self.rows, -1))
-        x, y = _places(self.height, self.width, self.texture.device)
+        """What is known of the present view, ``(B, 4, H, W)``: colours, and freshness, each pixel as it was seen from
+        the nearest place."""
+        window = self.texture[self._lanes()[:, None], self._columns()]  # (B, V, S, 6, P)
+        away = _metres(window[..., 3:, :] - self.place[:, None, None, :, None], dim=3)
+        nearest, best = away.min(2, keepdim=True)
+        colours = window[..., :3, :].gather(2, best[:, :, :, None].expand(-1, -1, -1, 3, -1))[:, :, 0]
+        fresh = FADE ** (nearest / STRIDE)
+        x, y = _places(self.height, self.width, window.device)
         x = x * self.reach[:, None, None]
         left = torch.rad2deg(-torch.atan(x)) + self.heading[:, None, None]
         column = left / 360 * self.columns - 0.5 - self._first()[:, None, None]
-        across = (2 * column + 1) / window.shape[3] - 1
+        across = (2 * column + 1) / window.shape[1] - 1
         down = y / (1 + x.square()).sqrt()
-        seen = (window[:, 3:] > 0).float()  # at the rim of what was seen, only that is interpolated
-        found = F.grid_sample(
-            torch.cat([window * seen, seen], dim=1), torch.stack([across, down], dim=-1), align_corners=False
-        )
+        seen = (fresh > 0).float()  # at the rim of what was seen, only that is interpolated
+        known = rearrange(torch.cat([colours * seen, fresh, seen], dim=2), "b v c p -> b c p v")
+        found = F.grid_sample(known, torch.stack([across, down], dim=-1), align_corners=False)
         held = found[:, 4:]
         return torch.where(held > 0.5, found[:, :4] / held.clamp(min=0.5), 0.0)
 
     def show(self, picture: torch.Tensor) -> None:
-        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders."""
-        columns = self._columns()
+        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of the present places."""
+        columns, lanes = self._columns(), self._lanes()[:, None]
         number = self._first()[:, None] + torch.arange(columns.shape[1], device=columns.device)
         left = torch.deg2rad((number + 0.5) * 360 / self.columns - self.heading[:, None])[:, None]
         row = torch.arange(self.rows, device=columns.device)
@@ -89,10 +127,26 @@ class Panorama:
         grid = torch.stack(torch.broadcast_tensors(across, down / torch.cos(left)), dim=-1)
         inside = (grid.abs() < 1).all(-1) & (torch.cos(left) > 0.5) & turns
         seen = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
-        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
-        index = columns[:, None, None].expand(-1, 4, self.rows, -1)
-        window = torch.where(inside[:, None], seen, self.texture.gather(3, index))
-        self.texture.scatter_(3, index, window)
+        place = self.place[:, :, None, None].expand(-1, -1, *seen.shape[2:])
+        fresh = rearrange(torch.cat([seen, place], dim=1), "b c p v -> b v c p")
+        here = self._cylinder()[:, None]
+        before = self.texture[lanes, columns, here]
+        self.texture[lanes, columns, here] = torch.where(rearrange(inside, "b p v -> b v 1 p"), fresh, before)
+
+    def _cylinder(self) -> torch.Tensor:
+        """int64 ``(B,)``: the cylinder of the present place. One whose place is near, else the one that was painted the
+        longest ago, which begins anew here."""
+        self.clock += 1
+        lanes = self._lanes()
+        away, nearest = _metres(self.anchors - self.place[:, None], dim=2).min(1)
+        new = away > APART
+        here = torch.where(new, self.painted.argmin(1), nearest)
+        self.anchors[lanes, here] = torch.where(new[:, None], self.place, self.anchors[lanes, here])
+        self.painted[lanes, here] = self.clock
+        return here
+
+    def _lanes(self) -> torch.Tensor:
+        return torch.arange(len(self.heading), device=self.heading.device)
 
     def _first(self) -> torch.Tensor:
         """The leftmost column of each view, counted from the heading 0 on; it may lie past the seam."""
@@ -103,6 +157,12 @@ class Panorama:
         """int64 ``(B, V)``: the columns of each view, in their order."""
         count = self.columns // 4 + 2 * _MARGIN + 1
         return (self._first()[:, None].long() + torch.arange(count, device=self.heading.device)) % self.columns
+
+
+def _metres(way: torch.Tensor, dim: int) -> torch.Tensor:
+    """How far ``way`` leads, whose three numbers along ``dim`` are as in ``Panorama.place``."""
+    ahead, left, lost = way.unbind(dim)
+    return torch.hypot(ahead, left) + lost.abs()
 
 
 def _places(height: int, width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,18 +9,18 @@ from __future__ import annotations
 from worldsim_benchmarks.probes.detect import differs
 from worldsim_benchmarks.probes.plan import LEAST
 from worldsim_benchmarks.probes.quads import Film, Quad, Question
-from worldsim_benchmarks.probes.stage import Stage
+from worldsim_benchmarks.truth import Reference
 
 ROOMS, TABLE, SCENE = "worldsim/DoomRooms-v0", "worldsim/Table-v0", "worldsim/Scene-v0"
 STEPS = 3
 """How often each command is given."""
 
 
-def instead(stage: Stage, map_seed: int, one: str, other: str) -> Quad | None:
+def instead(stage: Reference, map_seed: int, one: str, other: str) -> Quad | None:
     """One command or the other after the same four steps; None where either changes nothing, or both the same."""
     start = (one, other, "noop", "noop")
-    takes = [stage.play(map_seed, None, (*start, *(name,) * STEPS)) for name in (one, other)]
-    if any(len(take.names) < len(start) + STEPS for take in takes):
+    takes = [stage.play((*start, *(name,) * STEPS), map_seed) for name in (one, other)]
+    if any(take.length < len(take.names) for take in takes):
         return None
     quad = Quad((Film.of(takes[0]), Film.of(takes[1])), len(start), map_seed)
     moved = (differs(t.frame(len(start)), t.frame(len(t.names))).sum() >= LEAST for t in takes)

@@ -12,10 +12,11 @@ from itertools import product
 
 import numpy as np
 
-from worldsim_benchmarks.probes.detect import differs, grown, recoloured, saturation, without
+from worldsim_benchmarks.probes.detect import differs
 from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, look
-from worldsim_benchmarks.probes.stage import Pose, Stage, Take
+from worldsim_benchmarks.probes.presence import pixels, seen_again, whole_in_view
 from worldsim_benchmarks.scripts import LOOK_AROUND
+from worldsim_benchmarks.truth import Pose, Reference, Rollout
 
 WORLD = "worldsim/DoomRooms-v0"
 CONTEXT = LOOK_AROUND
@@ -27,16 +28,10 @@ AWAY = 6
 """Turns that take all that was seen out of the picture: 84 degrees."""
 FORTH = 7
 """Steps that lead over a thing three metres ahead."""
-SEEN = 24
-"""Pixels (at 64 rows) of a thing that is asked about."""
-COLOURED = 0.25
-"""Mean saturation from which on a thing has a colour that can be told from others."""
-HUES = (120, 240)
-"""Other colours that a thing is told from: its own, turned by these degrees of hue."""
 
 
 def poses_before(
-    stage: Stage, map_seed: int, kinds: Sequence[str], gaps: Sequence[float], aside: float = 0.0
+    stage: Reference, map_seed: int, kinds: Sequence[str], gaps: Sequence[float], aside: float = 0.0
 ) -> Iterator[tuple[int, Pose]]:
     """Poses that look ``aside`` degrees past a thing of these kinds, from four sides: (id, pose)."""
     stage.reset(map_seed)
@@ -52,75 +47,34 @@ def pose(x: float, y: float, yaw: float) -> Pose:
     return round(float(x) * 32) / 32, round(float(y) * 32) / 32, float(yaw)
 
 
-def pixels(take: Take, step: int, number: int) -> np.ndarray:
-    return np.asarray(take.labels(step) == number)
-
-
-def whole_in_view(labels: np.ndarray, number: int) -> bool:
-    """Whether a thing is seen large enough and away from the border."""
-    mask = labels == number
-    rows, columns = np.nonzero(mask)
-    height, width = mask.shape
-    return (
-        int(mask.sum()) >= SEEN
-        and min(rows.min(), columns.min()) > 2
-        and rows.max() < height - 3
-        and columns.max() < width - 3
-    )
-
-
-def seen_again(take: Take, step: int, prefix: int, numbers: Sequence[int]) -> tuple[Check, ...]:
-    """Each of the things is there ``step`` steps after the context (its pixels are nearer to it than to the place
-    without it), has its colour, and is not also at its mirrored place. Empty where one cannot be told from its
-    background."""
-    at = prefix + step
-    truth, labels = take.frame(at), take.labels(at)
-    checks = []
-    for number in numbers:
-        mask = labels == number
-        empty = without(truth, mask)
-        there = mask & differs(truth, empty)
-        if there.sum() < LEAST:
-            return ()
-        checks.append(Check(step, there, truth, empty))
-        if saturation(truth, mask) >= COLOURED:
-            checks += [Check(step, mask, truth, recoloured(truth, mask, h)) for h in HUES]
-        double = _doubled(truth, labels, number)
-        if double is not None:
-            copied = differs(double, truth)
-            checks.append(replace(Check(step, copied, double, truth), shown=False))
-    return tuple(checks)
-
-
-def _doubled(truth: np.ndarray, labels: np.ndarray, number: int) -> np.ndarray | None:
-    """The true picture with the thing a second time at its mirrored place; None where something is in the way."""
-    mask = labels == number
-    there = mask[:, ::-1]
-    if (grown(mask) & there).any() or (labels[there] > 0).any():
-        return None
-    picture = truth.copy()
-    picture[there] = truth[:, ::-1][there]
-    return picture if differs(picture, truth).sum() >= LEAST else None
-
-
-def look_away(stage: Stage, map_seed: int, wait: int, least: int = 1) -> Plan | None:
-    """A turn away from at least ``least`` things, ``wait`` steps, and back."""
-    names = (*("turn_left",) * AWAY, *("noop",) * wait, *("turn_right",) * AWAY)
+def left_and_seen(stage: Reference, map_seed: int, names: Sequence[str]) -> Iterator[tuple[int, Rollout]]:
+    """Rollouts of actions that look away and back, each from before a thing that was seen whole from the last step of
+    the context, and is seen whole at their end: (id, rollout)."""
+    at = len(CONTEXT)
     for number, place in poses_before(stage, map_seed, THINGS, (3.0, 4.0), ASIDE):
         if not stage.reset(map_seed, place) or not whole_in_view(stage.truth["labels"], number):
             continue
-        take = stage.play(map_seed, place, (*CONTEXT, *names))
-        at = len(CONTEXT)
+        take = stage.play((*CONTEXT, *names), map_seed, at, place)
+        over = take.length < len(take.names)
+        if not over and all(whole_in_view(take.labels(step), number) for step in (at, len(take.names))):
+            yield number, take
+
+
+def look_away(stage: Reference, map_seed: int, wait: int, least: int = 1) -> Plan | None:
+    """A turn away from at least ``least`` things, ``wait`` steps, and back."""
+    names = (*("turn_left",) * AWAY, *("noop",) * wait, *("turn_right",) * AWAY)
+    at = len(CONTEXT)
+    for number, take in left_and_seen(stage, map_seed, names):
         # only things that were seen whole from the last step of the context, and are seen there again
         seen = [
             o["id"] for o in take.truths[at]["objects"]
             if o["class"] in THINGS and all(whole_in_view(take.labels(s), o["id"]) for s in (at, len(take.names)))
         ]  # fmt: skip
-        if number not in seen or len(seen) < least or pixels(take, at + AWAY, number).any():
+        if len(seen) < least or pixels(take, at + AWAY, number).any():
             continue
-        checks = seen_again(take, len(names), at, seen if least > 1 else [number])
+        checks = seen_again(take, len(names), seen if least > 1 else [number])
         if checks:
-            return Plan(at, take, take, (), checks, (checks[0],), turn=(0, AWAY), beside=False)
+            return Plan(take, take, (), checks, (checks[0],), turn=(0, AWAY), beside=False)
     return None
 
 
@@ -135,38 +89,39 @@ def look_away_after(wait: int, least: int = 1) -> Deed:
     )  # fmt: skip
 
 
-def pick_up(stage: Stage, map_seed: int) -> Plan | None:
+def pick_up(stage: Reference, map_seed: int) -> Plan | None:
     """Over a thing and back, a turn away and back: it is gone. The twin stops short of it and steps back as far."""
     turns = (*("turn_left",) * AWAY, *("turn_right",) * AWAY)
     for number, place in poses_before(stage, map_seed, PICKED, (3.0,)):
         if not stage.reset(map_seed, place) or not whole_in_view(stage.truth["labels"], number):
             continue
         forth = FORTH
-        acted = stage.play(map_seed, place, (*CONTEXT, *("forward",) * forth, *("backward",) * forth, *turns))
+        acts = (*("forward",) * forth, *("backward",) * forth)
+        acted = stage.play((*CONTEXT, *acts, *turns), map_seed, len(CONTEXT), place)
         short = (*("forward",) * 2, *("noop",) * (forth - 2), *("backward",) * 2, *("noop",) * (forth - 2))
-        twin = stage.play(map_seed, place, (*CONTEXT, *short, *turns))
+        twin = stage.play((*CONTEXT, *short, *turns), map_seed, len(CONTEXT), place)
         end, at = len(acted.names), len(CONTEXT)
         if acted.object(end, number) is not None or twin.object(end, number) is None:
             continue
-        if not whole_in_view(twin.labels(end), number) or _apart(acted, twin, end) > 0.15:
+        if not whole_in_view(twin.labels(end), number) or apart(acted, end, twin, end) > 0.15:
             continue
         steps = (2 * forth, end - at)
-        looks = [look(acted, twin, at, step, only=(number,)) for step in steps]
+        looks = [look(acted, twin, step, only=(number,)) for step in steps]
         if min(int(c.mask.sum()) for c in looks) >= LEAST:
-            return Plan(at, acted, twin, (looks[0],), (looks[1],), tuple(looks), turn=(2 * forth, 2 * forth + AWAY))
+            return Plan(acted, twin, (looks[0],), (looks[1],), tuple(looks), turn=(2 * forth, 2 * forth + AWAY))
     return None
 
 
-def _apart(a: Take, b: Take, step: int) -> float:
-    """Metres between the cameras of two takes."""
-    places = [np.asarray(t.truths[step]["camera"]["c2w"])[:3, 3] for t in (a, b)]
+def apart(a: Rollout, at: int, b: Rollout, then: int) -> float:
+    """Metres between the camera of one take after ``at`` steps and that of another after ``then``."""
+    places = [np.asarray(t.truths[step]["camera"]["c2w"])[:3, 3] for t, step in ((a, at), (b, then))]
     return float(np.linalg.norm(places[0] - places[1]))
 
 
 # doors
 
 
-def before_doors(stage: Stage, map_seed: int) -> Iterator[Pose]:
+def before_doors(stage: Reference, map_seed: int) -> Iterator[Pose]:
     """Poses 1.3 m before the map's doors, from both sides, looking at them. The map's plan tells where its doors are:
     ``env.unwrapped.layout``, which DoomRooms documents."""
     stage.reset(map_seed)
@@ -186,20 +141,20 @@ CLOSED = 62
 
 
 def _opened(
-    stage: Stage, map_seed: int, place: Pose, acted: Sequence[str], twin: Sequence[str]
-) -> tuple[Take, Take] | None:
+    stage: Reference, map_seed: int, place: Pose, acted: Sequence[str], twin: Sequence[str]
+) -> tuple[Rollout, Rollout] | None:
     if not stage.reset(map_seed, place):
         return None
-    takes = stage.play(map_seed, place, (*CONTEXT, *acted)), stage.play(map_seed, place, (*CONTEXT, *twin))
+    takes = [stage.play((*CONTEXT, *names), map_seed, len(CONTEXT), place) for names in (acted, twin)]
     opens = any(e["kind"] == "door_opens" for events in takes[0].events for e in events)
-    return takes if opens else None
+    return (takes[0], takes[1]) if opens else None
 
 
 def _gone(check: Check) -> Check:
     return replace(check, departure=True)
 
 
-def door(stage: Stage, map_seed: int) -> Plan | None:
+def door(stage: Reference, map_seed: int) -> Plan | None:
     """A door is opened by use, looked away from, and still open. The twin does not use it."""
     turns = (*("turn_left",) * AWAY, *("turn_right",) * AWAY)
     acted = ("use", *("noop",) * (OPENING - 1), *turns)
@@ -207,15 +162,13 @@ def door(stage: Stage, map_seed: int) -> Plan | None:
         takes = _opened(stage, map_seed, place, acted, ("noop", *acted[1:]))
         if takes is None:
             continue
-        looks = [_gone(look(*takes, len(CONTEXT), step)) for step in (OPENING, len(acted))]
+        looks = [_gone(look(*takes, step)) for step in (OPENING, len(acted))]
         if min(int(c.mask.sum()) for c in looks) >= 10 * LEAST:
-            return Plan(
-                len(CONTEXT), *takes, (looks[0],), (looks[1],), tuple(looks), turn=(OPENING, OPENING + AWAY)
-            )  # fmt: skip
+            return Plan(*takes, (looks[0],), (looks[1],), tuple(looks), turn=(OPENING, OPENING + AWAY))
     return None
 
 
-def door_closes(stage: Stage, map_seed: int) -> Plan | None:
+def door_closes(stage: Reference, map_seed: int) -> Plan | None:
     """A door is opened and looked away from until it has closed by itself: the look back must show it closed, as it was
     before. What stands still while it is not seen shows it open."""
     wait = CLOSED - OPENING - 2 * AWAY
@@ -227,10 +180,10 @@ def door_closes(stage: Stage, map_seed: int) -> Plan | None:
         if takes is None or not any(e["kind"] == "door_closes" for events in takes[0].events for e in events):
             continue
         take, at = takes[0], len(CONTEXT)
-        opened = _gone(look(*takes, at, OPENING))
+        opened = _gone(look(*takes, OPENING))
         closed = Check(len(names), opened.mask, take.frame(at + len(names)), opened.done)
         if opened.mask.sum() >= 10 * LEAST and not differs(closed.done, opened.undone)[opened.mask].mean() > 0.1:
-            return Plan(at, take, take, (opened,), (closed,), (closed,), turn=(OPENING, OPENING + AWAY), beside=False)
+            return Plan(take, take, (opened,), (closed,), (closed,), turn=(OPENING, OPENING + AWAY), beside=False)
     return None
 
 

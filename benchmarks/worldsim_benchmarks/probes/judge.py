@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from worldsim_benchmarks.continuity import continues
-from worldsim_benchmarks.motion import chained, yaw_between
+from worldsim_benchmarks.motion import Turning, growth, turned_by
 from worldsim_benchmarks.probes.detect import differs, grown, registered
 from worldsim_benchmarks.probes.plan import Check, Plan
-from worldsim_benchmarks.probes.stage import Take
 from worldsim_benchmarks.tasks import Outcome
+from worldsim_benchmarks.truth import Rollout
 
 TURNED = 0.5
-"""Share of the true turn that must be seen in the picture."""
+"""Share of the true turn, and of the true growth of one who walks, that must be seen in the picture."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,72 @@ class Made:
     failed: str = ""
 
     @classmethod
-    def of_takes(cls, plan: Plan, acted: Take, twin: Take) -> Made:
-        """What two takes show after the context."""
-        return cls(np.stack(acted.blocks[plan.prefix :]), np.stack(twin.blocks[plan.prefix :]))
+    def of(cls, acted: Rollout, twin: Rollout) -> Made:
+        """What two true rollouts show after the context."""
+        return cls(acted.blocks[acted.prefix :], twin.blocks[twin.prefix :])
 
 
-def judged(name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bottom: int) -> Outcome:
-    """The outcome of candidate ``name``; ``rivals`` are first blocks of other maps, for the gate of continuity."""
+@dataclass(frozen=True)
+class Motions:
+    """How far a plan's camera is seen to turn and to walk, in the truth (read once, for all candidates) and in a
+    candidate's blocks."""
+
+    plan: Plan
+    bottom: int
+
+    @cached_property
+    def _turning(self) -> Turning:
+        assert self.plan.turn is not None
+        start, stop = (self.plan.prefix + step for step in self.plan.turn)
+        truth = self.plan.acted
+        return Turning(
+            truth.frame(start), truth.blocks[start:stop], turned_by(truth.yaw[start : stop + 1]), self._K, self.bottom
+        )
+
+    @cached_property
+    def _growth(self) -> float:
+        assert self.plan.walk is not None
+        start, stop = (self.plan.prefix + step for step in self.plan.walk)
+        return growth([self.plan.acted.frame(step) for step in range(start, stop + 1)], self._K, self.bottom)
+
+    @property
+    def _K(self) -> np.ndarray:
+        return np.asarray(self.plan.acted.truths[0]["camera"]["K"])
+
+    def turned(self, blocks: np.ndarray) -> float:
+        """Yaw that is seen over yaw that is true, in the steps of ``plan.turn`` (``motion.Turning``)."""
+        assert self.plan.turn is not None
+        start, stop = self.plan.turn
+        before = blocks[start - 1, -1] if start else self.plan.acted.frame(self.plan.prefix)
+        return self._turning.of(before, blocks[start:stop]).share
+
+    def walked(self, blocks: np.ndarray) -> float:
+        """How much the picture grows (log of the scale) over how much the true one does, in the steps of ``plan.walk``;
+        an estimate that fails counts as none."""
+        assert self.plan.walk is not None
+        start, stop = self.plan.walk
+        seen = growth([blocks[step - 1, -1] for step in range(start, stop + 1)], self._K, self.bottom)
+        return seen / self._growth if self._growth else float("nan")
+
+
+def judged(
+    name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bottom: int, motions: Motions | None = None
+) -> Outcome:
+    """The outcome of candidate ``name``; ``rivals`` are first blocks of other maps, for the gate of continuity.
+    ``motions`` of the same plan are used again where they are given."""
     if made.failed:
         return Outcome(name, False, False, False, failed=made.failed)
+    motions = motions or Motions(plan, bottom)
     measures: dict[str, object] = {"map": plan.acted.map_seed}
     moved = all(_holds(plan, check, made, True) for check in plan.gates)
     if plan.turn is not None:
-        measures["turned"] = turned = _turned(plan, made.acted, bottom)
+        measures["turned"] = turned = motions.turned(made.acted)
         moved = moved and turned >= TURNED
+    if plan.walk is not None:
+        measures["walked"] = walked = motions.walked(made.acted)
+        moved = moved and walked >= TURNED
+    if plan.read is not None:
+        measures |= plan.read(made.acted[-1, -1])
     done = [_share(plan, check, made, True) for check in plan.checks]
     correct = all(_holds(plan, check, made, True) for check in plan.checks)
     measures["checks"] = done
@@ -50,6 +103,10 @@ def judged(name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bott
         measures["twin"] = [_share(plan, check, made, False) for check in plan.checks]
         correct = correct and all(_holds(plan, check, made, False) for check in plan.checks)
         measures["collateral"] = _collateral(plan, made)
+    if plan.dose is not None:
+        done_twin = [plan.dose.read(blocks) for blocks in (made.acted, made.twin)]
+        measures |= {"dose": plan.dose.true, "recovered": done_twin[0], "recovered_twin": done_twin[1]}
+        correct = correct and plan.dose.holds(done_twin[0], True) and plan.dose.holds(done_twin[1], False)
     first = plan.acted.blocks[plan.prefix]
     return Outcome(name, moved, continues(made.acted[0], first, rivals, bottom), correct, measures)
 
@@ -78,26 +135,3 @@ def _collateral(plan: Plan, made: Made) -> float:
     if outside.mean() < 0.1:
         return float("nan")
     return float(differs(made.acted[last, -1], made.twin[last, -1])[outside].mean())
-
-
-def _turned(plan: Plan, blocks: np.ndarray, bottom: int) -> float:
-    """Yaw that is seen over yaw that is true, in the steps of ``plan.turn``; an estimate that fails counts as none.
-
-    The true yaw is the sum of its sizes step by step, signed by the first step, so a turn there and back does not
-    cancel.
-    """
-    assert plan.turn is not None
-    start, stop = plan.turn
-    K = np.asarray(plan.acted.truths[0]["camera"]["K"])
-    yaws = [float(plan.acted.truths[plan.prefix + s]["camera"]["yaw"]) for s in range(start, stop + 1)]
-    steps = (np.diff(yaws) + 180) % 360 - 180
-    before = blocks[start - 1, -1] if start else plan.acted.frame(plan.prefix)
-    seen = 0.0
-    for step, true in zip(range(start, stop), steps):
-        if abs(true) > 1:
-            half = blocks[step].shape[0] // 2
-            frames = np.stack([before, blocks[step, half - 1], blocks[step, -1]])
-            seen += float(np.nan_to_num(chained(yaw_between, frames, K, bottom))) * np.sign(true)
-        before = blocks[step, -1]
-    whole = float(np.abs(steps[np.abs(steps) > 1]).sum())
-    return seen / whole if whole else float("nan")

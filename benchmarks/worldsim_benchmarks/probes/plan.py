@@ -9,16 +9,19 @@ construction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from worldsim_benchmarks.probes.detect import departs, differs, grown, nearer
-from worldsim_benchmarks.probes.stage import Stage, Take
+from worldsim_benchmarks.probes.dose import Dose
+from worldsim_benchmarks.truth import Reference, Rollout
 
 SHOWS = 2 / 3
 """Share of the changed pixels from which on a change counts as shown; below ``1 - SHOWS`` it counts as not shown."""
+BLOCK = 400
+"""Test maps that one episode may choose from."""
 LEAST = 12
 """Pixels (at 64 rows) that a deed must change to be asked at all."""
 
@@ -48,49 +51,58 @@ class Check:
 
 @dataclass(frozen=True)
 class Plan:
-    """``prefix`` steps of context, then the deed (``acted``) and its ``twin``, takes of equal length. ``gates`` are
-    looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve`` are the looks of
-    the persistence curve. ``turn`` are the steps from and to which (after the context) the camera turns, where it does:
-    then the picture must turn too, and is registered before it is judged. ``beside`` is False where there is no deed to
-    leave out (things that fall, a look away): then the twin is not asked."""
+    """The deed (``acted``) and its ``twin``, true rollouts of equal length with object ids and the same context.
 
-    prefix: int
-    acted: Take
-    twin: Take
+    ``gates`` are looks right after the deed: it was executed where they hold. All of ``checks`` must hold. ``curve``
+    are the looks of the persistence curve. ``turn`` are the steps from and to which (after the context) the camera
+    turns, where it does: then the picture must turn too, and is registered before it is judged. ``beside`` is False
+    where there is no deed to leave out (things that fall, a look away): then the twin is not asked. ``dose`` is the
+    strength of the deed, where that is asked. ``walk`` are steps in which the camera walks forward, where it does: then
+    the picture must grow. ``read`` gives further numbers of the last picture, for reading."""
+
+    acted: Rollout
+    twin: Rollout
     gates: tuple[Check, ...]
     checks: tuple[Check, ...]
     curve: tuple[Check, ...] = ()
     turn: tuple[int, int] | None = None
     beside: bool = True
+    dose: Dose | None = None
+    walk: tuple[int, int] | None = None
+    read: Callable[[np.ndarray], Mapping[str, object]] | None = None
+
+    @property
+    def prefix(self) -> int:
+        """Steps of the context."""
+        return self.acted.prefix
 
     @property
     def length(self) -> int:
         """Steps after the context."""
-        return len(self.acted.names) - self.prefix
+        return len(self.acted.actions)
 
 
 @dataclass(frozen=True)
 class Deed:
     """A question to a world: when an episode of it is correct, in words, the actions that it needs, and how it is
-    planned on a map."""
+    planned on a map. ``thorough`` deeds are left out of quick runs."""
 
     name: str
     world: str
     criterion: str
     actions: tuple[str, ...]
-    planner: Callable[[Stage, int], Plan | None]
+    planner: Callable[[Reference, int], Plan | None]
+    thorough: bool = False
 
-    def plan(self, stage: Stage, map_seed: int) -> Plan | None:
+    def plan(self, stage: Reference, map_seed: int) -> Plan | None:
         """The deed on that map; None where the map has nothing to do it with."""
         return self.planner(stage, map_seed)
 
 
-def look(
-    acted: Take, twin: Take, prefix: int, step: int, ignored: Collection[int] = (), only: Collection[int] = ()
-) -> Check:
-    """The check that the deed shows ``step`` steps after the context: all pixels that differ there between the takes,
-    without objects of the ids ``ignored`` (the hand), or those of the ids ``only``, wherever either take shows them."""
-    at = prefix + step
+def look(acted: Rollout, twin: Rollout, step: int, ignored: Collection[int] = (), only: Collection[int] = ()) -> Check:
+    """The check that the deed shows ``step`` steps after the context: all pixels that differ there between the two,
+    without objects of the ids ``ignored`` (the hand), or those of the ids ``only``, wherever either shows them."""
+    at = acted.prefix + step
     done, undone = acted.frame(at), twin.frame(at)
     mask = differs(done, undone)
     labels = (acted.labels(at), twin.labels(at))
@@ -102,9 +114,8 @@ def look(
 
 
 def whole(
-    acted: Take,
-    twin: Take,
-    prefix: int,
+    acted: Rollout,
+    twin: Rollout,
     done_at: int,
     extra: Sequence[Check] = (),
     ignored: Collection[int] = (),
@@ -113,13 +124,13 @@ def whole(
 ) -> Plan | None:
     """The usual plan: the deed is done ``done_at`` steps after the context and must show then and at the end; None
     where it changes fewer than ``least`` pixels, or an episode ended early."""
-    length = len(acted.names) - prefix
-    if len(twin.names) != len(acted.names):
+    length = len(acted.actions)
+    if min(acted.length, twin.length) < len(acted.names):
         return None
-    looks = [look(acted, twin, prefix, step, ignored, only) for step in range(done_at, length + 1)]
+    looks = [look(acted, twin, step, ignored, only) for step in range(done_at, length + 1)]
     if min(int(looks[0].mask.sum()), int(looks[-1].mask.sum())) < least:
         return None
-    return Plan(prefix, acted, twin, (looks[0],), (looks[-1], *extra), tuple(c for c in looks if c.mask.any()))
+    return Plan(acted, twin, (looks[0],), (looks[-1], *extra), tuple(c for c in looks if c.mask.any()))
 
 
 def hidden_change(check: Check) -> Check:

@@ -17,7 +17,7 @@ import numpy as np
 
 from worldsim_benchmarks.probes.detect import differs
 from worldsim_benchmarks.probes.plan import LEAST
-from worldsim_benchmarks.probes.stage import Stage, Take
+from worldsim_benchmarks.truth import Reference, Rollout
 
 CROSSED = ((0, 0), (0, 1), (1, 0), (1, 1))
 """(past, ending) of the four films; equal ones are possible."""
@@ -34,7 +34,7 @@ class Film:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, take: Take) -> Film:
+    def of(cls, take: Rollout) -> Film:
         return cls(np.concatenate([take.first[None], take.video(0, len(take.names))]), take.names)
 
     @property
@@ -91,7 +91,7 @@ class Question:
     worlds: tuple[str, ...]
     criterion: str
     actions: tuple[str, ...]
-    find: Callable[[Stage, int], Quad | None]
+    find: Callable[[Reference, int], Quad | None]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from worldsim_benchmarks.probes.detect import differs
 from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, hidden_change, look, whole
-from worldsim_benchmarks.probes.stage import Pose, Stage, Take
+from worldsim_benchmarks.truth import Pose, Reference, Rollout
 
 WORLD = "worldsim/Table-v0"
 CONTEXT = ("noop",) * 6
@@ -33,30 +33,30 @@ HAND = 0.045
 MOVABLE = ("disc", "box", "apple")
 
 
-def still(stage: Stage) -> bool:
+def still(stage: Reference) -> bool:
     """Whether nothing moves, and nothing will by itself."""
     if stage.objects("ball"):
         return False
     return all(np.hypot(*o["velocity"][:2]) < STILL for o in stage.truth["objects"])
 
 
-def moved(acted: Take, step: int, other: Take, number: int) -> float:
-    """Metres between a thing's places in two takes after ``step`` steps; infinite where one lacks it."""
+def moved(acted: Rollout, step: int, other: Rollout, number: int) -> float:
+    """Metres between a thing's places in two rollouts after ``step`` steps; infinite where one lacks it."""
     a, b = acted.object(step, number), other.object(step, number)
     return float(np.hypot(*(a["position"] - b["position"])[:2])) if a and b else np.inf
 
 
-def untouched(take: Take) -> bool:
+def untouched(take: Rollout) -> bool:
     """Whether everything lies at the end where it lay at first."""
     first, last = take.truths[0]["objects"], {o["id"]: o for o in take.truths[-1]["objects"]}
     return all(o["id"] in last and np.hypot(*(o["position"] - last[o["id"]]["position"])[:2]) < STILL for o in first)
 
 
-def hand(take: Take) -> tuple[int, ...]:
+def hand(take: Rollout) -> tuple[int, ...]:
     return (int(take.truths[0]["hand"]["id"]),)
 
 
-def start(stage: Stage, map_seed: int, pose: Pose, context: Sequence[str] = CONTEXT) -> bool:
+def start(stage: Reference, map_seed: int, pose: Pose, context: Sequence[str] = CONTEXT) -> bool:
     """Puts the hand to a free pose and plays the context; whether all is at rest then."""
     if not stage.reset(map_seed, pose):
         return False
@@ -64,11 +64,13 @@ def start(stage: Stage, map_seed: int, pose: Pose, context: Sequence[str] = CONT
     return still(stage)
 
 
-def both(stage: Stage, map_seed: int, pose: Pose, acted: Sequence[str], twin: Sequence[str]) -> tuple[Take, Take]:
-    """The deed and its twin as takes, context included."""
+def both(
+    stage: Reference, map_seed: int, pose: Pose, acted: Sequence[str], twin: Sequence[str]
+) -> tuple[Rollout, Rollout]:
+    """The deed and its twin as rollouts, context included."""
     return (
-        stage.play(map_seed, pose, (*CONTEXT, *acted)),
-        stage.play(map_seed, pose, (*CONTEXT, *twin)),
+        stage.play((*CONTEXT, *acted), map_seed, len(CONTEXT), pose),
+        stage.play((*CONTEXT, *twin), map_seed, len(CONTEXT), pose),
     )
 
 
@@ -78,7 +80,7 @@ def filled(names: Sequence[str], length: int) -> tuple[str, ...]:
 
 
 def before_things(
-    stage: Stage, map_seed: int, kinds: Sequence[str], gaps: Sequence[float], sides: Sequence[float] = (0.0,)
+    stage: Reference, map_seed: int, kinds: Sequence[str], gaps: Sequence[float], sides: Sequence[float] = (0.0,)
 ) -> Iterator[tuple[int, str, Pose]]:
     """Things of these kinds at rest with poses in front of them: (id, action towards it, pose). ``gaps`` are distances
     to the middle of the thing, ``sides`` are offsets across."""
@@ -95,7 +97,7 @@ def before_things(
 # the deeds
 
 
-def paint(stage: Stage, map_seed: int) -> Plan | None:
+def paint(stage: Reference, map_seed: int) -> Plan | None:
     """Brush, a stroke of four steps, hand, away. The twin does the same with the hand."""
     for action, x, y in product(("strafe_right", "strafe_left"), (0.2, 0.3, 0.7, 0.8), (0.2, 0.4, 0.6, 0.8)):
         if (x > 0.5) == (action == "strafe_right") or not start(stage, map_seed, (x, y, DIRECTIONS[action][2])):
@@ -105,13 +107,13 @@ def paint(stage: Stage, map_seed: int) -> Plan | None:
         twin = tuple("noop" if name == "next_item" else name for name in done)
         takes = both(stage, map_seed, (x, y, DIRECTIONS[action][2]), done, twin)
         if all(untouched(take) for take in takes):
-            plan = whole(*takes, len(CONTEXT), 8, ignored=hand(takes[0]))
+            plan = whole(*takes, 8, ignored=hand(takes[0]))
             if plan is not None:
                 return plan
     return None
 
 
-def push(stage: Stage, map_seed: int) -> Plan | None:
+def push(stage: Reference, map_seed: int) -> Plan | None:
     """Three steps through a thing and back. The twin makes its steps aside."""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.14, 0.17)):
         if not start(stage, map_seed, pose):
@@ -120,26 +122,26 @@ def push(stage: Stage, map_seed: int) -> Plan | None:
         twin = filled((ASIDE[action],) * 3 + (BACK[ASIDE[action]],) * 3, 6 + WAIT)
         acted, other = both(stage, map_seed, pose, done, twin)
         if untouched(other) and moved(acted, len(acted.names), other, number) > 0.1:
-            plan = whole(acted, other, len(CONTEXT), 6, ignored=hand(acted))
+            plan = whole(acted, other, 6, ignored=hand(acted))
             if plan is not None:
                 return plan
     return None
 
 
-def strike(stage: Stage, map_seed: int) -> Plan | None:
+def strike(stage: Reference, map_seed: int) -> Plan | None:
     """A strike at a thing, which slides, bounces, and comes to rest. The twin strikes the other way."""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,)):
         takes = struck(stage, map_seed, action, pose)
         if takes is not None and moved(takes[0], len(takes[0].names), takes[1], number) > 0.15:
-            plan = whole(*takes, len(CONTEXT), 2, ignored=hand(takes[0]), only=(number,))
+            plan = whole(*takes, 2, ignored=hand(takes[0]), only=(number,))
             if plan is not None:
                 return plan
     return None
 
 
-def struck(stage: Stage, map_seed: int, action: str, pose: Pose) -> tuple[Take, Take] | None:
-    """The takes of a step and a strike in that direction, and of the same the other way; None where that moves things
-    or glass breaks."""
+def struck(stage: Reference, map_seed: int, action: str, pose: Pose) -> tuple[Rollout, Rollout] | None:
+    """The rollouts of a step and a strike in that direction, and of the same the other way; None where the latter moves
+    things or glass breaks."""
     if not start(stage, map_seed, pose):
         return None
     done, twin = filled((action, "attack"), 2 + WAIT), filled((BACK[action], "attack"), 2 + WAIT)
@@ -148,7 +150,7 @@ def struck(stage: Stage, map_seed: int, action: str, pose: Pose) -> tuple[Take, 
     return (acted, other) if untouched(other) and not shattered else None
 
 
-def collide(stage: Stage, map_seed: int) -> Plan | None:
+def collide(stage: Reference, map_seed: int) -> Plan | None:
     """A strike at a thing that hits a second one: does the second, which the hand never meets, go where it should?"""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,), (0.0, 0.03, -0.03)):
         dx, dy, _ = DIRECTIONS[action]
@@ -160,13 +162,13 @@ def collide(stage: Stage, map_seed: int) -> Plan | None:
             continue
         for second in ahead:
             if 0.06 < moved(takes[0], len(takes[0].names), takes[1], second) < np.inf:
-                plan = whole(*takes, len(CONTEXT), 2 + WAIT // 2, ignored=hand(takes[0]), only=(second,))
+                plan = whole(*takes, 2 + WAIT // 2, ignored=hand(takes[0]), only=(second,))
                 if plan is not None:
                     return plan
     return None
 
 
-def bite(stage: Stage, map_seed: int) -> Plan | None:
+def bite(stage: Reference, map_seed: int) -> Plan | None:
     """Three bites, each of which must stay, and none come early. The twin only stands there."""
     names = filled(("use", *("noop",) * 3) * 3, 12 + WAIT // 2)
     for number, _, pose in before_things(stage, map_seed, ("apple",), (0.18, 0.2)):
@@ -177,16 +179,16 @@ def bite(stage: Stage, map_seed: int) -> Plan | None:
         bites = sum(e["kind"] == "bite" for events in acted.events for e in events)
         if last is None or bites != 3 or last["left"] >= 1:
             continue
-        looks = [look(acted, twin, len(CONTEXT), step, hand(acted), (number,)) for step in (4, 8, 12)]
+        looks = [look(acted, twin, step, hand(acted), (number,)) for step in (4, 8, 12)]
         early = [
             Check(a.step, b.mask & differs(a.done, b.done), b.done, a.done, shown=False) for a, b in pairwise(looks)
         ]
         if min(int(c.mask.sum()) for c in (*looks, *early)) >= LEAST // 2:
-            return whole(acted, twin, len(CONTEXT), 1, (*looks, *early), hand(acted), (number,), LEAST // 2)
+            return whole(acted, twin, 1, (*looks, *early), hand(acted), (number,), LEAST // 2)
     return None
 
 
-def shatter(stage: Stage, map_seed: int) -> Plan | None:
+def shatter(stage: Reference, map_seed: int) -> Plan | None:
     """A strike that breaks a pane: it is gone from where it stood. The twin touches it slowly, which it withstands."""
     for number, action, pose in before_things(stage, map_seed, ("pane",), (0.2,)):
         pane = next(o for o in stage.first_objects("pane") if o["id"] == number)
@@ -200,7 +202,7 @@ def shatter(stage: Stage, map_seed: int) -> Plan | None:
         end = len(acted.names)
         if acted.object(end, number) is not None or twin.object(end, number) is None:
             continue
-        plan = whole(acted, twin, len(CONTEXT), 3, ignored=hand(acted), only=(number,))
+        plan = whole(acted, twin, 3, ignored=hand(acted), only=(number,))
         plan = None if plan is None else _where_empty(plan, number)
         if plan is not None:
             return plan
@@ -222,7 +224,7 @@ def _where_empty(plan: Plan, number: int) -> Plan | None:
     return replace(plan, gates=(gate,), checks=(last,), curve=curve)
 
 
-def switch(stage: Stage, map_seed: int) -> Plan | None:
+def switch(stage: Reference, map_seed: int) -> Plan | None:
     """The lamp off and, six steps later, on again: once is a change, twice is none."""
     names = filled(("use", *("noop",) * 5, "use"), 7 + WAIT // 2)
     for _, _, pose in before_things(stage, map_seed, ("switch",), (0.12,)):
@@ -231,15 +233,15 @@ def switch(stage: Stage, map_seed: int) -> Plan | None:
         acted, twin = both(stage, map_seed, pose, names, filled((), len(names)))
         if sum(e["kind"].startswith("switch") for events in acted.events for e in events) != 2:
             continue
-        looks = [look(acted, twin, len(CONTEXT), step) for step in range(1, 7)]
+        looks = [look(acted, twin, step) for step in range(1, 7)]
         if looks[0].mask.mean() < 0.2:
             continue
         again = hidden_change(replace(looks[-1], step=len(names)))
-        return Plan(len(CONTEXT), acted, twin, (looks[0],), (looks[-1], again), tuple(looks))
+        return Plan(acted, twin, (looks[0],), (looks[-1], again), tuple(looks))
     return None
 
 
-def plant(stage: Stage, map_seed: int) -> Plan | None:
+def plant(stage: Reference, map_seed: int) -> Plan | None:
     """A seed in the ground, and six seconds: it has grown. The twin plants none."""
     length = 32
     for x, y in product((0.25, 0.5, 0.75), (0.25, 0.5, 0.75)):
@@ -249,7 +251,7 @@ def plant(stage: Stage, map_seed: int) -> Plan | None:
         takes = both(stage, map_seed, (x, y, 0.0), filled(("place", *away), length), filled(("noop", *away), length))
         if not all(untouched(take) or take is takes[0] for take in takes):
             continue
-        plan = whole(*takes, len(CONTEXT), 3, ignored=hand(takes[0]), least=3)
+        plan = whole(*takes, 3, ignored=hand(takes[0]), least=3)
         if plan is None or plan.checks[0].mask.sum() < LEAST:
             continue
         seed, grown_up = plan.gates[0], plan.checks[0]
@@ -258,14 +260,14 @@ def plant(stage: Stage, map_seed: int) -> Plan | None:
     return None
 
 
-def fall(stage: Stage, map_seed: int) -> Plan | None:
+def fall(stage: Reference, map_seed: int) -> Plan | None:
     """On a tilted table things slide down: they must be where the truth has them, not where the context left them."""
     context, length = ("noop",) * 2, 6
     stage.reset(map_seed)
     if stage.objects("ball", "occluder"):
         return None
     stage.do(*context, *("noop",) * length)
-    take = stage.take()
+    take = stage.played(len(context))
     begun = {o["id"]: o for o in take.truths[len(context)]["objects"]}
     fell = [
         o["id"] for o in take.truths[-1]["objects"]
@@ -280,7 +282,7 @@ def fall(stage: Stage, map_seed: int) -> Plan | None:
     ]
     if min(int(c.mask.sum()) for c in looks[1:]) < LEAST:
         return None
-    return Plan(len(context), take, take, (looks[1],), (looks[-1],), tuple(looks[1:]), beside=False)
+    return Plan(take, take, (looks[1],), (looks[-1],), tuple(looks[1:]), beside=False)
 
 
 DEEDS = (

@@ -18,17 +18,16 @@ from worldsim_benchmarks.probes.detect import differs, recoloured, saturation, w
 from worldsim_benchmarks.probes.doom import (
     ASIDE,
     AWAY,
-    COLOURED,
     OPENING,
     THINGS,
     WORLD,
     before_doors,
     poses_before,
-    whole_in_view,
 )
 from worldsim_benchmarks.probes.plan import LEAST
+from worldsim_benchmarks.probes.presence import COLOURED, whole_in_view
 from worldsim_benchmarks.probes.quads import Film, Quad, Question
-from worldsim_benchmarks.probes.stage import Pose, Stage, Take
+from worldsim_benchmarks.truth import Pose, Reference, Rollout
 
 Edit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 SMALL = 4
@@ -50,11 +49,11 @@ def recolour(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return recoloured(frame, mask, 180)
 
 
-def finely(stage: Stage, take: Take) -> list[np.ndarray] | None:
+def finely(stage: Reference, take: Rollout) -> list[np.ndarray] | None:
     """Object ids int32 ``(H, W)`` of every video frame of a take of turns and waiting, from the reset on; None where
     the small turns lead elsewhere."""
     names = [n for name in take.names for n in ((f"{name}_small",) * SMALL if name != "noop" else (name,))]
-    fine = stage.play(take.map_seed, take.pose, names)
+    fine = stage.play(names, take.map_seed, 0, take.pose)
     ids, at = [fine.labels(0)], 0
     for step, name in enumerate(take.names, start=1):
         ids += [fine.labels(at + (i + 1 if name != "noop" else 1)) for i in range(SMALL)]
@@ -74,14 +73,14 @@ def edited(film: Film, ids: list[np.ndarray], number: int, edit: Edit) -> Film:
 
 
 def changed(
-    stage: Stage, map_seed: int, names: tuple[str, ...], at: int, aside: float, hidden: bool, edit: Edit
+    stage: Reference, map_seed: int, names: tuple[str, ...], at: int, aside: float, hidden: bool, edit: Edit
 ) -> Quad | None:
     """A thing that is or is not edited, in a play from a pose that looks ``aside`` past it, crossed before block
     ``at``: where it is out of sight (``hidden``), or whole in view before and after."""
     for number, place in islice(poses_before(stage, map_seed, THINGS, (3.0, 4.0), aside), POSES):
         if not stage.reset(map_seed, place) or not whole_in_view(stage.truth["labels"], number):
             continue
-        take = stage.play(map_seed, place, names)
+        take = stage.play(names, map_seed, 0, place)
         mask = take.labels(0) == number
         if edit is recolour and saturation(take.first, mask) < COLOURED:
             continue
@@ -99,25 +98,25 @@ def changed(
     return None
 
 
-def passing(stage: Stage, map_seed: int, edit: Edit) -> Quad | None:
+def passing(stage: Reference, map_seed: int, edit: Edit) -> Quad | None:
     """Turns that lead a thing through the picture; it changes in the middle of them."""
     names = (*ABOUT, *("turn_left",) * PASSING)
     return changed(stage, map_seed, names, len(ABOUT) + PASSING // 2, -2 * ASIDE, False, edit)
 
 
-def away(stage: Stage, map_seed: int, edit: Edit) -> Quad | None:
+def away(stage: Reference, map_seed: int, edit: Edit) -> Quad | None:
     """A look away by 84 degrees and back; the thing changes while it is not seen."""
     names = (*ABOUT, *("turn_left",) * AWAY, *("turn_right",) * AWAY)
     return changed(stage, map_seed, names, len(ABOUT) + AWAY, ASIDE, True, edit)
 
 
-def door(stage: Stage, map_seed: int) -> Quad | None:
+def door(stage: Reference, map_seed: int) -> Quad | None:
     """A door that was used or not, looked away from and back at."""
     turns = (*("turn_left",) * DOOR_AWAY, *("turn_right",) * DOOR_AWAY)
     at = len(ABOUT) + OPENING + DOOR_AWAY
 
-    def play(place: Pose, first: str) -> Take:
-        return stage.play(map_seed, place, (*ABOUT, first, *("noop",) * (OPENING - 1), *turns))
+    def play(place: Pose, first: str) -> Rollout:
+        return stage.play((*ABOUT, first, *("noop",) * (OPENING - 1), *turns), map_seed, 0, place)
 
     for place in before_doors(stage, map_seed):
         if not stage.reset(map_seed, place):

@@ -58,6 +58,7 @@ CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
     "forward_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "leave_and_return": (f"{DEPTH}; {PLACE}", ROOMS),
     "orbit_and_back": (f"{DEPTH}; {PLACE}", SCENE),
+    "orbit_360": (f"{DEPTH}; {PLACE}", SCENE),
 }  # fmt: skip
 """Task -> its criterion in words and the worlds that can be asked."""
 
@@ -75,10 +76,11 @@ class Consistency:
 
     name: str = "consistency"
     tasks: tuple[Task, ...] = _tasks(CRITERIA)
-    mutants: Mapping[str, str] = field(
+    mutants: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {
-            "gain_0.8": "turn_360", "mirrored": "pan_90", "delayed": "pan_90", "teleport": "pan_180",
-            "amnesic": "turn_360", "colour_drift": "turn_360",
+            "gain_0.8": ("turn_360", "orbit_360"), "mirrored": ("pan_90", "orbit_and_back"),
+            "delayed": ("pan_90", "orbit_and_back"), "teleport": ("pan_180", "orbit_360"),
+            "amnesic": ("turn_360", "orbit_360"), "colour_drift": ("turn_360", "orbit_360"),
         }
     )  # fmt: skip
 
@@ -120,7 +122,7 @@ class Consistency:
         contexts = [Context.of(a.truth) for a in asked]
         actions = [a.truth.actions for a in asked]
         seeds = [session.seed_of(list(PLANS).index(e.task), e.map_seed, e.sample) for e in episodes]
-        outcomes: list[list[Outcome]] = [_floors(a, e) for a, e in zip(asked, episodes)]
+        outcomes: list[list[Outcome]] = [_floors(a, e, rivals) for a, e in zip(asked, episodes)]
         clips: list[Clip | None] = [None] * len(asked)
         for position, (name, guarded) in enumerate(lanes.items()):
             made, reasons = guarded.go_on(contexts, actions, seeds)
@@ -152,16 +154,11 @@ def _ask(session: Session, reference: Reference, episode: Episode, rivals: Rival
     return Asked(plan, truth, rivals.of(truth.names, truth.prefix), session.bottom)
 
 
-def _floors(asked: Asked, episode: Episode) -> list[Outcome]:
+def _floors(asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
     """``frozen``, ``grey``, and one of the other maps as if it were the candidate, judged against the rest."""
-    k = asked.truth.blocks.shape[1]
-    out = [
-        asked.judge(name, np.repeat(frames[:, None], k, 1))
-        for name, frames in (("frozen", floors.frozen(asked.truth)), ("grey", floors.grey(asked.truth)))
-    ]
-    at = episode.map_seed % len(asked.rivals)
-    other = asked.rivals[at]
-    rest = asked.rivals[:at] + asked.rivals[at + 1 :]
+    out = [asked.judge(name, blocks) for name, blocks in floors.still(asked.truth).items()]
+    other = rivals.other(episode.map_seed, asked.truth.names, asked.truth.prefix)
+    rest = rivals.without_other(episode.map_seed, asked.rivals)
     return [*out, asked.judge("other", other.blocks[other.prefix :], rest)]
 
 

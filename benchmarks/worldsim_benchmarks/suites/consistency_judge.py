@@ -7,7 +7,7 @@ known-pose error below ``MAX_SAMPSON``; and the last picture shows the place tha
 maps do, at its pose and in its colours.
 
 A pair of frames on which the yaw estimator fails in the true world (a plain wall fills the picture) is not asked of
-anyone; on all others a failed estimate counts as no motion.
+anyone; on all others a failed estimate counts as no motion (``motion.Turning``).
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from worldsim_benchmarks.continuity import continues
 from worldsim_benchmarks.measures import frame_statistics
-from worldsim_benchmarks.motion import yaw_between
+from worldsim_benchmarks.motion import Turning, turned_by
 from worldsim_benchmarks.parallax import Question, parallax, questions
 from worldsim_benchmarks.revisit import NEAR_DEGREES, Place, own_match
 from worldsim_benchmarks.suites.consistency_scripts import Plan
@@ -38,8 +37,6 @@ MAX_COLOUR = 12.0
 LEAST_DETAIL = 0.5
 """What is invented must have at least this part of the detail (mean gradient) of the plainest true picture of all maps:
 a haze is always like itself."""
-PAIRS_PER_STEP = 2
-"""Yaw is read between every second video frame of a block of four: 7 degrees of a turn of 14."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,14 @@ class Asked:
     @cached_property
     def turned(self) -> np.ndarray:
         """float ``(T,)``: true degrees of each step after the context."""
-        return (np.diff(self.truth.yaw[self.truth.prefix :]) + 180) % 360 - 180
+        return turned_by(self.truth.yaw[self.truth.prefix :])
 
     @cached_property
-    def true_pairs(self) -> np.ndarray:
-        """float ``(PAIRS_PER_STEP * T,)``: yaw as it is read from the true frames, NaN where it cannot be."""
-        return self._pairs(self.truth.blocks[self.truth.prefix :])
+    def turning(self) -> Turning:
+        """The true turns after the context."""
+        return Turning(
+            self.start, self.truth.blocks[self.truth.prefix :], self.turned, self.truth.views[0].K, self.bottom
+        )
 
     @cached_property
     def place(self) -> Place:
@@ -76,22 +75,6 @@ class Asked:
         steps = [t for t, d in enumerate(self.turned) if self.plan.kind == "walk" or abs(d) < 0.1]
         first = self.truth.prefix
         return questions(self.truth.frames[first:], self.truth.views[first:], steps, self.bottom)
-
-    def _pairs(self, blocks: np.ndarray) -> np.ndarray:
-        """Yaw of each pair of frames of the turning steps; 0 in the others."""
-        out = np.zeros((len(blocks), PAIRS_PER_STEP))
-        marks = np.linspace(0, blocks.shape[1], PAIRS_PER_STEP + 1).round().astype(int)
-        before = self.start
-        K = self.truth.views[0].K
-        for t, block in enumerate(blocks):
-            frames = [before, *block]
-            if abs(self.turned[t]) >= 0.1:
-                out[t] = [self._yaw(frames[a], frames[b], K) for a, b in pairwise(marks)]
-            before = block[-1]
-        return out.ravel()
-
-    def _yaw(self, before: np.ndarray, after: np.ndarray, K: np.ndarray) -> float:
-        return 0.0 if np.array_equal(before, after) else yaw_between(before, after, K, bottom=self.bottom)[0]
 
     def judge(
         self, name: str, blocks: np.ndarray, rivals: Sequence[Rollout] | None = None, failed: str = ""
@@ -116,22 +99,15 @@ class Asked:
         return Outcome(name, all(moved), goes_on, all(passed), measures)
 
     def _turns(self, blocks: np.ndarray, measures: dict[str, Any], moved: list[bool], passed: list[bool]) -> None:
-        true = np.repeat(self.turned, PAIRS_PER_STEP) / PAIRS_PER_STEP
-        asked = np.isfinite(self.true_pairs) & (np.abs(true) > 0.05)
-        same = np.array_equal(blocks, self.truth.blocks[self.truth.prefix :])  # a second true run, as a rule
-        got = self.true_pairs if same else self._pairs(blocks)
-        failed = asked & np.isnan(got)
-        got = np.where(asked, np.nan_to_num(got), true)
-        total = float(np.abs(true[asked]).sum())
-        rotation = float((got * np.sign(true))[asked].sum()) / total if total else 0.0
-        stray = np.cumsum(got - true)
+        seen = self.turning.of(self.start, blocks)
+        stray = seen.stray
         focal = self.truth.views[0].K[0, 0] * 256 / self.truth.first.shape[1]
         measures |= {
-            "rotation": rotation, "stray": float(np.abs(stray).max()), "closure": float(stray[-1]),
-            "transfer_px": float(np.radians(np.abs(got - true)[asked]).mean() * focal) if total else None,
-            "failed_pairs": int(failed.sum()), "asked_pairs": int(asked.sum()),
+            "rotation": seen.share, "stray": float(np.abs(stray).max()), "closure": float(stray[-1]),
+            "transfer_px": float(np.radians(seen.error) * focal), "failed_pairs": int(seen.failed.sum()),
+            "asked_pairs": int(seen.asked.sum()),
         }  # fmt: skip
-        moved.append(rotation >= LEAST_MOTION)
+        moved.append(seen.share >= LEAST_MOTION)
         if self.plan.kind == "turn":  # one who walks slides into the turns, and depth would have to be known
             passed.append(bool(np.abs(stray).max() <= MAX_STRAY))
 

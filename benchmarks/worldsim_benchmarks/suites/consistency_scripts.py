@@ -76,6 +76,7 @@ PLANS: dict[str, Plan] = {
     "forward_and_back": Plan("walk", _sides("forward", 4), by_way),
     "leave_and_return": Plan("both", tuple(_leave(n) for n in (0, 4, 9, 13)), by_return),
     "orbit_and_back": Plan("walk", _sides("turn_left", 6)),
+    "orbit_360": Plan("walk", (SPIN, tuple(OPPOSITE[a] for a in SPIN))),
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from worldsim_benchmarks.candidates import Context
-from worldsim_benchmarks.motion import chained, yaw_between, yaw_by_features, zoom_between
+from worldsim_benchmarks.motion import chained, turned_by, yaw_between, yaw_by_features, zoom_between
 from worldsim_benchmarks.records import Row, floats
 from worldsim_benchmarks.scripts import TURN_DEGREES, Script, control_scripts
 from worldsim_benchmarks.statistics import cluster_mean, cluster_ratio, proportion
@@ -65,7 +65,7 @@ def _row(name: str, script: Script, rollout: Rollout, blocks: np.ndarray, bottom
     ends = np.concatenate([rollout.frames[rollout.prefix][None], blocks[:, -1]])
     chains = [np.concatenate([ends[t][None], blocks[t]]) for t in range(len(blocks))]
     estimate = zoom_between if action in ZOOMS else yaw_between
-    turned = (np.diff(rollout.yaw[rollout.prefix :]) + 180) % 360 - 180
+    turned = turned_by(rollout.yaw[rollout.prefix :])
     row: Row = {
         "candidate": name, "action": action, "map_seed": rollout.map_seed, "true_yaw": turned,
         "motion": [chained(estimate, chain, K, bottom) for chain in chains],

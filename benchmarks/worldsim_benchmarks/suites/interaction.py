@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from worldsim_benchmarks.probes import doom, table
+from worldsim_benchmarks.probes import doom, table, table_doses
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import cluster_mean
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.suite import Curve
 
-DEEDS = (*doom.DEEDS, *table.DEEDS)
+DEEDS = (*doom.DEEDS, *table.DEEDS, *table_doses.DEEDS)
 MUTANTS = {
-    "undo": "paint",
-    "undo_door": "door",
-    "idle_frozen": "plant",
-    "wrong_restitution": "collide",
-    "wrong_friction": "push",
-    "wrong_gravity": "fall",
+    "undo": ("paint", "door"),
+    "gain_0.8": ("stroke_length",),
+    "idle_frozen": ("plant",),
+    "ghost_collision": ("collide",),
+    "wrong_restitution": ("collide",),
+    "wrong_friction": ("push",),
+    "wrong_gravity": ("fall",),
 }
-"""Mutant -> the task that is meant to catch it."""
+"""Mutant -> the tasks that are meant to catch it, one for each world."""
 
 
 def persistence(rows: Sequence[Row]) -> Iterator[Curve]:

@@ -1,8 +1,9 @@
 """Suite B: is a thing that is out of sight still there, itself, once, and at its place?
 
-Each task is a look in a true world, planned there on a test map: away from a thing for k steps and back,
-at a door that closes by itself. A look has no deed that could be left out, so it has no twin; its false alarms are
-counted in the same picture, at a place that never held the thing. The plans stand in ``probes``.
+Each task is a look in a true world, planned there on a test map: away from a thing for k steps and back, at a door
+that closes by itself, at what a screen hides while the camera stands still. A look has no deed that could be left out,
+so it has no twin; its false alarms are counted in the same picture, at a place that never held the thing. The plans
+stand in ``probes``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from worldsim_benchmarks.probes import doom
+from worldsim_benchmarks.probes import doom, table_screens
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.scoring import score_tasks
@@ -18,12 +19,14 @@ from worldsim_benchmarks.suites.suite import MODEL, Curve
 
 MEMORY = "look_away_"
 MUTANTS = {
-    "vanish": "look_away_4",
-    "swap_identity": "look_away_2_things",
-    "duplicate": "look_away_8",
-    "idle_frozen": "door_closes",
+    "vanish": ("look_away_4",),
+    "vanish_behind_occluder": ("panel_passes",),
+    "swap_identity": ("look_away_2_things", "panel_passes"),
+    "wrong_friction": ("behind_panel",),
+    "duplicate": ("look_away_8",),
+    "idle_frozen": ("door_closes",),
 }
-"""Mutant -> the task that is meant to catch it."""
+"""Mutant -> the tasks that are meant to catch it, one for each world."""
 
 
 def memory(rows: Sequence[Row]) -> Iterator[Curve]:
@@ -54,4 +57,4 @@ def half_life(points: Sequence[tuple[float, float]]) -> float:
     return float("inf")
 
 
-PERMANENCE = twins.TwinSuite("permanence", doom.LOOKS, MUTANTS, memory)
+PERMANENCE = twins.TwinSuite("permanence", (*doom.LOOKS, *table_screens.LOOKS), MUTANTS, memory)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from worldsim_benchmarks.suites.consistency import Consistency
 from worldsim_benchmarks.suites.interaction import INTERACTION
+from worldsim_benchmarks.suites.memory import MEMORY
 from worldsim_benchmarks.suites.permanence import PERMANENCE
 from worldsim_benchmarks.suites.suite import Suite
 from worldsim_benchmarks.suites.surprise import Surprise
 
-PROBES: dict[str, Suite] = {suite.name: suite for suite in (Consistency(), PERMANENCE, INTERACTION, Surprise())}
+_ALL: tuple[Suite, ...] = (Consistency(), PERMANENCE, MEMORY, INTERACTION, Surprise())
+PROBES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 """Suites with a headline, in the order of the report."""
 
 

@@ -2,18 +2,20 @@
 
 There are twenty for each script, so they take most of the truth's time. An engine spends it in a process or library of
 its own, and threads wait for it side by side. A world is made, played and closed in one thread, since drawing contexts
-belong to theirs.
+belong to theirs. One of the twenty plays the floor ``other`` of an episode, and is judged against the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.truth import Reference, Rollout
 
 AT_ONCE = 4
+T = TypeVar("T")
 
 
 class Rivals:
@@ -35,6 +37,22 @@ class Rivals:
             played = {r.map_seed: r for job in jobs for r in job.result()}
             self._kept[names, prefix] = tuple(played[seed] for seed in seeds)
         return self._kept[names, prefix]
+
+    def other(self, map_seed: int, names: tuple[str, ...], prefix: int) -> Rollout:
+        """The rollout of the map that plays ``other`` in the episode of ``map_seed``."""
+        i = self._place(map_seed)
+        thread = i % AT_ONCE
+        return self._threads[thread].submit(
+            self._play, thread, [self._session.rival_seeds[i]], names, prefix
+        ).result()[0]  # fmt: skip
+
+    def without_other(self, map_seed: int, rivals: Sequence[T]) -> list[T]:
+        """What belongs to the rival maps, in their order, without that map's."""
+        i = self._place(map_seed)
+        return [*rivals[:i], *rivals[i + 1 :]]
+
+    def _place(self, map_seed: int) -> int:
+        return map_seed % len(self._session.rival_seeds)
 
     def _play(self, i: int, seeds: Sequence[int], names: tuple[str, ...], prefix: int) -> list[Rollout]:
         if i not in self._worlds:

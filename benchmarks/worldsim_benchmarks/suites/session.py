@@ -23,13 +23,15 @@ class CandidateSpec:
     """How a candidate is made. ``env`` is a Gymnasium id, ``true``, or the name of a mutant.
 
     ``world_keyword`` is the constructor argument that tells a learned environment which true world to be
-    ("" if it has none); ``kwargs`` are its other arguments.
+    ("" if it has none); ``kwargs`` are its other arguments. ``version`` names what exactly was measured (a digest of
+    weights), for the record; "" where nobody says.
     """
 
     env: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     lanes: int = 16
     world_keyword: str = "world"
+    version: str = ""
 
     @property
     def is_replay(self) -> bool:

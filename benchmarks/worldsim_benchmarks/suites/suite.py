@@ -67,11 +67,23 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Response:
+    """The line of recovered on true strength of one candidate on one task, with intervals over maps: 1 and 1 for the
+    truth, a slope of 0 for what does not react."""
+
+    task: str
+    candidate: str
+    slope: Interval
+    r_squared: Interval
+
+
+@dataclass(frozen=True)
 class SuiteScore:
-    """All candidates of a run, floors and ceilings among them, and the curves to draw."""
+    """All candidates of a run, floors and ceilings among them, the curves to draw, and the lines of swept strengths."""
 
     candidates: Mapping[str, CandidateScore]
     curves: tuple[Curve, ...] = ()
+    responses: tuple[Response, ...] = ()
 
 
 class Suite(Protocol):
@@ -84,8 +96,8 @@ class Suite(Protocol):
     def tasks(self) -> tuple[Task, ...]: ...
 
     @property
-    def mutants(self) -> Mapping[str, str]:
-        """Mutant -> the task that is meant to catch it."""
+    def mutants(self) -> Mapping[str, tuple[str, ...]]:
+        """Mutant -> the tasks that are meant to catch it, of which the first that the world can be asked must."""
         ...
 
     def episodes(self, session: Session) -> list[Episode]:

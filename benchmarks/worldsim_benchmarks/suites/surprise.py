@@ -21,7 +21,6 @@ from worldsim_benchmarks.observers import JUDGES, answered, copy_last
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.probes.commands import COMMANDS
 from worldsim_benchmarks.probes.quads import CROSSED, Film, Quad, Question, Told, told
-from worldsim_benchmarks.probes.stage import Stage
 from worldsim_benchmarks.probes.vanishing import VANISHING
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.scoring import score_tasks
@@ -29,15 +28,15 @@ from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Result, SuiteScore
 from worldsim_benchmarks.suites.twins import BLOCK
 from worldsim_benchmarks.tasks import Episode, Outcome, Task
-from worldsim_benchmarks.truth import TEST_SEEDS
+from worldsim_benchmarks.truth import TEST_SEEDS, Reference
 
 QUESTIONS = (*COMMANDS, *VANISHING)
 DRAWS = 2
 """Draws of noise that a loss is the mean of; the same for all films of a quad."""
 BESIDE = ("true", "copy_last")
 """Judges that every episode is scored for beside the candidates."""
-MUTANTS = {"amnesiac": "vanish_away", "mirror_minded": "mirrored_turn", "coarse_minded": "wrong_gain"}
-"""Faulty observer -> the task that is meant to catch it."""
+MUTANTS = {"amnesiac": ("vanish_away",), "mirror_minded": ("mirrored_turn",), "coarse_minded": ("wrong_gain",)}
+"""Faulty observer -> the tasks that are meant to catch it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Surprise:
 
     questions: tuple[Question, ...] = QUESTIONS
     name: str = "surprise"
-    mutants: Mapping[str, str] = field(default_factory=lambda: dict(MUTANTS))
+    mutants: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(MUTANTS))
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -69,18 +68,17 @@ class Surprise:
         return [Episode(q.name, seed) for q in able for seed in session.map_seeds]
 
     def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
-        stage = Stage(session.world, session.frame_size)
         guards = {n: session.guarded(n, 1) for n, spec in session.candidates.items() if spec.env not in JUDGES}
         try:
-            for index, question in enumerate(self.questions):
-                for episode in (e for e in missing if e.task == question.name):
-                    quad = found(question, stage, episode.map_seed)
-                    seed = session.seed_of(11, index, episode.map_seed)
-                    yield self._result(session, episode, quad, guards, seed)
+            with session.reference(depth=False, labels=True) as stage:
+                for index, question in enumerate(self.questions):
+                    for episode in (e for e in missing if e.task == question.name):
+                        quad = found(question, stage, episode.map_seed)
+                        seed = session.seed_of(11, index, episode.map_seed)
+                        yield self._result(session, episode, quad, guards, seed)
         finally:
             for guard in guards.values():
                 guard.close()
-            stage.close()
 
     def _result(
         self, session: Session, episode: Episode, quad: Quad, guards: Mapping[str, Guarded], seed: int
@@ -99,7 +97,7 @@ class Surprise:
         return SuiteScore(score_tasks(rows))
 
 
-def found(question: Question, stage: Stage, map_seed: int) -> Quad:
+def found(question: Question, stage: Reference, map_seed: int) -> Quad:
     """The quad of the first map of the episode's own block of maps that has one on which the last picture is right as
     often as wrong; ``RuntimeError`` where none has."""
     first = TEST_SEEDS[0] + (map_seed - TEST_SEEDS[0]) * BLOCK
