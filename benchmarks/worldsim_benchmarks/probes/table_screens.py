@@ -25,13 +25,13 @@ RAIL = 0.085
 """Height of the rail on which the panel's handle runs."""
 BEFORE_HANDLE = 0.092
 """Distance of the hand from the handle that it is about to push."""
-LANE = 0.19
+LANE = 0.2
 """Metres from the panel's middle line within which a thing that slides along is covered whole."""
 ROOM = 0.3
 """Metres from the panel's middle to the rim, so that a thing can come out whole."""
-RUN_UPS = (0.15, 0.17, 0.19, 0.21)
+RUN_UPS = (0.15, 0.17, 0.19, 0.21, 0.23)
 """Metres from the hand to the middle of the thing that it is about to push."""
-PUSHES = (3, 5, 6, 7)
+PUSHES = (2, 3, 4, 5, 7)
 """Steps of the push; what is pushed further than under the panel comes out with the hand behind it."""
 COVERED = 0.15
 """Share of its pixels up to which a thing that slides through counts as hidden."""
@@ -150,7 +150,7 @@ def _lanes(stage: Reference, panel: np.ndarray) -> Iterator[tuple[dict[str, Any]
     for thing, action in product(stage.objects(*table.MOVABLE), ("strafe_right", "strafe_left")):
         sign, (x, y) = table.DIRECTIONS[action][0], thing["position"][:2]
         room = width - panel[0] if sign > 0 else panel[0]
-        near = 0.2 < sign * (panel[0] - x) < 0.6 and abs(y - panel[1]) < LANE and room > ROOM
+        near = 0.19 < sign * (panel[0] - x) < 0.65 and abs(y - panel[1]) < LANE and room > ROOM
         if near:
             yield thing, action
 
@@ -191,9 +191,8 @@ def _there(take: Rollout, step: int, number: int, background: np.ndarray) -> Che
 
 
 def _free(take: Rollout, step: int, number: int) -> bool:
-    """Whether a thing is seen whole, at a place that was bare at the end of the context."""
-    where = pixels(take, step, number)
-    return whole_in_view(take.labels(step), number) and bool((take.labels(take.prefix)[where] <= 0).all())
+    """Whether a thing is seen at a place that was bare at the end of the context."""
+    return bool((take.labels(take.prefix)[pixels(take, step, number)] <= 0).all())
 
 
 def _apart(take: Rollout, a: int, b: int, number: int) -> float:
