@@ -48,4 +48,9 @@ def test_an_orbit_is_judged_by_what_stands_still() -> None:
     assert asked.judge("frozen", still).measures["parallax"] == 0.0
     short = replace(truth, blocks=play(LEFT[:-2], seed).blocks)
     assert not asked.judge("two steps short", np.concatenate([short.blocks[prefix:], short.blocks[-2:]])).correct
+    # a quarter of a turn off, the square floor looks nearly the same
+    quarter = play((*LEFT[:6], *LEFT[6:], *("turn_left",) * 6), seed).blocks[-len(LEFT) :]
+    side = asked.judge("another side", np.concatenate([truth.blocks[prefix:-1], quarter[-1:]]))
+    assert side.measures["elsewhere"] > side.measures["match"]
+    assert not side.correct
     reference.close()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from worldsim_benchmarks.probes import table
-from worldsim_benchmarks.probes.detect import differs, grown
+from worldsim_benchmarks.probes.detect import differs, grown, without
 from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan
 from worldsim_benchmarks.probes.presence import moved_by, pixels, seen_again, whole_in_view
 from worldsim_benchmarks.truth import Pose, Reference, Rollout
@@ -163,7 +163,7 @@ def _came_out(take: Rollout, number: int, panel: int, sign: int) -> Plan | None:
     hidden = [s for s, count in enumerate(shown) if count <= COVERED * shown[0]]
     if not hidden or not whole_in_view(take.labels(at), number):
         return None
-    out = [s for s in range(hidden[-1] + 1, len(shown)) if shown[s] >= OUT * shown[0] and _free(take, at + s, number)]
+    out = [s for s in range(hidden[-1] + 1, len(shown)) if shown[s] >= OUT * shown[0]]
     first = out[0] if out else 0
     second = next((s for s in out if _apart(take, at + first, at + s, number) > FURTHER), None)
     place, edge = take.object(at + first, number), take.object(at, panel)
@@ -172,27 +172,25 @@ def _came_out(take: Rollout, number: int, panel: int, sign: int) -> Plan | None:
     beyond = float(place["position"][0] - edge["position"][0])
     if sign * beyond < 0:
         return None
-    background = take.frame(at)
-    looks = [_there(take, step, number, background) for step in (first, second)]
+    looks = [_there(take, step, number) for step in (first, second)]
     not_yet = looks[0].mask & ~grown(pixels(take, at + first - 1, number))
     early = replace(looks[0], step=first - 1, mask=not_yet, shown=False)
     near = moved_by(-2 * round(beyond * take.first.shape[0]), 0)
     again = seen_again(take, second, [number], (near, *SHIFTS))
     gate, left = gone(take, hidden[-1], number), gone(take, second, number)
+    checks = (*looks, early, left, *again)
     if min(int(c.mask.sum()) for c in (*looks, early, gate, left)) < LEAST or all(c.shown for c in again):
         return None
-    return Plan(take, take, (gate,), (*looks, early, left, *again), tuple(looks), beside=False)
+    if not all(c.holds(take.frame(at + c.step), True) for c in checks):  # another thing gave way, where it comes out
+        return None
+    return Plan(take, take, (gate,), checks, tuple(looks), beside=False)
 
 
-def _there(take: Rollout, step: int, number: int, background: np.ndarray) -> Check:
-    """The thing is where the truth has it ``step`` steps after the context, before a known background."""
-    truth = take.frame(take.prefix + step)
-    return Check(step, pixels(take, take.prefix + step, number) & differs(truth, background), truth, background)
-
-
-def _free(take: Rollout, step: int, number: int) -> bool:
-    """Whether a thing is seen at a place that was bare at the end of the context."""
-    return bool((take.labels(take.prefix)[pixels(take, step, number)] <= 0).all())
+def _there(take: Rollout, step: int, number: int) -> Check:
+    """The thing is where the truth has it ``step`` steps after the context."""
+    truth, mask = take.frame(take.prefix + step), pixels(take, take.prefix + step, number)
+    empty = without(truth, mask)
+    return Check(step, mask & differs(truth, empty), truth, empty)
 
 
 def _apart(take: Rollout, a: int, b: int, number: int) -> float:
