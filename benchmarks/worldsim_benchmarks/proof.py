@@ -9,7 +9,7 @@ may have failed: a mutant that crashes scores 0 and has proved nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from worldsim_benchmarks.presets import Preset
@@ -27,9 +27,10 @@ CEILING, FLOOR = 0.95, 0.05
 
 def session_for(suite: Suite, world: str, preset: Preset, out: Path, seed: int = 0) -> Session:
     """The true world as a candidate, and those of the suite's mutants that a task of this world is meant to catch."""
-    asked = {task.name for task in suite.tasks if world in task.worlds}
+    alone = Session(world, {"true": CandidateSpec("true")}, preset, out, seed=seed)
+    asked = {episode.task for episode in suite.episodes(alone)}
     mutants = [mutant for mutant, tasks in suite.mutants.items() if asked & set(tasks)]
-    return Session(world, {name: CandidateSpec(name) for name in ("true", *mutants)}, preset, out, seed=seed)
+    return replace(alone, candidates={name: CandidateSpec(name) for name in ("true", *mutants)})
 
 
 def prove(suite: Suite, session: Session, say: Callable[[str], None] = print) -> tuple[list[Line], bool]:

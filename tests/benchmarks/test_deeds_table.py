@@ -108,7 +108,10 @@ def continued(name: str, plan: Plan) -> Made:
     return Made(*made)
 
 
-@pytest.mark.parametrize(("mutant", "name"), [("undo", "paint"), ("idle_frozen", "plant"), ("wrong_gravity", "fall")])
+@pytest.mark.parametrize(
+    ("mutant", "name"),
+    [("undo", "paint"), ("idle_frozen", "plant"), ("wrong_gravity", "fall"), ("ghost_collision", "collide")],
+)
 def test_a_mutant_is_caught_by_the_task_that_is_meant_for_it(mutant: str, name: str, stage: Reference) -> None:
     plan = plan_of(name, stage)
     assert judged("true", plan, continued("true", plan), rivals(), 0).score == 1.0

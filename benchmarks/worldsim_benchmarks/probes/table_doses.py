@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldsim_benchmarks.probes import table
-from worldsim_benchmarks.probes.detect import grown, without
+from worldsim_benchmarks.probes.detect import grown
 from worldsim_benchmarks.probes.dose import Dose, extent, like, middle
 from worldsim_benchmarks.probes.plan import BLOCK, LEAST, Deed, Plan, look
 from worldsim_benchmarks.probes.presence import pixels
@@ -108,7 +108,11 @@ def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step
     if not leaves or not free or abs(moved @ along[::-1]) > 0.02 or moved @ along < 0.06:
         return None
     mask = pixels(acted, at, number)
-    colour, background = acted.frame(at)[mask].mean(0), without(acted.frame(at), mask)
+    colour, background = acted.frame(at)[mask].mean(0), acted.frame(at).copy()
+    start = grown(mask)
+    if (acted.labels(len(acted.names))[start] > 0).any():
+        return None  # the place that it left must be seen bare in the end
+    background[start] = acted.frame(len(acted.names))[start]
     shape = acted.first.shape[:2]
     across = np.abs((np.indices(shape) + 0.5) / scale - np.array([1 - places[0][1], places[0][0]])[:, None, None])
     lane = across[0 if along[0] else 1] <= 0.11

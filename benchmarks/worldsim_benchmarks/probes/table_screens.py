@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from worldsim_benchmarks.probes import table
-from worldsim_benchmarks.probes.detect import differs, grown
+from worldsim_benchmarks.probes.detect import differs, grown, without
 from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan
 from worldsim_benchmarks.probes.presence import moved_by, pixels, seen_again, whole_in_view
 from worldsim_benchmarks.truth import Pose, Reference, Rollout
@@ -25,13 +25,13 @@ RAIL = 0.085
 """Height of the rail on which the panel's handle runs."""
 BEFORE_HANDLE = 0.092
 """Distance of the hand from the handle that it is about to push."""
-LANE = 0.19
+LANE = 0.2
 """Metres from the panel's middle line within which a thing that slides along is covered whole."""
 ROOM = 0.3
 """Metres from the panel's middle to the rim, so that a thing can come out whole."""
-RUN_UPS = (0.15, 0.17, 0.19, 0.21)
+RUN_UPS = (0.15, 0.17, 0.19, 0.21, 0.23)
 """Metres from the hand to the middle of the thing that it is about to push."""
-PUSHES = (3, 5, 6, 7)
+PUSHES = (2, 3, 4, 5, 7)
 """Steps of the push; what is pushed further than under the panel comes out with the hand behind it."""
 COVERED = 0.15
 """Share of its pixels up to which a thing that slides through counts as hidden."""
@@ -150,7 +150,7 @@ def _lanes(stage: Reference, panel: np.ndarray) -> Iterator[tuple[dict[str, Any]
     for thing, action in product(stage.objects(*table.MOVABLE), ("strafe_right", "strafe_left")):
         sign, (x, y) = table.DIRECTIONS[action][0], thing["position"][:2]
         room = width - panel[0] if sign > 0 else panel[0]
-        near = 0.2 < sign * (panel[0] - x) < 0.6 and abs(y - panel[1]) < LANE and room > ROOM
+        near = 0.19 < sign * (panel[0] - x) < 0.65 and abs(y - panel[1]) < LANE and room > ROOM
         if near:
             yield thing, action
 
@@ -163,7 +163,7 @@ def _came_out(take: Rollout, number: int, panel: int, sign: int) -> Plan | None:
     hidden = [s for s, count in enumerate(shown) if count <= COVERED * shown[0]]
     if not hidden or not whole_in_view(take.labels(at), number):
         return None
-    out = [s for s in range(hidden[-1] + 1, len(shown)) if shown[s] >= OUT * shown[0] and _free(take, at + s, number)]
+    out = [s for s in range(hidden[-1] + 1, len(shown)) if shown[s] >= OUT * shown[0]]
     first = out[0] if out else 0
     second = next((s for s in out if _apart(take, at + first, at + s, number) > FURTHER), None)
     place, edge = take.object(at + first, number), take.object(at, panel)
@@ -172,28 +172,25 @@ def _came_out(take: Rollout, number: int, panel: int, sign: int) -> Plan | None:
     beyond = float(place["position"][0] - edge["position"][0])
     if sign * beyond < 0:
         return None
-    background = take.frame(at)
-    looks = [_there(take, step, number, background) for step in (first, second)]
+    looks = [_there(take, step, number) for step in (first, second)]
     not_yet = looks[0].mask & ~grown(pixels(take, at + first - 1, number))
     early = replace(looks[0], step=first - 1, mask=not_yet, shown=False)
     near = moved_by(-2 * round(beyond * take.first.shape[0]), 0)
     again = seen_again(take, second, [number], (near, *SHIFTS))
     gate, left = gone(take, hidden[-1], number), gone(take, second, number)
+    checks = (*looks, early, left, *again)
     if min(int(c.mask.sum()) for c in (*looks, early, gate, left)) < LEAST or all(c.shown for c in again):
         return None
-    return Plan(take, take, (gate,), (*looks, early, left, *again), tuple(looks), beside=False)
+    if not all(c.holds(take.frame(at + c.step), True) for c in checks):  # another thing gave way, where it comes out
+        return None
+    return Plan(take, take, (gate,), checks, tuple(looks), beside=False)
 
 
-def _there(take: Rollout, step: int, number: int, background: np.ndarray) -> Check:
-    """The thing is where the truth has it ``step`` steps after the context, before a known background."""
-    truth = take.frame(take.prefix + step)
-    return Check(step, pixels(take, take.prefix + step, number) & differs(truth, background), truth, background)
-
-
-def _free(take: Rollout, step: int, number: int) -> bool:
-    """Whether a thing is seen whole, at a place that was bare at the end of the context."""
-    where = pixels(take, step, number)
-    return whole_in_view(take.labels(step), number) and bool((take.labels(take.prefix)[where] <= 0).all())
+def _there(take: Rollout, step: int, number: int) -> Check:
+    """The thing is where the truth has it ``step`` steps after the context."""
+    truth, mask = take.frame(take.prefix + step), pixels(take, take.prefix + step, number)
+    empty = without(truth, mask)
+    return Check(step, mask & differs(truth, empty), truth, empty)
 
 
 def _apart(take: Rollout, a: int, b: int, number: int) -> float:

@@ -47,6 +47,7 @@ OWN = (
     "the last picture matches the candidate's own of half a turn better than all other maps do, "
     f"with at least {LEAST_DETAIL} of the detail of the plainest true picture"
 )
+SIDE = "and better than the other sides of the scene"
 CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
     "turn_360": (f"{HEADING}; {PLACE}", ROOMS),
     "turn_540": (f"{HEADING}; {OWN}",
@@ -57,8 +58,8 @@ CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
     "strafe_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "forward_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "leave_and_return": (f"{DEPTH}; {PLACE}", ROOMS),
-    "orbit_and_back": (f"{DEPTH}; {PLACE}", SCENE),
-    "orbit_360": (f"{DEPTH}; {PLACE}", SCENE),
+    "orbit_and_back": (f"{DEPTH}; {PLACE}; {SIDE}", SCENE),
+    "orbit_360": (f"{DEPTH}; {PLACE}; {SIDE}", SCENE),
 }  # fmt: skip
 """Task -> its criterion in words and the worlds that can be asked."""
 

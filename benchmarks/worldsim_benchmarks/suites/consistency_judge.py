@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim_benchmarks.continuity import continues
+from worldsim_benchmarks.continuity import continues, unit
 from worldsim_benchmarks.measures import frame_statistics
 from worldsim_benchmarks.motion import Turning, turned_by
 from worldsim_benchmarks.parallax import Question, parallax, questions
@@ -34,6 +34,8 @@ RATIO = (0.5, 1.5)
 MAX_SAMPSON = 3.0
 MAX_POSE_DEGREES = 10.0
 MAX_COLOUR = 12.0
+OTHER_SIDE = 45.0
+"""Degrees from which on a picture of an orbit shows another side."""
 LEAST_DETAIL = 0.5
 """What is invented must have at least this part of the detail (mean gradient) of the plainest true picture of all maps:
 a haze is always like itself."""
@@ -68,6 +70,12 @@ class Asked:
     @cached_property
     def place(self) -> Place:
         return Place.of(self.truth, len(self.truth.names))
+
+    @cached_property
+    def elsewhere(self) -> np.ndarray:
+        """uint8 ``(N, H, W, 3)``: true pictures of this episode from other sides."""
+        off = np.abs((self.truth.yaw - self.truth.yaw[-1] + 180) % 360 - 180)
+        return self.truth.frames[off >= OTHER_SIDE]
 
     @cached_property
     def seen_steps(self) -> list[Question]:
@@ -124,6 +132,10 @@ class Asked:
             "content": match.content, "match": match.best, "pose_degrees": match.yaw_error,
             "pose_metres": match.distance, "colour": match.colour_error,
         }  # fmt: skip
+        if self.plan.alike:
+            far = unit(self.elsewhere, self.bottom) @ unit(last[None], self.bottom)[0]
+            measures["elsewhere"] = float(far.max())
+            passed.append(match.best > measures["elsewhere"])
         passed.append(match.content > 0 and match.yaw_error <= MAX_POSE_DEGREES and match.colour_error <= MAX_COLOUR)
 
     def _remembers(self, blocks: np.ndarray, others: np.ndarray, measures: dict[str, Any], passed: list[bool]) -> None:

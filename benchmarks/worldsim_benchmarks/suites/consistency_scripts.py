@@ -28,7 +28,9 @@ class Plan:
     """A task's script: ``variants`` of the actions after the prefix, and ``choose``, which gives the truth of one
     variant a number; the best is asked (None: variants take turns by map seed). ``kind`` says what is measured:
     ``turn`` (yaw from pictures), ``walk`` (parallax) or ``both``. ``returns``: the last picture shows what the context
-    showed. ``remembers``: it shows what the candidate itself showed earlier."""
+    showed. ``remembers``: it shows what the candidate itself showed earlier. ``alike``: the scene
+    looks alike from other sides (a square floor does every quarter of a turn), so that the last picture must also match
+    its place better than the other sides."""
 
     kind: str
     variants: tuple[tuple[str, ...], ...]
@@ -36,6 +38,7 @@ class Plan:
     prefix: tuple[str, ...] = LOOK_AROUND
     returns: bool = True
     remembers: bool = False
+    alike: bool = False
 
 
 def _there_and_back(action: str, steps: int) -> tuple[str, ...]:
@@ -75,8 +78,8 @@ PLANS: dict[str, Plan] = {
     "strafe_and_back": Plan("walk", _sides("strafe_left", 3), by_way),
     "forward_and_back": Plan("walk", _sides("forward", 4), by_way),
     "leave_and_return": Plan("both", tuple(_leave(n) for n in (0, 4, 9, 13)), by_return),
-    "orbit_and_back": Plan("walk", _sides("turn_left", 6)),
-    "orbit_360": Plan("walk", (SPIN, tuple(OPPOSITE[a] for a in SPIN))),
+    "orbit_and_back": Plan("walk", _sides("turn_left", 6), alike=True),
+    "orbit_360": Plan("walk", (SPIN, tuple(OPPOSITE[a] for a in SPIN)), alike=True),
 }
 
 
