@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim_benchmarks.candidates import Context, EnvCandidate
+from worldsim_benchmarks.offers import text_lacks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Suite
 from worldsim_benchmarks.tasks import Task
@@ -24,6 +25,8 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
     """suite -> task -> what is missing, for the session's first candidate; an empty list: the task can be run."""
     replay = session.main.is_replay
     general, known = ([], frozenset[str]()) if replay else candidate_lacks(session)
+    asks_text = not general and any(task.text for suite in suites for task in suite.tasks)
+    texts = text_lacks(session) if asks_text else {}
     out: dict[str, dict[str, list[str]]] = {}
     for suite in suites:
         out[suite.name] = {}
@@ -33,6 +36,7 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
             else:
                 reasons = [*world_lacks(session, task), *general]
                 unknown = sorted(set(task.actions) - known)
+                reasons += texts.get(task.text, [])
                 if not replay and not general and unknown:
                     reasons.append(f"{session.main.env} has no action {', '.join(unknown)}")
             out[suite.name][task.name] = reasons

@@ -15,7 +15,8 @@ class Task:
 
     ``criterion`` says in words when an episode is correct; it is printed in the report. ``worlds`` are Gymnasium ids
     of true worlds that can be asked. ``actions`` (names) must be known to the world and to the candidate; ``truth`` are
-    the buffers of the constructor's ``truth=`` that the world must give.
+    the buffers of the constructor's ``truth=`` that the world must give. ``text`` is what the candidate must take of
+    text, one of the values in ``offers``, or "".
     """
 
     name: str
@@ -23,6 +24,7 @@ class Task:
     worlds: tuple[str, ...]
     actions: tuple[str, ...]
     truth: tuple[str, ...] = ("depth",)
+    text: str = ""
 
 
 @dataclass(frozen=True, order=True)

@@ -6,8 +6,9 @@ from worldsim_benchmarks.suites.consistency import Consistency
 from worldsim_benchmarks.suites.interaction import INTERACTION
 from worldsim_benchmarks.suites.permanence import PERMANENCE
 from worldsim_benchmarks.suites.suite import Suite
+from worldsim_benchmarks.suites.text import TEXT
 
-PROBES: dict[str, Suite] = {suite.name: suite for suite in (Consistency(), PERMANENCE, INTERACTION)}
+PROBES: dict[str, Suite] = {suite.name: suite for suite in (Consistency(), PERMANENCE, INTERACTION, TEXT)}
 """Suites with a headline, in the order of the report."""
 
 

@@ -67,11 +67,22 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """For the table: a share with its Wilson interval, the number to reach in words ("" if none), whether it is."""
+
+    what: str
+    value: Interval
+    bar: str = ""
+    ok: bool | None = None
+
+
+@dataclass(frozen=True)
 class SuiteScore:
-    """All candidates of a run, floors and ceilings among them, and the curves to draw."""
+    """All candidates of a run, floors and ceilings among them, the curves to draw, and shares to print beside."""
 
     candidates: Mapping[str, CandidateScore]
     curves: tuple[Curve, ...] = ()
+    rates: tuple[Rate, ...] = ()
 
 
 class Suite(Protocol):
