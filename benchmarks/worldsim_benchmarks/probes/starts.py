@@ -3,7 +3,8 @@
 Truth is what the world says of its own reset frame (``env.unwrapped.facts()``: the scene's, the view's and the events'
 facts). Generated frames have no facts, so they are read: walls and floor by the classifier of ``colours.py``, fitted on
 true starts of training maps; things by hue keys, which need no fitting: so many pixels of a hue in the left or right
-third of the picture. Both are rated on validation maps, and a colour that is not read there well enough is not asked.
+third of the picture. Both are rated on validation maps, and a colour that is not read there well enough is not asked. A picture of nothing
+but the named colour would be read right, so a start must also have detail.
 Frames are uint8 ``(H, W, 3)``.
 """
 
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 
 from worldsim_benchmarks.colours import ColourDetector
+from worldsim_benchmarks.measures import frame_statistics
 from worldsim_benchmarks.truth import VAL_SEEDS, Reference
 
 SURFACES = ("wall", "floor")
@@ -29,11 +31,14 @@ PIXELS = 8
 """Pixels (of 64x64) of a hue that make a thing."""
 LIKE = {"brown": ("orange",), "pink": ("red",)}
 """Surfaces whose hue is that of a key beside the one of their own name."""
-FITTED, RATED = 900, 300
+FITTED, RATED = 600, 200
 """Starts of training maps that the classifiers are fitted on, and of validation maps that all readers are rated on."""
 GOOD, FALSE = 0.85, 0.05
 """A colour is asked if at least ``GOOD`` of its true starts are read right, and things of it are seen in at most
 ``FALSE`` of the starts without."""
+
+PLAINEST, LEAST_DETAIL = 5, 0.5
+"""A start has detail if it has at least half of that of the true start at the fifth percentile."""
 
 Answer = Mapping[str, str]
 """Slot (``wall``, ``floor``, ``left`` or ``right``) -> colour."""
@@ -120,11 +125,16 @@ class Rating:
 @dataclass(frozen=True)
 class Reader:
     """Reads starts of one world. ``asked`` are the colours that may be asked of each slot, ``ratings`` their figures
-    (of these colours alone)."""
+    (of these colours alone), ``detail`` is the mean gradient that a start must have."""
 
     detectors: Mapping[str, ColourDetector]
     asked: Mapping[str, tuple[str, ...]]
     ratings: Mapping[str, Rating]
+    detail: float
+
+    def detailed(self, frame: np.ndarray) -> bool:
+        """Whether the picture has the detail of a start."""
+        return float(frame_statistics(frame)[0]) >= self.detail
 
     def shows(self, frame: np.ndarray, answer: Answer) -> bool:
         """Whether the picture is read to show all of an answer. A thing must have more of its hue on its own side than
@@ -159,7 +169,8 @@ class Reader:
             keep = {c: r for c, r in keep.items() if r.false <= FALSE * r.without}
             asked[side] = tuple(keep)
             ratings[side] = Rating(*(sum(getattr(r, n) for r in keep.values()) for n in Rating.__annotations__))
-        return cls(detectors, asked, ratings)
+        plainest = np.percentile([frame_statistics(s.frame)[0] for s in rated], PLAINEST)
+        return cls(detectors, asked, ratings, LEAST_DETAIL * float(plainest))
 
 
 def _rated_hue(starts: Sequence[Start], side: str, colour: str) -> Rating:

@@ -1,10 +1,10 @@
 """Suite E: is text followed, in what a prompt starts and in what a text makes happen?
 
-Tasks are facts of the start (``text_starts``), the world that a prompt names (``text_worlds``), and events by text (``text_events``).
-Each is asked with a text and with another one, from the same start and with the same noise: an episode is right where
-the first shows what it says *and* the second does not, so what ignores text scores 0. Beside the headline stand the
-shares of starts and rollouts that show what was said, against the numbers to reach, and how well the reader that judges
-reads true frames.
+Tasks are facts of the start (``text_starts``), the world that a prompt names (``text_worlds``), and events by text
+(``text_events``). Each is asked with a text and with another one, from the same start and with the same noise: an
+episode is right where the first shows what it says *and* the second does not, so what ignores text scores 0. Beside the
+headline stand the shares of starts and rollouts that show what was said, against the numbers to reach, and how well the
+reader that judges reads true frames.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Starts from text alone: are the named facts found in them, and where they are named?
 
 Each episode has two texts that differ in what is asked, and a candidate draws a start from each with the same noise
-(and one from the world's name alone). What is blind to the text draws the same picture twice and fails by construction.
+(and one from the world's name alone). What is blind to the text draws the same picture twice and fails by construction;
+what draws a haze of the right colour fails the gate.
 True starts of both kinds are the ceiling, so they come from the maps of the episode's block on which they exist.
 """
 
@@ -126,7 +127,7 @@ def judged(
     name: str, reader: Reader, pair: Pair, frames: Sequence[np.ndarray | str], more: Mapping[str, Any] | None = None
 ) -> Outcome:
     """The outcome of starts from the first text, from the second, and from the world's name alone; a str is the reason
-    why there is none. Two of two right is asked of exchanged colours, else the first right and not in the second."""
+    why there is none. Both starts must have detail (the gate ``continued``). Two of two right is asked of exchanged colours, else the first right and not in the second."""
     failed = next((f for f in frames if isinstance(f, str)), "")
     if failed:
         return Outcome(name, False, False, False, failed=failed)
@@ -136,7 +137,8 @@ def judged(
     second = reader.shows(pictures[1], pair.answers[1])
     correct = shown[0] and (second if binds else not shown[1])
     measures = {"map": pair.map_seed, "prompted": shown[0], "swapped": shown[1], "empty": shown[2], "second": second}
-    return Outcome(name, True, True, correct, {**measures, **(more or {})})
+    detailed = all(reader.detailed(picture) for picture in pictures[:2])
+    return Outcome(name, True, detailed, correct, {**measures, **(more or {})})
 
 
 def run(
