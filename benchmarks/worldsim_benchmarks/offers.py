@@ -44,7 +44,7 @@ def text_lacks(session: Session) -> Mapping[str, list[str]]:
 
 def _start_lacks(candidate: EnvCandidate, session: Session) -> list[str]:
     try:
-        candidate.start({"prompt": [TITLES[session.world]]}, [0])
+        candidate.start({"prompt": [TITLES.get(session.world, session.world)]}, [0])
     except Exception as error:  # foreign code
         why = f"{type(error).__name__}: {error}"
         return [f'{candidate.env_id} does not start from reset(options={{"prompt"}}): {why}']

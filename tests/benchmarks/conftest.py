@@ -7,8 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import painted_world
 import panorama
 import probes
 
+painted_world.register()
 panorama.register()
 probes.register()

@@ -3,9 +3,9 @@
 Truth is what the world says of its own reset frame (``env.unwrapped.facts()``: the scene's, the view's and the events'
 facts). Generated frames have no facts, so they are read: walls and floor by the classifier of ``colours.py``, fitted on
 true starts of training maps; things by hue keys, which need no fitting: so many pixels of a hue in the left or right
-third of the picture. Both are rated on validation maps, and a colour that is not read there well enough is not asked. A picture of nothing
-but the named colour would be read right, so a start must also have detail.
-Frames are uint8 ``(H, W, 3)``.
+third of the picture. Both are rated on validation maps, and a colour that is not read there well enough is not asked.
+A picture of nothing but the named colour would be read right, so a start must also have detail. Frames are uint8
+``(H, W, 3)``.
 """
 
 from __future__ import annotations

@@ -127,7 +127,8 @@ def judged(
     name: str, reader: Reader, pair: Pair, frames: Sequence[np.ndarray | str], more: Mapping[str, Any] | None = None
 ) -> Outcome:
     """The outcome of starts from the first text, from the second, and from the world's name alone; a str is the reason
-    why there is none. Both starts must have detail (the gate ``continued``). Two of two right is asked of exchanged colours, else the first right and not in the second."""
+    why there is none. Both starts must have detail (the gate ``continued``). Two of two right is asked of exchanged
+    colours, else the first right and not in the second."""
     failed = next((f for f in frames if isinstance(f, str)), "")
     if failed:
         return Outcome(name, False, False, False, failed=failed)
@@ -186,7 +187,11 @@ def _batch(
             raise nothing(episode.map_seed, session.world, question.name)
         pairs.append(pair)
     seeds = [session.seed_of(8, index, e.map_seed, e.sample) for e in batch]
-    texts = [[p.texts[0] for p in pairs], [p.texts[1] for p in pairs], [TITLES[session.world]] * len(pairs)]
+    texts = [
+        [p.texts[0] for p in pairs],
+        [p.texts[1] for p in pairs],
+        [TITLES.get(session.world, session.world)] * len(pairs),
+    ]
     shape = pairs[0].truth[0].shape
     made = {name: list(zip(*(guard.starts(t, shape, seeds) for t in texts))) for name, guard in guards.items()}
     rating = {slot: list(vars(reader.ratings[slot]).values()) for slot in question.slots}
