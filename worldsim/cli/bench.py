@@ -41,12 +41,12 @@ class Environment:
 class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
-    consistency, permanence and interaction have a headline; fidelity, control and speed have curves and tables. "all"
-    is every suite, each in one world.
+    consistency, permanence, interaction and text have a headline; fidelity, control and speed have curves and tables.
+    "all" is every suite, each in one world.
     """
 
     suite: tuple[str, ...]
-    """consistency, permanence, interaction, fidelity, control, speed, or all."""
+    """consistency, permanence, interaction, text, fidelity, control, speed, or all."""
     out: Path
     """Folder of the runs."""
     n: Amount = "quick"

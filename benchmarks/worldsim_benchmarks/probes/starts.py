@@ -31,9 +31,9 @@ PIXELS = 8
 """Pixels (of 64x64) of a hue that make a thing."""
 LIKE = {"brown": ("orange",), "pink": ("red",)}
 """Surfaces whose hue is that of a key beside the one of their own name."""
-FITTED, RATED = 600, 200
+FITTED, RATED = 900, 200
 """Starts of training maps that the classifiers are fitted on, and of validation maps that all readers are rated on."""
-GOOD, FALSE = 0.85, 0.05
+GOOD, FALSE = 0.9, 0.05
 """A colour is asked if at least ``GOOD`` of its true starts are read right, and things of it are seen in at most
 ``FALSE`` of the starts without."""
 
