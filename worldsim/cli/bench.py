@@ -55,6 +55,8 @@ class Run:
     """True world (default: the first that a suite can be run on)."""
     candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
     seed: int = 0
+    tasks: tuple[str, ...] = ()
+    """Of suites with a headline, these tasks alone (default: all that can be asked)."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,9 @@ def run(options: Run) -> int:
             asked = session(_spec(options.candidate), world, options.n, folder, options.seed)
             found = requirements.missing_for([suite], asked)
             print("\n".join(requirements.lines(found)))
-            tasks = tuple(t for t in suite.tasks if not found[name][t.name])
+            tasks = tuple(
+                t for t in suite.tasks if not found[name][t.name] and (not options.tasks or t.name in options.tasks)
+            )
             if not tasks:
                 continue
             _show(run_probe(suite, asked, tasks=[t.name for t in tasks]).path)

@@ -111,6 +111,12 @@ def hue_pixels(frame: np.ndarray, side: str) -> dict[str, float]:
     return dict(zip(HUES, counts.tolist()))
 
 
+def seen(frame: np.ndarray, side: str, colour: str) -> bool:
+    """Whether a thing of that hue is on that side, and more of it than on the other."""
+    here, there = (hue_pixels(frame, at)[colour] for at in (side, SIDES[1 - SIDES.index(side)]))
+    return here >= PIXELS and here > there
+
+
 @dataclass(frozen=True)
 class Rating:
     """How well a slot's colours are read on validation maps: ``hits`` of ``total`` right, ``false`` of ``without``
@@ -137,15 +143,11 @@ class Reader:
         return float(frame_statistics(frame)[0]) >= self.detail
 
     def shows(self, frame: np.ndarray, answer: Answer) -> bool:
-        """Whether the picture is read to show all of an answer. A thing must have more of its hue on its own side than
-        on the other."""
+        """Whether the picture is read to show all of an answer."""
         return all(self._shows(frame, slot, colour) for slot, colour in answer.items())
 
     def _shows(self, frame: np.ndarray, slot: str, colour: str) -> bool:
-        if slot in SURFACES:
-            return self.detectors[slot](frame) == colour
-        here, there = (hue_pixels(frame, side)[colour] for side in (slot, SIDES[1 - SIDES.index(slot)]))
-        return here >= PIXELS and here > there
+        return self.detectors[slot](frame) == colour if slot in SURFACES else seen(frame, slot, colour)
 
     @classmethod
     def fit(cls, fitted: Sequence[Start], rated: Sequence[Start]) -> Reader:
@@ -174,9 +176,9 @@ class Reader:
 
 
 def _rated_hue(starts: Sequence[Start], side: str, colour: str) -> Rating:
-    seen = [(s, hue_pixels(s.frame, side)[colour] >= PIXELS) for s in starts if not s.dark]
-    has = [found for s, found in seen if any(c == colour for _, c in s.colours(side))]
-    lacks = [found for s, found in seen if s.lacks(side, colour)]
+    lit = [s for s in starts if not s.dark]
+    has = [seen(s.frame, side, colour) for s in lit if any(c == colour for _, c in s.colours(side))]
+    lacks = [seen(s.frame, side, colour) for s in lit if s.lacks(side, colour)]
     return Rating(sum(has), len(has), sum(lacks), len(lacks))
 
 

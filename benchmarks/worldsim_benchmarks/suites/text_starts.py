@@ -3,7 +3,8 @@
 Each episode has two texts that differ in what is asked, and a candidate draws a start from each with the same noise
 (and one from the world's name alone). What is blind to the text draws the same picture twice and fails by construction;
 what draws a haze of the right colour fails the gate.
-True starts of both kinds are the ceiling, so they come from the maps of the episode's block on which they exist.
+True starts of both kinds are shown beside, from the first maps of the episode's block on which they exist; what the
+reader misreads there is not asked of anyone, and how often it does is told by its ratings.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def paired(question: Question, reader: Reader, starts: Iterable[Start]) -> Pair 
             continue
         for one in seen:
             pair = (_exchanged if len(question.slots) == 2 else _differing)(question, reader, one, start)
-            if pair is not None:
+            if pair is not None and judged("true", reader, pair, [*pair.truth, pair.truth[0]]).correct:
                 return pair
         seen.append(start)
     return None
