@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import panorama
 
 SIZE = 48
 RGB = {"red": (214, 44, 40), "green": (46, 168, 66), "blue": (50, 84, 214), "yellow": (240, 204, 40),
@@ -88,6 +89,8 @@ class Painter(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.metadata = {"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
 
     def _drawn(self, text: str) -> np.ndarray:
+        if text == "Panorama" and self.fault != "deaf":
+            return panorama.view(7, 0.0)
         words = text.replace(",", " ").split()
         told = {"wall": "red", "floor": "green"}
         for at, word in enumerate(words):

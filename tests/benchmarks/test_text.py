@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from painted_world import FULL, HURT, RGB, SIZE, WORLD, painted
-from worldsim_benchmarks import requirements, runner
+from worldsim_benchmarks import offers, requirements, runner
 from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.probes import cues, starts
 from worldsim_benchmarks.probes.cues import Bar, Cue, Event, Looks, bar, cue_of, observations
@@ -16,7 +16,7 @@ from worldsim_benchmarks.probes.plan import Check, Plan
 from worldsim_benchmarks.probes.stage import Stage, Take
 from worldsim_benchmarks.probes.starts import Reader, Start, hue_pixels
 from worldsim_benchmarks.report import probe_lines
-from worldsim_benchmarks.suites import text_starts
+from worldsim_benchmarks.suites import text_starts, text_worlds
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.text import Text
 from worldsim_benchmarks.suites.text_starts import QUESTIONS, paired
@@ -236,6 +236,31 @@ def test_what_takes_no_text_is_told_so(tmp_path: Path) -> None:
     assert all(reasons for reasons in lacks.values())
     true = Session(WORLD, {"model": CandidateSpec("true")}, PRESET, tmp_path, (SIZE, SIZE))
     assert requirements.missing_for([SUITE], true)["text"]["wall"] == ["true is played on true maps: it takes no text"]
+
+
+PANORAMA = "toy/Panorama-v0"
+
+
+@pytest.mark.parametrize(("fault", "right"), [("", 1.0), ("deaf", 0.0)])
+def test_the_world_is_that_whose_name_was_given(
+    fault: str, right: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {WORLD: "Painted rooms", PANORAMA: "Panorama", "toy/Missing-v0": "Nowhere"}
+    for module in (offers, text_worlds):
+        monkeypatch.setattr(module, "TITLES", names)
+    monkeypatch.setattr(text_worlds, "FITTED", 12)
+    suite, session = Text((), (), (WORLD, PANORAMA)), asked(tmp_path, fault)
+    assert offers.worlds_named(session) == [WORLD, PANORAMA]  # nothing else is installed here
+    assert requirements.missing_for([suite], session)["text"] == {"world": []}
+    rows = [o.row(r.episode) for r in suite.run(session, suite.episodes(session)) for o in r.outcomes]
+    score = suite.score(rows)
+    assert score.candidates["model"].headline.value == right
+    assert score.candidates["true"].headline.value == 1.0
+    assert score.candidates["other"].headline.value == 0.0
+    rates = {r.what: r for r in score.rates}
+    assert rates["model: world, the named world"].value.value == (1 + right) / 2
+    assert rates["model: world, the named world"].ok is bool(right)
+    assert rates["world: reader of world, true starts right"].value.value == 1.0
 
 
 @pytest.mark.slow
