@@ -8,7 +8,7 @@ the context. Shapes: N episodes, T steps, k video frames per block.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -57,6 +57,19 @@ class Continuation:
     def frames(self) -> np.ndarray:
         """uint8 ``(N, T, H, W, 3)``: the observations."""
         return self.blocks[:, :, -1]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Event texts, one per episode, that are given right before step ``at`` (from 0) and hold for ``steps`` steps."""
+
+    texts: tuple[str, ...]
+    at: int = 0
+    steps: int = 4
+
+    def of(self, episodes: Sequence[int]) -> Told:
+        """Those of some episodes."""
+        return replace(self, texts=tuple(self.texts[i] for i in episodes))
 
 
 class Candidate(Protocol):
@@ -183,13 +196,17 @@ class EnvCandidate:
         return np.asarray(raw["reward_values"], float) if "reward_values" in raw else None
 
     def go_on(
-        self, contexts: Sequence[Context], actions: Sequence[Sequence[str]], seeds: Sequence[int]
+        self,
+        contexts: Sequence[Context],
+        actions: Sequence[Sequence[str]],
+        seeds: Sequence[int],
+        told: Told | None = None,
     ) -> Continuation:
+        """As in ``Candidate``; ``told`` are event texts on the way, for what offers ``set_prompt``."""
         parts = []
         for group in _groups(contexts, self.lanes):
-            parts.append(
-                self._batch([contexts[i] for i in group], [actions[i] for i in group], [seeds[i] for i in group])
-            )
+            members = [contexts[i] for i in group], [actions[i] for i in group], [seeds[i] for i in group]
+            parts.append(self._batch(*members, told.of(group) if told else None))
         order = np.argsort(np.concatenate([np.array(g) for g in _groups(contexts, self.lanes)]))
 
         def joined(arrays: list[np.ndarray]) -> np.ndarray:
@@ -203,7 +220,14 @@ class EnvCandidate:
             {k: joined([p.predictions[k] for p in parts]) for k in sorted(shared)},
         )
 
-    def _batch(self, contexts: list[Context], actions: list[Sequence[str]], seeds: list[int]) -> Continuation:
+    def tell(self, told: Told) -> None:
+        """Gives each lane its event text (of fewer than ``lanes``, the last is repeated, as ``start`` does)."""
+        texts = [*told.texts, *told.texts[-1:] * (self.lanes - len(told.texts))]
+        self.env.unwrapped.set_prompt(texts if self.vectorised else texts[0], kind="event", steps=told.steps)
+
+    def _batch(
+        self, contexts: list[Context], actions: list[Sequence[str]], seeds: list[int], told: Told | None
+    ) -> Continuation:
         options: dict[str, list[Any]] = {
             "init_frames": [c.frames for c in contexts],
             "init_actions": [self.encode(c.names) for c in contexts],
@@ -225,6 +249,8 @@ class EnvCandidate:
                 predicted = predictions[-1]
                 truncated = terminated
             else:
+                if told is not None and t == told.at:
+                    self.tell(told)
                 blocks, reward, terminated, truncated, predicted = self.advance(ids_NT[:, t])
             if over.any():  # what the environment shows after an end belongs to another episode
                 blocks[over] = steps[-1][0][over][:, -1:]

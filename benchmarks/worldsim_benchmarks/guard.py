@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from worldsim_benchmarks.candidates import Candidate, Context, Continuation
+from worldsim_benchmarks.candidates import Candidate, Context, Continuation, EnvCandidate, Told
 
 
 class Guarded:
@@ -30,16 +30,25 @@ class Guarded:
         return self._open
 
     def go_on(
-        self, contexts: Sequence[Context], actions: Sequence[Sequence[str]], seeds: Sequence[int]
+        self,
+        contexts: Sequence[Context],
+        actions: Sequence[Sequence[str]],
+        seeds: Sequence[int],
+        told: Told | None = None,
     ) -> tuple[Continuation, list[str]]:
-        """As ``Candidate.go_on``, and for each episode "" or why it failed (its frames are black then)."""
+        """As ``Candidate.go_on``, and for each episode "" or why it failed (its frames are black then). ``told`` is for
+        environments that take event texts (``EnvCandidate.go_on``)."""
         try:
-            made = self._candidate.go_on(contexts, actions, seeds)
+            more = {} if told is None else {"told": told}
+            made = self._candidate.go_on(contexts, actions, seeds, **more)
         except Exception as error:  # whatever foreign code raises; KeyboardInterrupt goes through
             self.close()
             if len(contexts) == 1:
                 return _nothing(contexts[0], len(actions[0])), [f"{type(error).__name__}: {error}"]
-            single = [self.go_on([c], [a], [s]) for c, a, s in zip(contexts, actions, seeds, strict=True)]
+            single = [
+                self.go_on([c], [a], [s], told.of([i]) if told else None)
+                for i, (c, a, s) in enumerate(zip(contexts, actions, seeds, strict=True))
+            ]
             return _joined([made for made, _ in single]), [reason for _, (reason,) in single]
         reasons = [
             _fault(context, blocks, reward) for context, blocks, reward in zip(contexts, made.blocks, made.reward)
@@ -53,6 +62,28 @@ class Guarded:
             for i, (c, why) in enumerate(zip(contexts, reasons))
         ]
         return _joined(parts), reasons
+
+    def starts(self, texts: Sequence[str], shape: tuple[int, ...], seeds: Sequence[int]) -> list[np.ndarray | str]:
+        """First frames uint8 of ``shape`` that an environment draws from texts alone, or why there is none."""
+        try:
+            return self._started(texts, shape, seeds)
+        except Exception as error:  # foreign code, as above
+            self.close()
+            if len(texts) == 1:
+                return [f"{type(error).__name__}: {error}"]
+            return [self.starts([t], shape, [s])[0] for t, s in zip(texts, seeds, strict=True)]
+
+    def _started(self, texts: Sequence[str], shape: tuple[int, ...], seeds: Sequence[int]) -> list[np.ndarray | str]:
+        candidate, out = self._candidate, list[np.ndarray | str]()
+        if not isinstance(candidate, EnvCandidate):
+            raise TypeError(f"{candidate.name} takes no prompts")
+        for at in range(0, len(texts), candidate.lanes):
+            group = list(texts[at : at + candidate.lanes])
+            frames, _ = candidate.start({"prompt": group}, seeds[at : at + candidate.lanes])
+            for frame in np.asarray(frames)[: len(group)]:
+                right = frame.dtype == np.uint8 and frame.shape == shape
+                out.append(np.array(frame) if right else f"the start is {frame.dtype} {frame.shape}; uint8 {shape}")
+        return out
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray | None:
         """As ``Candidate.reconstruct``; None, and a line of why, where it fails or gives other than such pictures: the

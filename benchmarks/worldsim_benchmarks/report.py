@@ -42,7 +42,8 @@ def probe_lines(result: dict[str, Any]) -> list[Line]:
             gates = ", ".join(f"{k} {_share(score[k])}" for k in ("moved", "continued", "given"))
             failed = f", {score['failed']} failed" if score["failed"] else ""
             lines.append(Line(f"{name}: {task}", f"{interval(score['score'])} ({gates}{failed})"))
-    return lines
+    rates = result["score"].get("rates", ())
+    return lines + [Line(r["what"], interval(r["value"]), r["bar"], r["ok"]) for r in rates]
 
 
 def _share(entry: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim_benchmarks.candidates import Context, EnvCandidate
+from worldsim_benchmarks.offers import text_lacks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Suite
 from worldsim_benchmarks.tasks import Task
@@ -27,6 +28,8 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
     general, known = ([], frozenset[str]()) if replay else candidate_lacks(session)
     offers = {name for suite in suites for task in suite.tasks for name in task.offers}
     absent = frozenset[str]() if general else not_offered(session, offers)
+    asks_text = not general and any(task.text for suite in suites for task in suite.tasks)
+    texts = text_lacks(session) if asks_text else {}
     out: dict[str, dict[str, list[str]]] = {}
     worlds: dict[tuple[str, ...], Offered] = {}  # a world takes seconds to open, and tasks need few sets of buffers
     for suite in suites:
@@ -39,6 +42,7 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
                     worlds[task.truth] = offered(session, task.truth)
                 reasons = [*world_lacks(session.world, worlds[task.truth], task), *general]
                 unknown = sorted(set(task.actions) - known)
+                reasons += texts.get(task.text, [])
                 if not replay and not general and unknown:
                     reasons.append(f"{session.main.env} has no action {', '.join(unknown)}")
                 reasons += [f"{session.main.env} offers no {name}" for name in task.offers if name in absent]

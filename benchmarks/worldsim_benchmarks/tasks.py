@@ -16,7 +16,8 @@ class Task:
     ``criterion`` says in words when an episode is correct; it is printed in the report. ``worlds`` are Gymnasium ids
     of true worlds that can be asked. ``actions`` (names) must be known to the world and to the candidate; ``truth`` are
     the buffers of the constructor's ``truth=`` that the world must give; ``offers`` are methods of the candidate's
-    ``env.unwrapped`` beyond Gymnasium.
+    ``env.unwrapped`` beyond Gymnasium, ``text`` what it must take of text, one of the values in the module ``offers``,
+    or "".
     """
 
     name: str
@@ -25,6 +26,7 @@ class Task:
     actions: tuple[str, ...]
     truth: tuple[str, ...] = ("depth",)
     offers: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, order=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from shades import SPEC, clips_from, make_episode, with_cut
 
-from worldsim.actions import multi_hot
+from worldsim.actions import KEY_BIT, multi_hot
 from worldsim.captions.facts import SceneFacts, Surface, ViewFacts
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
@@ -109,6 +109,24 @@ def test_events_stand_at_their_step(codec):
     encoded = encode_episode(make_episode(steps=30), codec)
     clips = clips_from([(encoded, 0)], KEEP)
     assert [t for t in range(12) if clips.words.event_index[0, t]] == [3, 10]
+
+
+def test_events_told_alone_come_without_the_key_that_does_them(codec):
+    held = sum(1 << KEY_BIT[name] for name in ("forward", "use", "attack"))
+    episode = make_episode(steps=30)
+    encoded = encode_episode(replace(episode, keys=np.full(30, held, np.uint32)), codec)
+    both, walks = (torch.from_numpy(multi_hot(np.uint32(k))) for k in (held, 1 << KEY_BIT["forward"]))
+    clips = clips_from([(encoded, 1)], replace(KEEP, told_alone=1.0))
+    for t in range(12):
+        told = bool(clips.words.event_index[0, t])
+        assert told == ((1 + t) % 7 == 3)  # latent 1 + t
+        assert torch.equal(clips.controls.keys[0, t], walks if told else both)
+    assert clips.controls.known[0].tolist() == [ACTED] * 12
+    # where the text is dropped, the deed must be told
+    silent = clips_from([(encoded, 1)], replace(KEEP, told_alone=1.0, drop_text=1.0))
+    assert torch.equal(silent.controls.keys[0], both.expand(12, -1))
+    usual = clips_from([(encoded, 1)], KEEP)
+    assert torch.equal(usual.controls.keys[0], both.expand(12, -1))
 
 
 def test_dropped_actions_are_marked_unknown(codec):

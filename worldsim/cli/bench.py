@@ -41,12 +41,12 @@ class Environment:
 class Run:
     """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
 
-    consistency, permanence, memory, interaction and surprise have a headline; fidelity, control and speed have curves
-    and tables. "all" is every suite, each in one world.
+    consistency, permanence, memory, interaction, surprise and text have a headline; fidelity, control and speed have
+    curves and tables. "all" is every suite, each in one world.
     """
 
     suite: tuple[str, ...]
-    """consistency, permanence, memory, interaction, surprise, fidelity, control, speed, or all."""
+    """consistency, permanence, memory, interaction, surprise, text, fidelity, control, speed, or all."""
     out: Path
     """Folder of the runs."""
     n: Amount = "quick"
@@ -197,7 +197,7 @@ def run(options: Run) -> int:
             found = requirements.missing_for([suite], asked)
             print("\n".join(requirements.lines(found)))
             tasks = tuple(
-                t for t in suite.tasks if not found[name][t.name] and t.name in (options.tasks or found[name])
+                t for t in suite.tasks if not found[name][t.name] and (not options.tasks or t.name in options.tasks)
             )
             if not tasks:
                 continue

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from worldsim.actions import multi_hot
+from worldsim.actions import KEY_BIT, multi_hot
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN, Controls, TextTokens
 from worldsim.model.text import PARTS, trimmed
 from worldsim.model.transformer import WorldModel
@@ -25,6 +25,9 @@ from worldsim.training.arena import Arena
 from worldsim.training.transfer import send
 
 # B clips, T latent frames, L words, U different events of the batch
+
+MOVING = sum(1 << KEY_BIT[k] for k in ("forward", "backward", "strafe_left", "strafe_right", "jump", "sneak", "sprint"))
+"""Keys that move the player; the others do something, which an event then tells of."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ class ClipConfig:
 
     ``length`` is in latents. ``rare`` is the share of clips that hold a termination or unusual reward, ``start`` of
     those that begin at a reset, ``no_view`` of those without view text; ``drop_text`` and ``drop_action`` replace all
-    text, or all actions, by their learned nulls.
+    text, or all actions, by their learned nulls. In a share ``told_alone`` of the steps with an event text, the keys
+    that do something are told as not pressed: true play never has an event without the deed that causes it, so
+    otherwise nothing teaches that the text alone, said while the player stands there, makes it happen.
     """
 
     length: int = 48
@@ -110,6 +115,7 @@ class ClipConfig:
     no_view: float = 0.3
     drop_text: float = 0.12
     drop_action: float = 0.12
+    told_alone: float = 0.0
 
 
 def assemble(
@@ -127,6 +133,10 @@ def assemble(
     known = torch.where(unled, FIRST, ACTED)
     unknown = torch.from_numpy(rng.random(b) < config.drop_action)[:, None] & ~unled
     keys = arena.keys.rows[rows] * valid
+    words = _words(arena, numbers, starts, valid, config, rng)
+    if config.told_alone:
+        told = words.event.any(1)[words.event_index] & torch.from_numpy(rng.random((b, t)) < config.told_alone)
+        keys = torch.where(told, keys & MOVING, keys)
     return Clips(
         z=arena.z.take(rows).float(),
         controls=Controls(
@@ -134,7 +144,7 @@ def assemble(
             arena.camera.rows[rows] * valid[..., None],
             torch.where(unknown, UNKNOWN, known),
         ),
-        words=_words(arena, numbers, starts, valid, config, rng),
+        words=words,
         seconds=index * arena.seconds.rows[numbers][:, None],
         reward=arena.reward.rows[rows] * valid,
         done=arena.done.rows[rows] & valid,

@@ -8,8 +8,9 @@ from worldsim_benchmarks.suites.memory import MEMORY
 from worldsim_benchmarks.suites.permanence import PERMANENCE
 from worldsim_benchmarks.suites.suite import Suite
 from worldsim_benchmarks.suites.surprise import Surprise
+from worldsim_benchmarks.suites.text import TEXT
 
-_ALL: tuple[Suite, ...] = (Consistency(), PERMANENCE, MEMORY, INTERACTION, Surprise())
+_ALL: tuple[Suite, ...] = (Consistency(), PERMANENCE, MEMORY, INTERACTION, Surprise(), TEXT)
 PROBES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 """Suites with a headline, in the order of the report."""
 

@@ -78,12 +78,24 @@ class Response:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """For the table: a share with its Wilson interval, the number to reach in words ("" if none), whether it is."""
+
+    what: str
+    value: Interval
+    bar: str = ""
+    ok: bool | None = None
+
+
+@dataclass(frozen=True)
 class SuiteScore:
-    """All candidates of a run, floors and ceilings among them, the curves to draw, and the lines of swept strengths."""
+    """All candidates of a run, floors and ceilings among them, the curves to draw, the lines of swept strengths, and
+    shares to print beside."""
 
     candidates: Mapping[str, CandidateScore]
     curves: tuple[Curve, ...] = ()
     responses: tuple[Response, ...] = ()
+    rates: tuple[Rate, ...] = ()
 
 
 class Suite(Protocol):

@@ -66,12 +66,23 @@ class TwinSuite:
 
 def planned(deed: Deed, stage: Reference, map_seed: int) -> Plan:
     """The deed on the first map of the episode's block that has what it needs; ``RuntimeError`` where none has."""
-    first = TEST_SEEDS[0] + (map_seed - TEST_SEEDS[0]) * BLOCK
-    for candidate in range(first, first + BLOCK):
+    for candidate in block(map_seed):
         plan = deed.plan(stage, candidate)
         if plan is not None:
             return plan
-    raise RuntimeError(f"no map from {first} to {first + BLOCK - 1} of {deed.world} has what {deed.name!r} needs")
+    raise nothing(map_seed, deed.world, deed.name)
+
+
+def block(map_seed: int) -> range:
+    """The test maps that an episode may choose from, its own alone."""
+    first = TEST_SEEDS[0] + (map_seed - TEST_SEEDS[0]) * BLOCK
+    return range(first, first + BLOCK)
+
+
+def nothing(map_seed: int, world: str, name: str) -> RuntimeError:
+    """The error where no map of an episode's block can be asked."""
+    maps = block(map_seed)
+    return RuntimeError(f"no map from {maps[0]} to {maps[-1]} of {world} has what {name!r} needs")
 
 
 def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> Iterator[Result]:

@@ -1,0 +1,107 @@
+"""Does the prompt select the world? Starts from nothing but a world's name, told apart by a classifier.
+
+The candidate is told no world by its constructor. Each episode has two starts with the same noise, of the session's
+world and of another one; both must be that of the world whose name was given. The classifier (``probes.which``) is
+fitted on true starts of training maps and rated on validation maps; as with facts, true starts are shown beside from
+the first map of the episode's block on which it is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from worldsim_benchmarks.guard import Guarded
+from worldsim_benchmarks.offers import TITLES
+from worldsim_benchmarks.pictures import Clip
+from worldsim_benchmarks.probes.which import WorldReader
+from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.suites.suite import Result
+from worldsim_benchmarks.suites.twins import AT_ONCE, block, nothing
+from worldsim_benchmarks.tasks import Episode, Outcome
+from worldsim_benchmarks.truth import VAL_SEEDS
+
+WORLD = "world"
+FITTED, RATED = 300, 50
+BLUR = 2.5
+"""True starts per world, of training maps to fit the classifier on and of validation maps to rate it on, as they are
+and blurred (by so many pixels, as generated starts are)."""
+
+Frames = Sequence[np.ndarray | str]
+
+
+def starts_of(session: Session, world: str, seeds: Sequence[int]) -> list[np.ndarray]:
+    """The true starts of these maps."""
+    with session.reference(world, depth=False) as reference:
+        return [reference.play((), seed).first for seed in seeds]
+
+
+def reader_of(session: Session, worlds: Sequence[str]) -> tuple[WorldReader, dict[str, list[int]]]:
+    """The classifier of these worlds, with its hits and total on validation maps, sharp and blurred."""
+    fitted = {w: starts_of(session, w, range(FITTED)) for w in worlds}
+    rated = [(f, w) for w in worlds for f in starts_of(session, w, range(VAL_SEEDS[0], VAL_SEEDS[0] + RATED))]
+    reader = WorldReader.fit([f for w in worlds for f in fitted[w]], [w for w in worlds for _ in fitted[w]])
+    sharp = sum(reader(f) == w for f, w in rated)
+    hazy = sum(reader(cv2.GaussianBlur(f, (0, 0), BLUR)) == w for f, w in rated)
+    return reader, {WORLD: [sharp, len(rated), 0, 0], f"{WORLD}, blurred": [hazy, len(rated), 0, 0]}
+
+
+def true_starts(session: Session, reader: WorldReader, world: str, episodes: Sequence[Episode]) -> list[np.ndarray]:
+    """For each episode a true start that the classifier knows, from the first map of its block that has one."""
+    found = []
+    with session.reference(world, depth=False) as reference:
+        for episode in episodes:
+            starts = (reference.play((), seed).first for seed in block(episode.map_seed))
+            start = next((start for start in starts if reader(start) == world), None)
+            if start is None:
+                raise nothing(episode.map_seed, world, WORLD)
+            found.append(start)
+    return found
+
+
+def run(
+    worlds: Sequence[str], session: Session, guards: Mapping[str, Guarded], missing: Sequence[Episode]
+) -> Iterator[Result]:
+    """Runs the episodes; ``guards`` are candidates that were told no world, ``worlds`` those that they know."""
+    reader, ratings = reader_of(session, worlds)
+    rating = {"reader": ratings}
+    others = [w for w in worlds if w != session.world]
+    for at in range(0, len(missing), AT_ONCE):
+        batch = missing[at : at + AT_ONCE]
+        pairs = [(session.world, others[(e.map_seed + e.sample) % len(others)]) for e in batch]
+        seeds = [session.seed_of(9, e.map_seed, e.sample) for e in batch]
+        true = {w: true_starts(session, reader, w, batch) for w in worlds}
+        truth = [[true[w][i] for w in pair] for i, pair in enumerate(pairs)]
+        shape = truth[0][0].shape
+        texts = [[TITLES[p[arm]] for p in pairs] for arm in (0, 1)]
+        made = {name: list(zip(*(guard.starts(t, shape, seeds) for t in texts))) for name, guard in guards.items()}
+        for i, episode in enumerate(batch):
+            grey = np.full_like(truth[i][0], np.uint8(truth[i][0].mean()))
+            shown: dict[str, Frames] = {name: starts[i] for name, starts in made.items()}
+            shown |= {"grey": [grey, grey], "other": [truth[i][0]] * 2, "true": truth[i]}
+            yield Result(
+                episode,
+                tuple(judged(n, reader, pairs[i], f, rating if n == "true" else {}) for n, f in shown.items()),
+                _clip(pairs[i], truth[i], next((starts[i] for starts in made.values()), [])),
+            )
+
+
+def judged(
+    name: str, reader: WorldReader, pair: tuple[str, str], frames: Frames, more: Mapping[str, object]
+) -> Outcome:
+    """The outcome of a start of each of two worlds; a str is the reason why there is none."""
+    failed = next((f for f in frames if isinstance(f, str)), "")
+    if failed:
+        return Outcome(name, False, False, False, failed=failed)
+    seen = [reader(np.asarray(f)) for f in frames]
+    right = [s == world for s, world in zip(seen, pair)]
+    return Outcome(name, True, True, all(right), {"seen": seen, "prompted": right[0], "second": right[1], **more})
+
+
+def _clip(pair: tuple[str, str], truth: Sequence[np.ndarray], frames: Frames) -> Clip | None:
+    pictures = [f for f in frames if not isinstance(f, str)]
+    if len(pictures) != 2:
+        return None
+    return Clip(" / ".join(TITLES[w] for w in pair), True, np.stack(truth), np.stack(pictures), np.full(2, np.nan))
