@@ -1,11 +1,11 @@
-"""``worldsim train codec | latents | world | memory | heads | all | captioner | release``: episodes to weights.
+"""``worldsim train STAGE``: from episodes to weights.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
 transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
 decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own rollouts,
-``captioner`` trains what captions recordings without facts, ``release`` makes a folder to ship of a run. The presets
-are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where
-it was when the same command is given again.
+``player`` what proposes actions where none are given, ``captioner`` what captions recordings without facts, ``release``
+makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten
+minutes). A run that was interrupted goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from worldsim.training.presets import (
     CodecTrainConfig,
     HeadsTrainConfig,
     MemoryTrainConfig,
+    PlayerTrainConfig,
     Preset,
     WorldTrainConfig,
     preset,
@@ -91,6 +92,19 @@ class TrainHeads:
     out: Path
     model: Path
     train: HeadsTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class TrainPlayer:
+    """Give MODEL (a model folder) a player, from how the source's episodes were played; exports OUT/model.
+
+    The rest of the model stays as it is, and so does its digest.
+    """
+
+    out: Path
+    model: Path
+    train: PlayerTrainConfig
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -189,6 +203,14 @@ def _heads(chosen: Preset, argv: list[str]) -> None:
     train_heads(args.train, args.source, _opened(args.model), args.out)
 
 
+def _player(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_player
+
+    default = TrainPlayer(tyro.MISSING, tyro.MISSING, chosen.player)
+    args = tyro.cli(TrainPlayer, default=default, args=argv, prog="worldsim train player")
+    train_player(args.train, args.source, _opened(args.model), args.out)
+
+
 def _captioner(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.captioner import train_captioner
 
@@ -225,6 +247,7 @@ _STAGES = {
     "world": _world,
     "memory": _memory,
     "heads": _heads,
+    "player": _player,
     "all": _all,
     "captioner": _captioner,
     "release": _release,
