@@ -31,8 +31,8 @@ from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
 FORMAT_VERSION = 6
-"""6 added the player, 5 the geometry, 4 the panorama, 3 the memory of the codec; 2 to 5 are read as without. 1, before the first
-release, had another codec: its weights fit no network of today."""
+"""6 added the player, 5 the geometry, 4 the panorama, 3 the memory of the codec; 2 to 5 are read as without. 1,
+before the first release, had another codec: its weights fit no network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -53,8 +53,8 @@ class SimulatorConfig:
     validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
     default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
     0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
-    few denoising steps may name theirs. ``player`` are the sizes of the player, None where a model has none. ``storage``
-    is the type of the stored parameters.
+    few denoising steps may name theirs. ``player`` are the sizes of the player, None where there is none. ``storage`` is
+    the type of the stored parameters.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)

@@ -55,8 +55,8 @@ class PlayerTraining:
         read = self._read(reader, episodes)
         if not read:
             raise ValueError(
-                f"no episode to learn play from: the source holds none whose policy is not {', '.join(config.leave_out)}. "
-                "Give source.data or source.steps, or leave nothing out (--train.leave-out)."
+                f"no episode to learn play from: the source holds none whose policy is not "
+                f"{', '.join(config.leave_out)}. Give another source, or leave nothing out (--train.leave-out)."
             )
         self.moments = Readings.joined(read).to(device)
         apart = [reader.read(episode, number) for number, episode in enumerate(held_out) if self._wanted(episode)]
