@@ -29,7 +29,7 @@ from einops import repeat
 
 from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
-from worldsim.lane_player import LanePlayer
+from worldsim.lane_player import NO_PLAYER, LanePlayer
 from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
@@ -195,10 +195,7 @@ class RolloutEngine(Passes):
         """int64 ``(B,)``: ids of the actions that the model's player takes next, samples that depend on the lane, its
         seed and its step alone; asked twice, it says the same. ``ValueError`` where the model has no player."""
         if self._player is None:
-            raise ValueError(
-                "this model has no player, so every step needs an action. Train one, `worldsim train player --model "
-                "MODEL --out OUT`, and use the model in OUT/model."
-            )
+            raise ValueError(NO_PLAYER)
         return self._player.propose(self._text.world_index, self._seeds, self._steps)
 
     @torch.inference_mode()

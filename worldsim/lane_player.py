@@ -18,6 +18,11 @@ from worldsim.model.conditioning import Controls
 from worldsim.model.player import ACTION_NUMBERS, Player, action_numbers, past_actions
 from worldsim.model.transformer import Prediction, WorldModelConfig
 
+NO_PLAYER = (
+    "this model has no player, so every step needs an action. Train one with `worldsim train player --model MODEL "
+    "--out OUT` and use the model in OUT/model."
+)
+
 # B lanes, M lanes that begin, T latent frames, A last actions
 
 

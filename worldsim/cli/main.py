@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "worldsim.cli.demo",
         "walk through a world by prompt and actions; writes a video and a contact sheet",
     ),
+    "generate": ("worldsim.cli.generate", "let the model play the game that a prompt names; writes a video"),
     "expand": ("worldsim.cli.expand", "show how a prompt is expanded before anything is drawn"),
     "play": ("worldsim.cli.play", "walk through a world in the browser, with the keyboard"),
     "collect": ("worldsim.cli.collect", "record episodes of a true world"),

@@ -53,7 +53,7 @@ class SimulatorConfig:
     validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
     default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
     0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
-    few denoising steps may name theirs. ``player`` are the sizes of the player, None where there is none. ``storage`` is
+    few denoising steps may name theirs. ``player`` holds the sizes of the player, None without one. ``storage`` is
     the type of the stored parameters.
     """
 

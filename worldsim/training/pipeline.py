@@ -21,7 +21,7 @@ from worldsim.training.codec import CodecTraining
 from worldsim.training.heads import HeadsTraining
 from worldsim.training.latents import LatentStore
 from worldsim.training.memory import MemoryTraining
-from worldsim.training.player import PlayerTraining
+from worldsim.training.player import PlayerTraining, readings_of
 from worldsim.training.pool import Feeder
 from worldsim.training.presets import (
     CodecTrainConfig,
@@ -120,7 +120,8 @@ def train_player(config: PlayerTrainConfig, source: SourceConfig, begin: WorldSi
         raise ValueError(f"nobody is left to play: the policies {', '.join(source.policies)} are all left out")
     source = replace(source, policies=played or source.policies)
     with closing(training_episodes(source)) as episodes:  # live worlds need not play to their end
-        training = PlayerTraining(config, out, begin, episodes, held_out_episodes(source))
+        moments = readings_of(config, begin, episodes, lambda: held_out_episodes(source), out / "readings")
+    training = PlayerTraining(config, out, begin, *moments)
     training.loop.resume()
     training.run()
 

@@ -8,8 +8,7 @@ follows the last one (``after_last``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from worldsim.actions import NUM_ACTIONS, UNKNOWN_ACTION
 from worldsim.model.player import Player, readable_actions
 from worldsim.model.weights import WorldSimulator
-from worldsim.passes import compute_dtype
+from worldsim.passes import compute_dtype, pick_device
 from worldsim.recording.episode import Episode
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.presets import PlayerTrainConfig
@@ -30,16 +29,11 @@ from worldsim.worlds import WORLDS
 
 
 class PlayerTraining:
-    """A run over the moments of ``episodes``; ``held_out`` episodes serve the probes. The model ``begin`` stays as it
-    is, and gets the player. Raises ``ValueError`` where no episode is left to learn from."""
+    """A run over ``moments``; ``held_out`` ones serve the probes. The model ``begin``, whose readings they are, stays
+    as it is and gets the player."""
 
     def __init__(
-        self,
-        config: PlayerTrainConfig,
-        out: Path,
-        begin: WorldSimulator,
-        episodes: Iterable[Episode],
-        held_out: Sequence[Episode],
+        self, config: PlayerTrainConfig, out: Path, begin: WorldSimulator, moments: Readings, held_out: Readings
     ) -> None:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
@@ -49,30 +43,8 @@ class PlayerTraining:
             torch.manual_seed(config.optim.seed)
             self.player = Player(config.player, begin.config.world)
         self.loop = Loop(out, self.player, config.optim, config.run)
-        device = self.loop.device
-        dtype = compute_dtype(device) if config.run.bf16 else torch.float32
-        reader = Reader(begin, config.player.past, config.length, config.drop_text, device, dtype, config.optim.seed)
-        read = self._read(reader, episodes)
-        if not read:
-            raise ValueError(
-                f"no episode to learn play from: the source holds none whose policy is not "
-                f"{', '.join(config.leave_out)}. Give another source, or leave nothing out (--train.leave-out)."
-            )
-        self.moments = Readings.joined(read).to(device)
-        apart = [reader.read(episode, number) for number, episode in enumerate(held_out) if self._wanted(episode)]
-        self.held_out = Readings.joined(apart).to(device) if apart else None
-        self.of_world = {int(w): (self.moments.world == w).nonzero()[:, 0] for w in self.moments.world.unique()}
-
-    def _wanted(self, episode: Episode) -> bool:
-        return episode.policy not in self.config.leave_out
-
-    def _read(self, reader: Reader, episodes: Iterable[Episode]) -> list[Readings]:
-        """Readings of wanted episodes until there are enough moments."""
-        read: list[Readings] = []
-        wanted = (episode for episode in episodes if self._wanted(episode))
-        for number, episode in takewhile(lambda _: sum(map(len, read)) < self.config.moments, enumerate(wanted)):
-            read.append(reader.read(episode, number))
-        return read
+        self.moments, self.held_out = moments.to(self.loop.device), held_out.to(self.loop.device)
+        self.of_world = {int(w): (moments.world == w).nonzero()[:, 0] for w in moments.world.unique()}
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator with the averaged player (also exported to ``out/model``)."""
@@ -94,8 +66,6 @@ class PlayerTraining:
     def _probe(self, step: int) -> dict[str, float]:
         """Means over worlds on the held-out moments, the nats of each world, and the players that see nothing."""
         held = self.held_out
-        if held is None:
-            return {}
         logits = self._logits(held)
         marginal, after_last = blind_players(self.moments, self.begin.config.world.worlds)
         last = _row_of(held.last)
@@ -139,3 +109,27 @@ def blind_players(moments: Readings, worlds: int) -> tuple[torch.Tensor, torch.T
 
 def _row_of(last: torch.Tensor) -> torch.Tensor:
     return torch.where(last == UNKNOWN_ACTION, NUM_ACTIONS, last)
+
+
+def readings_of(
+    config: PlayerTrainConfig,
+    begin: WorldSimulator,
+    episodes: Iterable[Episode],
+    held_out: Callable[[], Iterable[Episode]],
+    folder: Path,
+) -> tuple[Readings, Readings]:
+    """Moments to train on and held-out ones, read by ``begin``. They are kept in ``folder`` and read once: a run that
+    goes on finds the same ones, whatever the worlds play meanwhile."""
+    paths = [folder / f"{name}.safetensors" for name in ("moments", "held_out")]
+    if not all(path.exists() for path in paths):
+        device = pick_device(config.run.device)
+        dtype = compute_dtype(device) if config.run.bf16 else torch.float32
+        reader = Reader(
+            begin, config.player.past, config.length, config.drop_text, device, dtype, config.leave_out,
+            config.optim.seed,
+        )  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        reader.read_all(episodes, config.moments).save(paths[0])
+        reader.read_all(held_out()).save(paths[1])
+    moments, apart = (Readings.load(path) for path in paths)
+    return moments, apart

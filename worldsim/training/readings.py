@@ -8,11 +8,14 @@ little to look back on, as those of an episode that begins from a prompt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from worldsim.actions import UNKNOWN_ACTION
 from worldsim.diffusion import flow
@@ -54,10 +57,21 @@ class Readings:
     def joined(cls, parts: Sequence[Readings]) -> Readings:
         return cls(*(torch.cat([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
+    def save(self, path: Path) -> None:
+        """Writes a safetensors file, which appears when it is whole."""
+        partial = path.with_suffix(".partial")
+        save_file({column.name: getattr(self, column.name).contiguous() for column in fields(self)}, partial)
+        partial.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Readings:
+        return cls(**load_file(path))
+
 
 class Reader:
-    """A frozen simulator that reads episodes in clips of up to ``length`` latents; ``drop_text`` of the clips are told
-    nothing. What is drawn depends on ``seed`` and an episode's number alone."""
+    """A frozen simulator that reads episodes, but those whose policy is one of ``leave_out``, in clips of up to
+    ``length`` latents; ``drop_text`` of the clips are told nothing. What is drawn depends on ``seed`` and an episode's
+    number alone."""
 
     def __init__(
         self,
@@ -67,12 +81,27 @@ class Reader:
         drop_text: float,
         device: torch.device,
         dtype: torch.dtype,
+        leave_out: Sequence[str] = (),
         seed: int = 0,
     ) -> None:
         self.codec, self.world = simulator.modules(device, dtype)
         self.tau = 1 - simulator.config.context_noise
         self.past, self.length, self.drop_text = past, length, drop_text
-        self.device, self.seed = device, seed
+        self.device, self.leave_out, self.seed = device, leave_out, seed
+
+    def read_all(self, episodes: Iterable[Episode], most: int | None = None) -> Readings:
+        """Readings of the episodes that are not ``leave_out``, whole ones, until there are ``most`` moments of them.
+        Raises ``ValueError`` where none is left."""
+        read: list[Readings] = []
+        played = enumerate(e for e in episodes if e.policy not in self.leave_out)
+        for number, episode in takewhile(lambda _: most is None or sum(map(len, read)) < most, played):
+            read.append(self.read(episode, number))
+        if not any(map(len, read)):
+            raise ValueError(
+                "there is no play to learn from: no episode of the source has known actions and a policy other than "
+                f"{', '.join(self.leave_out)}. Give another source, or leave nothing out (--train.leave-out)."
+            )
+        return Readings.joined(read)
 
     @torch.no_grad()
     def read(self, episode: Episode, number: int) -> Readings:
