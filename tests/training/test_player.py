@@ -142,7 +142,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path) -> None:
 def test_readings_are_kept_and_not_read_again(tmp_path) -> None:
     simulator = debug_simulator()
     first = readings_of(CONFIG, simulator, [lit_episode(0)], lambda: [lit_episode(1)], tmp_path)
-    again = readings_of(CONFIG, simulator, iter(()), lambda: [], tmp_path)
+    again = readings_of(CONFIG, simulator, iter(()), list, tmp_path)
     for one, two in zip(first, again):
         assert vars(one).keys() == vars(two).keys()
         assert all(torch.equal(value, getattr(two, name)) for name, value in vars(one).items())

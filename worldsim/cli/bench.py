@@ -113,7 +113,7 @@ class Report:
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck``, ``compare``, ``packing`` or ``play`` fails."""
+    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of the command (as ``selfcheck`` or ``compare``) fails."""
     commands: dict[str, tuple[type, Callable[[Any], int]]] = {
         "run": (Run, run),
         "score": (Score, score),
