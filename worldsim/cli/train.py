@@ -147,7 +147,8 @@ class Release:
 
     ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 192.
     ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory or of heads,
-    ``world_run`` and ``memory_run`` are those before it.
+    ``world_run`` and ``memory_run`` are those before it. ``player`` is a folder of the same model with a player (that
+    `worldsim train player` exported), which is taken over.
     """
 
     model: Path
@@ -160,6 +161,7 @@ class Release:
     name: str = "doom"
     world_run: Path | None = None
     memory_run: Path | None = None
+    player: Path | None = None
 
 
 def _release(chosen: Preset, argv: list[str]) -> None:
