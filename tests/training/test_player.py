@@ -13,7 +13,6 @@ from worldsim.cli.train import main
 from worldsim.engine import RolloutEngine
 from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
-from worldsim.predictor import LaneStart, LaneText
 from worldsim.recording.episode import Episode
 from worldsim.training.pipeline import train_player
 from worldsim.training.player import PlayerTraining, blind_players, readings_of
@@ -109,7 +108,7 @@ def test_moments_of_unknown_actions_and_episodes_left_out_teach_nothing() -> Non
 
 
 def test_a_policy_that_is_known_is_learned(tmp_path) -> None:
-    run = training(tmp_path, optim=replace(CONFIG.optim, steps=200))
+    run = training(tmp_path, optim=replace(CONFIG.optim, steps=200), hidden=0.0)
     after = run.run()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     probe = {k.removeprefix("probe/"): v for k, v in rows[-1].items()}
@@ -118,12 +117,10 @@ def test_a_policy_that_is_known_is_learned(tmp_path) -> None:
 
     exported = WorldSimulator.from_pretrained(tmp_path / "model")
     assert exported.digest == after.digest == run.begin.digest and exported.bank is not None
-    engine = RolloutEngine(exported, 2, device="cpu", frame_size=(32, 32))
-    starts = [
-        LaneStart(SPEC, 7, LaneText(), np.full((1, 32, 32, 3), shade, np.uint8)) for shade in (200, 40)
-    ]  # fmt: skip
-    engine.begin([0, 1], starts)
-    assert engine.propose().tolist() == [FORWARD, LEFT]
+    episode, moments = lit_episode(60), range(4, 12)
+    engine = RolloutEngine(exported, len(moments), device="cpu", frame_size=(32, 32))
+    engine.begin(range(len(moments)), [start_at((episode, t), 3, 7, told_scene=False) for t in moments])
+    assert len(set(episode.actions[4:12])) == 2 and engine.propose().tolist() == episode.actions[4:12].tolist()
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path) -> None:

@@ -9,6 +9,7 @@ follows the last one (``after_last``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,16 @@ class PlayerTraining:
         drawn = np.bincount(rng.integers(len(worlds), size=self.config.optim.batch), minlength=len(worlds))
         rows = [rows[torch.from_numpy(rng.integers(len(rows), size=n))] for rows, n in zip(worlds, drawn)]
         batch = self.moments.rows(torch.cat(rows))
+        batch = replace(batch, registers=self._hidden(batch.registers), context=self._hidden(batch.context))
         logits = self._logits(batch)
         right = (logits.detach().argmax(-1) == batch.action).float().mean()
         return F.cross_entropy(logits, batch.action), {"accuracy": right}
+
+    def _hidden(self, x: torch.Tensor) -> torch.Tensor:
+        """``x`` with a share of its numbers hidden (dropout, Srivastava et al. 2014)."""
+        share = self.config.hidden
+        noise = torch.rand(x.shape, generator=self.loop.noise_generator, device=x.device)
+        return x * (noise >= share) / (1 - share)
 
     def _logits(self, batch: Readings) -> torch.Tensor:
         return self.player(batch.registers, batch.context, batch.past, batch.world)

@@ -171,7 +171,8 @@ class PlayerTrainConfig:
     """Training of the player on how the episodes were played, whose policy is none of ``leave_out``.
 
     The model reads up to ``moments`` moments of them once, in clips of up to ``length`` latents, ``drop_text`` of which
-    are told nothing; a batch then is ``optim.batch`` of these moments, the worlds in equal shares.
+    are told nothing; a batch then is ``optim.batch`` of these moments, the worlds in equal shares. ``hidden`` is the
+    share of what was read that a batch hides, or a few thousand moments would be learned by heart.
     """
 
     player: PlayerConfig = field(default_factory=PlayerConfig)
@@ -180,11 +181,12 @@ class PlayerTrainConfig:
     moments: int = 60_000
     length: int = 72
     drop_text: float = 0.1
+    hidden: float = 0.5
     leave_out: tuple[str, ...] = ("random",)
 
     def __post_init__(self) -> None:
-        if self.moments < 1 or self.length < 2 or not 0 <= self.drop_text <= 1:
-            raise ValueError("moments is at least 1, length at least 2 latents, and drop_text 0 to 1")
+        if self.moments < 1 or self.length < 2 or not (0 <= self.drop_text <= 1 and 0 <= self.hidden < 1):
+            raise ValueError("moments is at least 1, length at least 2 latents, drop_text 0 to 1, hidden 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -287,8 +289,8 @@ def cpu() -> Preset:
             RunConfig(log_every=96, probe_every=800, save_every=800),
         ),
         PlayerTrainConfig(
-            optim=OptimConfig(steps=4_000, batch=512, lr=2e-3, warmup=100, decay=0.9, weight_decay=0.1, ema=0.995),
-            run=RunConfig(log_every=200, probe_every=1000, save_every=1000),
+            optim=OptimConfig(steps=2_000, batch=512, lr=2e-3, warmup=50, decay=0.9, weight_decay=0.1, ema=0.99),
+            run=RunConfig(log_every=100, probe_every=200, save_every=1000),
         ),
         CaptionerTrainConfig(
             optim=OptimConfig(steps=4_000, batch=64, lr=1.4e-3, warmup=100, decay=0.9, ema=0.995, muon=True),
