@@ -181,7 +181,7 @@ class PlayerTrainConfig:
     moments: int = 60_000
     length: int = 72
     drop_text: float = 0.1
-    hidden: float = 0.5
+    hidden: float = 0.2
     leave_out: tuple[str, ...] = ("random",)
 
     def __post_init__(self) -> None:
