@@ -14,15 +14,17 @@ from worldsim.registration import register_environments
 if TYPE_CHECKING:
     from worldsim.engine import RolloutEngine
     from worldsim.model.weights import WorldSimulator, list_models
+    from worldsim.playing import generate
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "RolloutEngine": "worldsim.engine",
     "WorldSimulator": "worldsim.model.weights",
+    "generate": "worldsim.playing",
     "list_models": "worldsim.model.weights",
 }
-__all__ = ["RolloutEngine", "WorldSimulator", "__version__", "list_models"]
+__all__ = ["RolloutEngine", "WorldSimulator", "__version__", "generate", "list_models"]
 
 
 def __getattr__(name: str) -> Any:

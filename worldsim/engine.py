@@ -11,6 +11,9 @@ what the lane goes on from and what the heads are read from ("reuse" keeps keys 
 nevertheless). Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor
 on how many there are.
 
+A model that holds a player can also do without given actions: ``propose`` samples the one that a player of this world
+would take next, ``play`` steps under it.
+
 Knows nothing of Gymnasium. Everything is torch on ``device``.
 """
 
@@ -24,7 +27,9 @@ import numpy as np
 import torch
 from einops import repeat
 
+from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
+from worldsim.lane_player import NO_PLAYER, LanePlayer
 from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
@@ -116,6 +121,9 @@ class RolloutEngine(Passes):
         self._screen = (
             None if self.codec.memory is None else Screen(self.codec, b, self.frame_size, device, self.memory)
         )
+        sizes, player = self.model.config.world, self.model.player
+        self._player = None if player is None else LanePlayer(player, b, sizes, device)
+        self._tables = [table.to(device) for table in control_tables()]
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
         self.reward_values = bin_values(device)
@@ -186,8 +194,25 @@ class RolloutEngine(Passes):
         if count < self.denoising_steps:
             change = (read[-1].x - found[0])[:, 0].square().mean((1, 2, 3)).sqrt()
         ring.previous, ring.previous_tau = context, self._context_tau.clone()
+        if self._player is not None:
+            self._player.saw(controls, read[-1])
         self._text.advance()
         return self._block(to_uint8(pixels), latent, read[-1], change, finite)
+
+    @torch.inference_mode()
+    def propose(self) -> torch.Tensor:
+        """int64 ``(B,)``: ids of the actions that the model's player takes next, samples that depend on the lane, its
+        seed and its step alone; asked twice, it says the same. ``ValueError`` where the model has no player."""
+        if self._player is None:
+            raise ValueError(NO_PLAYER)
+        return self._player.propose(self._text.world_index, self._seeds, self._steps)
+
+    @torch.inference_mode()
+    def play(self) -> tuple[torch.Tensor, Block]:
+        """Steps all lanes under the actions that ``propose`` gives; these actions and what they lead to."""
+        ids = self.propose()
+        keys, camera = (table[self._text.world_index, ids] for table in self._tables)
+        return ids, self.step(keys, camera)
 
     @torch.inference_mode()
     def set_text(self, lanes: Sequence[int], texts: Sequence[str], kind: TextKind, steps: int = 4) -> None:
@@ -215,6 +240,7 @@ class RolloutEngine(Passes):
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
             "screen": None if self._screen is None else self._screen.get_lane(lane),
+            "player": None if self._player is None else self._player.get_lane(lane),
         }
 
     @torch.inference_mode()
@@ -229,6 +255,8 @@ class RolloutEngine(Passes):
         self._ring.set_lane(lane, state["memory"])
         if self._screen is not None:
             self._screen.set_lane(lane, state["screen"])
+        if self._player is not None:
+            self._player.set_lane(lane, state["player"])
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
         self._single = self._lanes_of_one_frame()
@@ -269,8 +297,10 @@ class RolloutEngine(Passes):
         for j, latent in enumerate(latents):
             ring.advance()
             said = text if j == count - 1 else before
-            self._remember(ring, latent, seeds, j, controls.frame(j), said, seconds)
+            read = self._remember(ring, latent, seeds, j, controls.frame(j), said, seconds)
         self._ring.put(rows, ring)
+        if self._player is not None:
+            self._player.begin(rows, controls, read)
         self._text.advance(rows)
 
     def _begin_from_text(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:

@@ -92,13 +92,15 @@ class Passes:
         controls: Controls,
         text: TextTokens,
         seconds: torch.Tensor,
-    ) -> None:
-        """Writes a given latent, the ``number``-th of its prefix, to the present slot of ``ring``."""
+    ) -> Prediction:
+        """Writes a given latent, the ``number``-th of its prefix, to the present slot of ``ring``; what was read of
+        it."""
         tau = torch.full((len(latent),), self.context_tau, device=self.device)
         eps = noise.gaussian(seeds, torch.full_like(seeds, number), "context_start", self.latent_shape)
         context = self._noised(latent, eps, tau)
-        self._network(context, tau, self._prepare(ring, controls, text, seconds))
+        read = self._network(context, tau, self._prepare(ring, controls, text, seconds))
         ring.previous, ring.previous_tau = context, tau
+        return read
 
     def _prepare(self, ring: Ring, controls: Controls, text: TextTokens, seconds: torch.Tensor) -> PreparedStep:
         """What the passes over the newest latents of ``ring`` share."""

@@ -22,6 +22,7 @@ BACKGROUND = (24, 24, 27)
 INK = (228, 228, 231)
 FAINT = (140, 140, 148)
 ANIMATIONS = (".gif", ".png", ".apng", ".webp")
+SHEET_CELLS = 24
 
 
 def check_frames(frames: np.ndarray) -> np.ndarray:
@@ -148,6 +149,17 @@ def contact_sheet(
         if labels:
             draw.text((x, y + height + 1), _fitted(labels[i], small, width), FAINT, small)
     return np.asarray(sheet)
+
+
+def rollout_sheet(observations: np.ndarray, actions: Sequence[str], title: str, begin: str = "reset") -> np.ndarray:
+    """A contact sheet of two dozen moments of a rollout, evenly spread, each with its step and the action before it.
+
+    ``observations`` are uint8 ``(n + 1, H, W, 3)`` for ``n`` actions; ``begin`` is said of the first.
+    """
+    last = len(actions)
+    steps = np.unique(np.linspace(0, last, min(SHEET_CELLS, last + 1)).round().astype(int))
+    labels = [f"{i} {actions[i - 1]}" if i else f"0 {begin}" for i in steps]
+    return contact_sheet(observations[steps], labels, title)
 
 
 def side_by_side(videos: Mapping[str, np.ndarray], short_side: int = 256) -> np.ndarray:

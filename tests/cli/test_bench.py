@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from worldsim.cli import bench_speed, main
+from worldsim.actions import ACTION_MEANINGS
+from worldsim.cli import bench_play, bench_speed, main
 from worldsim.cli.bench_options import candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, contestants
+from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
+from worldsim.playing import generate
+from worldsim.worlds import WORLDS
 
 
 def row(name: str, batch: int, rounds: list[float]) -> dict[str, object]:
@@ -52,6 +57,8 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["run", "--suite", "memory", "--out", "x", "--beside", "window"], "--beside 'window': expected NAME=JSON"),
         (["selfcheck", "--suite", "taste", "--out", "x"], "unknown suite 'taste'"),
         (["publish", "--out", "/nowhere"], "holds no published results"),
+        (["play", "--rollouts", "0"], "--rollouts 0"),
+        (["play", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
         (["compare", "/nowhere/a", "/nowhere/b"], "holds no finished run"),
         (["report", "/nowhere/at/all"], "holds no benchmark run"),
     ],
@@ -138,3 +145,47 @@ def test_an_environment_that_lacks_what_a_suite_needs_is_told_and_nothing_is_run
     said = capsys.readouterr().out
     assert said.startswith("consistency: cannot be run: CartPole-v1 cannot be made: TypeError")
     assert not list(tmp_path.iterdir())
+
+
+def test_rollouts_that_are_measured_are_those_that_are_generated() -> None:
+    simulator = debug_simulator(player=True, termination=0.2)
+    spec = WORLDS["DoomTakeCover"]
+    rollouts = bench_play.dreamed(simulator, spec, bench_play.Play(rollouts=4, steps=5, seed=8))
+    assert len({len(rollout.actions) for rollout in rollouts}) > 1  # some end before the others
+    for i, rollout in enumerate(rollouts):
+        alone = generate(spec.prompt, 5, spec.name, simulator, seed=8 + i)
+        assert rollout.actions == tuple(ACTION_MEANINGS[a] for a in alone.actions)
+        assert rollout.frames.shape == alone.frames.shape
+        assert np.abs(rollout.frames.astype(int) - alone.frames).max() <= 2
+
+
+def test_the_camera_of_a_world_is_that_of_its_lens() -> None:
+    found = bench_play.camera_matrix(WORLDS["DoomRooms"], (64, 64))
+    assert found is not None
+    assert np.degrees(2 * np.arctan(32 / found[0, 0])) == pytest.approx(73.74, abs=0.01)
+    assert bench_play.camera_matrix(WORLDS["Table"], (64, 64)) is None
+
+
+def test_play_needs_a_player(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    debug_simulator().save_pretrained(tmp_path / "model")
+    assert main.main(["bench", "play", "--model", str(tmp_path / "model")]) == 2
+    assert "worldsim train player" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_play_is_measured_beside_true_play(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model of noise plays nothing alike, and is told so."""
+    debug_simulator(player=True).save_pretrained(tmp_path / "model")
+    options = [
+        "--model",
+        str(tmp_path / "model"),
+        "--rollouts",
+        "2",
+        "--steps",
+        "8",
+        "--sheet",
+        str(tmp_path / "s.png"),
+    ]
+    assert main.main(["bench", "play", *options]) == 1
+    said = capsys.readouterr().out
+    assert "2 rollouts, true play 2" in said and "NO" in said and (tmp_path / "s.png").is_file()

@@ -49,6 +49,37 @@ def test_saved_and_loaded_are_equal(simulator: WorldSimulator, folder: Path) -> 
     assert simulator.digest in (folder / "README.md").read_text()
 
 
+def test_a_player_is_saved_and_loaded_and_changes_nothing_else(simulator: WorldSimulator, tmp_path: Path) -> None:
+    playing = debug_simulator(player=True)
+    folder = playing.save_pretrained(tmp_path / "playing")
+    loaded = WorldSimulator.from_pretrained(folder)
+    assert playing.player is not None and loaded.player is not None and loaded.config == playing.config
+    held = playing.player.state_dict()
+    assert held and all(torch.equal(loaded.player.state_dict()[name], held[name]) for name in held)
+    assert playing.digest == loaded.digest == simulator.digest  # the same world, whoever plays it
+    without = loaded.with_player(None)
+    assert without.config == simulator.config and without.bank is loaded.bank
+    without.save_pretrained(folder)
+    assert not (folder / "player.safetensors").exists()
+    assert WorldSimulator.from_pretrained(folder).player is None
+
+
+def test_a_player_and_its_sizes_belong_together(tmp_path: Path) -> None:
+    playing = debug_simulator(player=True)
+    with pytest.raises(ValueError, match="player=None"):
+        WorldSimulator(replace(playing.config, player=None), playing.codec, playing.world, player=playing.player)
+    folder = playing.save_pretrained(tmp_path / "playing")
+    edit(folder, player=None)
+    with pytest.raises(WeightsError, match=r"weights of a player, and config\.json says that there is none"):
+        WorldSimulator.from_pretrained(folder)
+    edit(folder, player={"width": 16, "past": 4})
+    with pytest.raises(WeightsError, match=r"player: past.weight has shape \(16, 105\), expected \(16, 140\)"):
+        WorldSimulator.from_pretrained(folder)
+    edit(folder, player={"width": 0, "past": 3})
+    with pytest.raises(WeightsError, match="width=0 and past=3"):
+        WorldSimulator.from_pretrained(folder)
+
+
 def test_parts_that_do_not_fit_are_refused() -> None:
     config = debug_simulator().config
     with pytest.raises(ValueError, match="cells of 4 pixels"):
@@ -276,10 +307,12 @@ def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: in
     folder = old.save_pretrained(tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
     codec = {name: value for name, value in config["codec"].items() if name not in NEW[version]}
-    edit(folder, format_version=version, codec=codec)
+    content = {name: value for name, value in config.items() if name != "player"}
+    (folder / "config.json").write_text(json.dumps(content | {"format_version": version, "codec": codec}))
     simulator = WorldSimulator.from_pretrained(folder)
     assert simulator.digest == old.digest and simulator.config.codec.geometry == (version > 4)
     assert not simulator.config.codec.pictured
+    assert simulator.player is None
     assert (simulator.codec.memory is None) == (version == 2) and simulator.config.codec.panorama == (version > 3)
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth
     assert simulator.digest == old.digest

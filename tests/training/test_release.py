@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 
 from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
@@ -63,3 +64,25 @@ def test_a_run_before_the_last_must_be_named(runs, tmp_path):
 def test_the_card_says_what_the_window_spans_in_each_world():
     assert _spans(("DoomRooms", "DoomBasic"), 24) == "2.7 s"
     assert _spans(("DoomRooms", "Table", "Scene"), 24) == "2.7 s in Doom rooms; 4.8 s in Physics table, Toy scene"
+
+
+def test_a_player_of_the_same_world_is_taken_over(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("worldsim.training.release.build_bank", lambda worlds, starts, more: None)
+    playing = debug_simulator(memory=True, bank=False, player=True)
+    playing.save_pretrained(tmp_path / "playing")
+    before = {"world_run": runs["world"], "player": tmp_path / "playing"}
+    released = release(runs["memory"] / "model", runs["codec"], tmp_path / "out", "", "", **before)
+    found = WorldSimulator.from_pretrained(tmp_path / "out")
+    assert found.digest == released.digest == playing.digest and found.config.player == playing.config.player
+    assert torch.equal(found.player.seen.weight, playing.player.seen.weight)
+    for other, says in (
+        (debug_simulator(memory=True), "no player"),
+        (debug_simulator(1, player=True), "another world"),
+    ):
+        other.save_pretrained(tmp_path / "other")
+        with pytest.raises(ValueError, match=says):
+            release(
+                runs["memory"] / "model", runs["codec"], tmp_path / "none", "", "", world_run=runs["world"],
+                player=tmp_path / "other",
+            )  # fmt: skip
+    assert not (tmp_path / "none").exists()

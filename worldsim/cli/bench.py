@@ -16,6 +16,7 @@ import tyro
 
 from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, with_untrained
 from worldsim.cli.bench_packing import Packing, packing
+from worldsim.cli.bench_play import Play, play
 from worldsim.cli.bench_speed import Speed, speed
 from worldsim.registration import SORA_WORLD
 
@@ -129,7 +130,7 @@ class Publish:
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of ``selfcheck``, ``compare`` or ``packing`` fails."""
+    """Runs ``worldsim bench <argv>``: 0, or 1 where a check of the command (as ``selfcheck`` or ``compare``) fails."""
     commands: dict[str, tuple[type, Callable[[Any], int]]] = {
         "run": (Run, run),
         "score": (Score, score),
@@ -140,6 +141,7 @@ def main(argv: list[str]) -> int:
         "fidelity": (Fidelity, fidelity),
         "speed": (Speed, speed),
         "packing": (Packing, packing),
+        "play": (Play, play),
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in commands.items()},

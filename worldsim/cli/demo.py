@@ -20,10 +20,9 @@ import tyro
 
 from worldsim.captions.expander import GrammarExpander
 from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fps
-from worldsim.video import contact_sheet, real_frames, side_by_side, write_animation, write_mp4, write_picture
+from worldsim.video import real_frames, rollout_sheet, side_by_side, write_animation, write_mp4, write_picture
 
 WALK = "turn_right*4 turn_left*8 turn_right*4 turn_left*26 forward*6 backward*6 turn_right*9 turn_left*9"
-SHEET_CELLS = 24
 
 
 @dataclass(frozen=True)
@@ -114,12 +113,9 @@ def walk(env: Any, actions: Sequence[int], seed: int, options: dict[str, Any] | 
 
 
 def sheet_of(walked: Walk, title: str) -> np.ndarray:
-    """A contact sheet of two dozen moments, evenly spread: each with its step and the action before it."""
-    last = len(walked.infos) - 1
-    steps = np.unique(np.linspace(0, last, min(SHEET_CELLS, last + 1)).round().astype(int))
-    frames = np.stack([walked.infos[i]["frames"][int(walked.infos[i]["n_frames"]) - 1] for i in steps])
-    labels = [f"{i} {walked.actions[i - 1]}" if i else "0 reset" for i in steps]
-    return contact_sheet(frames, labels, title)
+    """A contact sheet of what a walk showed, under ``title``."""
+    observations = np.stack([info["frames"][int(info["n_frames"]) - 1] for info in walked.infos])
+    return rollout_sheet(observations, walked.actions, title)
 
 
 def run(options: Demo) -> None:

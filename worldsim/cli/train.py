@@ -1,11 +1,11 @@
-"""``worldsim train codec | latents | world | memory | heads | all | captioner | release``: episodes to weights.
+"""``worldsim train STAGE``: from episodes to weights.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
 transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
 decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own rollouts,
-``captioner`` trains what captions recordings without facts, ``release`` makes a folder to ship of a run. The presets
-are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where
-it was when the same command is given again.
+``player`` what proposes actions where none are given, ``captioner`` what captions recordings without facts, ``release``
+makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten
+minutes). A run that was interrupted goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from worldsim.training.presets import (
     CodecTrainConfig,
     HeadsTrainConfig,
     MemoryTrainConfig,
+    PlayerTrainConfig,
     Preset,
     WorldTrainConfig,
     preset,
@@ -95,6 +96,19 @@ class TrainHeads:
 
 
 @dataclass(frozen=True)
+class TrainPlayer:
+    """Give MODEL (a model folder) a player, from how the source's episodes were played; exports OUT/model.
+
+    The rest of the model stays as it is, and so does its digest.
+    """
+
+    out: Path
+    model: Path
+    train: PlayerTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
 class TrainCaptioner:
     """Train a captioner on the facts of recordings; exports OUT/captioner.
 
@@ -133,7 +147,8 @@ class Release:
 
     ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 192.
     ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory or of heads,
-    ``world_run`` and ``memory_run`` are those before it.
+    ``world_run`` and ``memory_run`` are those before it. ``player`` is a folder of the same model with a player (that
+    `worldsim train player` exported), which is taken over.
     """
 
     model: Path
@@ -146,6 +161,7 @@ class Release:
     name: str = "doom"
     world_run: Path | None = None
     memory_run: Path | None = None
+    player: Path | None = None
 
 
 def _release(chosen: Preset, argv: list[str]) -> None:
@@ -189,6 +205,14 @@ def _heads(chosen: Preset, argv: list[str]) -> None:
     train_heads(args.train, args.source, _opened(args.model), args.out)
 
 
+def _player(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_player
+
+    default = TrainPlayer(tyro.MISSING, tyro.MISSING, chosen.player)
+    args = tyro.cli(TrainPlayer, default=default, args=argv, prog="worldsim train player")
+    train_player(args.train, args.source, _opened(args.model), args.out)
+
+
 def _captioner(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.captioner import train_captioner
 
@@ -225,6 +249,7 @@ _STAGES = {
     "world": _world,
     "memory": _memory,
     "heads": _heads,
+    "player": _player,
     "all": _all,
     "captioner": _captioner,
     "release": _release,

@@ -25,6 +25,7 @@ USES: dict[str, int] = {
     "termination": 4,
     "start": 5,
     "context_start": 6,
+    "action": 7,
 }
 """What a draw is for. Two uses of the same lane and step give independent numbers."""
 

@@ -14,6 +14,7 @@ import torch
 from worldsim.bank import Bank, StartFacts
 from worldsim.model.codec import CodecConfig
 from worldsim.model.heads import REWARD_BINS
+from worldsim.model.player import PlayerConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig, tiny_config
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.worlds import WORLDS
@@ -42,11 +43,13 @@ def debug_simulator(
     world: WorldModelConfig | None = None,
     shortcut: bool = False,
     memory: bool = False,
+    player: bool = False,
 ) -> WorldSimulator:
     """A simulator whose worlds are noise that depends on everything it should depend on.
 
     ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer;
-    ``memory``: the codec has one, with panorama, geometry, and a flow that the picture has a say in.
+    ``memory``: the codec has one, with panorama, geometry, and a flow that the picture has a say in; ``player``: there
+    is one, whose actions follow what it reads.
     """
     config = SimulatorConfig(
         codec=replace(_CODEC, memory=memory, panorama=memory, geometry=memory, pictured=memory, decoder_coarse_depth=1),
@@ -54,6 +57,7 @@ def debug_simulator(
         latent_low=(-4.0,) * _CODEC.latent_channels,
         latent_high=(4.0,) * _CODEC.latent_channels,
         shortcut=shortcut,
+        player=PlayerConfig(width=16, past=3) if player else None,
         storage="float32",
     )
     simulator = WorldSimulator.create(config, seed, debug_bank() if bank else None)
@@ -74,6 +78,9 @@ def debug_simulator(
         done = heads.done
         done.weight.mul_(0.3)
         done.bias.fill_(float(np.log(termination / (1 - termination))))
+        if simulator.player is not None:
+            action = simulator.player.action.weight
+            action.copy_(2 * torch.randn(action.shape, generator=generator))
     return simulator
 
 

@@ -35,7 +35,8 @@ class WeightsError(ValueError):
 
 
 def from_dict(cls: type[Config], content: Mapping[str, Any], where: str) -> Config:
-    """A configuration dataclass from JSON: unknown and missing keys are errors, lists become tuples."""
+    """A configuration dataclass from JSON: unknown and missing keys are errors, lists become tuples, and null is
+    accepted where the field may be None."""
     if not isinstance(content, Mapping):
         raise WeightsError(f"{where}: expected an object for {cls.__name__}, got {type(content).__name__}")
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
@@ -46,6 +47,11 @@ def from_dict(cls: type[Config], content: Mapping[str, Any], where: str) -> Conf
     values: dict[str, Any] = {}
     for name, value in content.items():
         kind = types[name]
+        if type(None) in typing.get_args(kind):
+            if value is None:
+                values[name] = None
+                continue
+            kind = next(each for each in typing.get_args(kind) if each is not type(None))
         if is_dataclass(kind):
             values[name] = from_dict(typing.cast(type, kind), value, f"{where}: {name}")
         elif typing.get_origin(kind) is tuple:

@@ -18,11 +18,14 @@ from worldsim.model.attention import Rotation, TextKV, TimeCache
 
 @dataclass(frozen=True)
 class Prediction:
-    """``x`` clean latents ``(B, T, C, H, W)``, ``reward`` logits ``(B, T, bins)``, ``done`` logits ``(B, T)``."""
+    """``x`` clean latents ``(B, T, C, H, W)``, ``reward`` logits ``(B, T, bins)``, ``done`` logits ``(B, T)``, and what
+    these were read from: ``registers (B, T, R, D)`` and ``context (B, T, D)`` of action, goal and world."""
 
     x: torch.Tensor
     reward: torch.Tensor
     done: torch.Tensor
+    registers: torch.Tensor
+    context: torch.Tensor
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ class WorldModel(nn.Module):
     def _with_heads(self, found: tuple[torch.Tensor, torch.Tensor], prepared: Prepared) -> Prediction:
         x, registers = found
         reward, done = self.heads(registers, prepared.heads)
-        return Prediction(x, reward.float(), done.float())
+        return Prediction(x, reward.float(), done.float(), registers, prepared.heads)
 
     # the two ways to run it -----------------------------------------------------------------------------------------
 

@@ -1,11 +1,11 @@
 """The folder that holds a trained world simulator, and the object that it loads to: ``WorldSimulator``.
 
-A folder is ``config.json`` (everything that is not a tensor, with the size and SHA-256 of every weight file),
-weight files in safetensors, a model card ``README.md`` and ``bank/`` with true starts. There is no pickle
-anywhere: a folder from a stranger can be wrong but cannot run code. Loading is strict: unknown configuration
-keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files are errors that say
-so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB each, so
-that they fit wherever files are kept.
+A folder is ``config.json`` (everything that is not a tensor, with the size and SHA-256 of every weight file), weight
+files in safetensors (those of a player only where there is one), a model card ``README.md`` and ``bank/`` with true
+starts. There is no pickle anywhere: a folder from a stranger can be wrong but cannot run code. Loading is strict:
+unknown configuration keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files are
+errors that say so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB each,
+so that they fit wherever files are kept.
 """
 
 from __future__ import annotations
@@ -14,23 +14,26 @@ import copy
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from worldsim.bank import Bank
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.files import WeightsError, from_dict, load_strictly, read_files, replaced_when_whole, shards, write
+from worldsim.model.player import Player, PlayerConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
 FORMAT_VERSION = 6
-"""6 added a flow that the picture has a say in, 5 the geometry, 4 the panorama, 3 the memory of the codec; 2 to 5 are
-read as without. 1, before the first release, had another codec: its weights fit no network of today."""
+"""6 added a flow that the picture has a say in, and the player, 5 the geometry, 4 the panorama, 3 the memory of the
+codec; 2 to 5 are read as without. 1, before the first release, had another codec: its weights fit no network of
+today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -38,7 +41,7 @@ PACKAGED = Path(__file__).parent.parent / "weights"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _STORAGE = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-_PARTS = ("codec", "world")
+_PARTS = ("codec", "world", "player")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class SimulatorConfig:
     validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
     default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
     0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
-    few denoising steps may name theirs. ``storage`` is the type of the stored parameters.
+    few denoising steps may name theirs. ``player`` holds the sizes of the player, None without one. ``storage`` is
+    the type of the stored parameters.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -63,6 +67,7 @@ class SimulatorConfig:
     context_noise: float = 0.1
     temperature: float = 1.0
     shortcut: bool = False
+    player: PlayerConfig | None = None
     storage: str = "float16"
 
     def __post_init__(self) -> None:
@@ -88,15 +93,26 @@ class SimulatorConfig:
 
 
 class WorldSimulator:
-    """Codec, world model and bank of starts, with the configuration that they were made with.
+    """Codec, world model, player and bank of starts, with the configuration that they were made with.
 
-    ``codec`` and ``world`` are float32 modules in evaluation mode; ``bank`` is None where a folder has none.
+    ``codec``, ``world`` and ``player`` are float32 modules in evaluation mode; ``bank`` and ``player`` are None where a
+    folder has none. Raises ``ValueError`` where the configuration and the player are not of each other.
     """
 
-    def __init__(self, config: SimulatorConfig, codec: Codec, world: WorldModel, bank: Bank | None = None) -> None:
+    def __init__(
+        self,
+        config: SimulatorConfig,
+        codec: Codec,
+        world: WorldModel,
+        bank: Bank | None = None,
+        player: Player | None = None,
+    ) -> None:
+        if config.player != (None if player is None else player.config):
+            raise ValueError(f"the configuration is of player={config.player}, given was {player and player.config}")
         self.config = config
         self.codec = codec.eval().requires_grad_(False)
         self.world = world.eval().requires_grad_(False)
+        self.player = None if player is None else player.eval().requires_grad_(False)
         self.bank = bank
         self._cast: dict[tuple[torch.device, torch.dtype], tuple[Codec, WorldModel]] = {}
 
@@ -105,19 +121,28 @@ class WorldSimulator:
         """A simulator with freshly drawn weights; the global random state stays as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(config, Codec(config.codec), WorldModel(config.world), bank)
+            codec, world = Codec(config.codec), WorldModel(config.world)
+            return cls(config, codec, world, bank, _new_player(config))
+
+    def with_player(self, player: Player | None) -> WorldSimulator:
+        """The same simulator, whose modules it shares, with another player, or none."""
+        config = replace(self.config, player=None if player is None else player.config)
+        return WorldSimulator(config, self.codec, self.world, self.bank, player)
 
     def untrained(self, seed: int = 0) -> WorldSimulator:
         """A simulator with this one's codec and bank and a freshly drawn network: the control of what training gave."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return WorldSimulator(self.config, self.codec, WorldModel(self.config.world), self.bank)
+            config = replace(self.config, player=None)
+            return WorldSimulator(config, self.codec, WorldModel(self.config.world), self.bank)
 
     @cached_property
     def digest(self) -> str:
-        """12 hex digits over the configuration and all weights as they are stored. Computed once: a
-        simulator's tensors are not to be changed."""
+        """12 hex digits over the configuration and all weights as they are stored, but for the player: it proposes
+        actions and draws nothing, so the same world with another player is the same world. Computed once: a simulator's
+        tensors are not to be changed."""
         config = asdict(self.config)
+        del config["player"]
         for added in ("pictured", "geometry", "panorama"):  # a model of before keeps the digest that it had
             if not config["codec"][added]:
                 del config["codec"][added]
@@ -126,7 +151,7 @@ class WorldSimulator:
             if config["codec"]["decoder_coarse_depth"] == config["codec"]["coarse_depth"]:
                 del config["codec"]["decoder_coarse_depth"]
         sha = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-        for part, tensors in _stored_parts(self).items():
+        for part, tensors in _stored_parts(self.with_player(None)).items():
             for name, tensor in sorted(tensors.items()):
                 sha.update(f"{part}.{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
                 sha.update(tensor.contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
@@ -190,14 +215,18 @@ class WorldSimulator:
         config = from_dict(SimulatorConfig, content, f"{folder / 'config.json'}")
         stored = read_files(folder, files, _PARTS)
         with torch.random.fork_rng(devices=[]):
-            codec, world = Codec(config.codec), WorldModel(config.world)
-        for part, module in zip(_PARTS, (codec, world)):
-            load_strictly(module, stored[part], f"{folder}: {part}")
+            codec, world, player = Codec(config.codec), WorldModel(config.world), _new_player(config)
+        for part, module in _modules(codec, world, player).items():
+            load_strictly(module, stored.pop(part), f"{folder}: {part}")
+        if any(stored.values()):
+            raise WeightsError(f"{folder}: there are weights of a player, and config.json says that there is none")
         bank = Bank.load(folder / "bank") if (folder / "bank").is_dir() else None
-        return cls(config, codec, world, bank)
+        return cls(config, codec, world, bank, player)
 
     def _default_card(self) -> str:
-        count = sum(p.numel() for module in (self.codec, self.world) for p in module.parameters())
+        count = sum(
+            p.numel() for module in _modules(self.codec, self.world, self.player).values() for p in module.parameters()
+        )
         return (
             "# World simulator\n\n"
             f"Digest `{self.digest}`, {count / 1e6:.1f} million parameters in {self.config.storage}.\n\n"
@@ -280,6 +309,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             "Update worldsim to load it."
         )
     codec = content.get("codec")
+    if version <= 5:
+        content.setdefault("player", None)
     if version <= 5 and isinstance(codec, dict):
         codec.setdefault("pictured", False)
     if version <= 4 and isinstance(codec, dict):
@@ -294,11 +325,21 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
+def _new_player(config: SimulatorConfig) -> Player | None:
+    return None if config.player is None else Player(config.player, config.world)
+
+
+def _modules(codec: Codec, world: WorldModel, player: Player | None) -> dict[str, nn.Module]:
+    """The modules that there are, by their part."""
+    given: tuple[nn.Module | None, ...] = (codec, world, player)
+    return {part: module for part, module in zip(_PARTS, given) if module is not None}
+
+
 def _stored_parts(simulator: WorldSimulator) -> dict[str, dict[str, torch.Tensor]]:
     """CPU tensors of each part as they are stored: parameters in the storage type, buffers as they are."""
     kind = _STORAGE[simulator.config.storage]
     parts: dict[str, dict[str, torch.Tensor]] = {}
-    for part, module in zip(_PARTS, (simulator.codec, simulator.world)):
+    for part, module in _modules(simulator.codec, simulator.world, simulator.player).items():
         parameters = {name for name, _ in module.named_parameters()}
         parts[part] = {}
         for name, tensor in module.state_dict().items():

@@ -157,7 +157,7 @@ class HeadsTraining:
         simulator.codec.load_state_dict(self.begin.codec.state_dict())
         simulator.world.load_state_dict(self.begin.world.state_dict())
         simulator.world.heads.load_state_dict(self.heads.state_dict())
-        return simulator
+        return simulator.with_player(self.begin.player)
 
     def _export(self) -> None:
         self._simulator().save_pretrained(self.out / "model")

@@ -7,6 +7,8 @@ to the codec while the transformer trains. That is how a short time on a GPU mac
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from worldsim.model.codec import Codec
@@ -14,12 +16,20 @@ from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
+from worldsim.recording.mixture import parse_mixture
 from worldsim.training.codec import CodecTraining
 from worldsim.training.heads import HeadsTraining
 from worldsim.training.latents import LatentStore
 from worldsim.training.memory import MemoryTraining
+from worldsim.training.player import PlayerTraining, readings_of
 from worldsim.training.pool import Feeder
-from worldsim.training.presets import CodecTrainConfig, HeadsTrainConfig, MemoryTrainConfig, WorldTrainConfig
+from worldsim.training.presets import (
+    CodecTrainConfig,
+    HeadsTrainConfig,
+    MemoryTrainConfig,
+    PlayerTrainConfig,
+    WorldTrainConfig,
+)
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
 
@@ -98,6 +108,20 @@ def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimu
     if not source.data and not source.steps:
         raise ValueError("rollouts start from a source that ends: give source.data, or source.steps for live worlds")
     training = HeadsTraining(config, out, begin, training_episodes(source), held_out_episodes(source))
+    training.loop.resume()
+    training.run()
+
+
+def train_player(config: PlayerTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Gives a trained model a player, from how the source's episodes were played; live worlds play without the policies
+    that are left out. Exports ``out/model``."""
+    played = tuple(p for p in source.policies if parse_mixture(p)[0][0] not in config.leave_out)
+    if not source.data and not played:
+        raise ValueError(f"nobody is left to play: the policies {', '.join(source.policies)} are all left out")
+    source = replace(source, policies=played or source.policies)
+    with closing(training_episodes(source)) as episodes:  # live worlds need not play to their end
+        moments = readings_of(config, begin, episodes, lambda: held_out_episodes(source), out / "readings")
+    training = PlayerTraining(config, out, begin, *moments)
     training.loop.resume()
     training.run()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from worldsim.diffusion.conditions import LevelMix
 from worldsim.model.codec import CodecConfig
 from worldsim.model.factnet import FactNetConfig
+from worldsim.model.player import PlayerConfig
 from worldsim.model.transformer import WorldModelConfig, tiny_config
 from worldsim.training.clips import ClipConfig
 from worldsim.training.native import PackConfig
@@ -168,6 +169,29 @@ class HeadsTrainConfig:
 
 
 @dataclass(frozen=True)
+class PlayerTrainConfig:
+    """Training of the player on how the episodes were played, whose policy is none of ``leave_out``.
+
+    The model reads up to ``moments`` moments of them once, in clips of up to ``length`` latents, ``drop_text`` of which
+    are told nothing; a batch then is ``optim.batch`` of these moments, the worlds in equal shares. ``hidden`` is the
+    share of what was read that a batch hides, or a few thousand moments would be learned by heart.
+    """
+
+    player: PlayerConfig = field(default_factory=PlayerConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    moments: int = 60_000
+    length: int = 72
+    drop_text: float = 0.1
+    hidden: float = 0.2
+    leave_out: tuple[str, ...] = ("random",)
+
+    def __post_init__(self) -> None:
+        if self.moments < 1 or self.length < 2 or not (0 <= self.drop_text <= 1 and 0 <= self.hidden < 1):
+            raise ValueError("moments is at least 1, length at least 2 latents, drop_text 0 to 1, hidden 0 to below 1")
+
+
+@dataclass(frozen=True)
 class CaptionerTrainConfig:
     """Training of the captioner on up to ``moments`` moments of every world, of which ``held_out`` of validation maps
     serve the probes and the choice of thresholds. What fewer than ``at_least`` moments say cannot be learned and is no
@@ -195,6 +219,7 @@ class Preset:
     world: WorldTrainConfig
     memory: MemoryTrainConfig
     heads: HeadsTrainConfig
+    player: PlayerTrainConfig
     captioner: CaptionerTrainConfig
 
 
@@ -227,6 +252,13 @@ def smoke() -> Preset:
             horizon=4,
             prefix=2,
         ),
+        PlayerTrainConfig(
+            PlayerConfig(width=16, past=3),
+            OptimConfig(steps=40, batch=32, lr=1e-2, warmup=5, ema=0.9),
+            run,
+            moments=400,
+            length=12,
+        ),
         CaptionerTrainConfig(
             FactNetConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, width=32),
             OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9),
@@ -257,6 +289,10 @@ def cpu() -> Preset:
         HeadsTrainConfig(
             OptimConfig(steps=4_000, batch=64, lr=1e-3, warmup=100, decay=0.9),
             RunConfig(log_every=96, probe_every=800, save_every=800),
+        ),
+        PlayerTrainConfig(
+            optim=OptimConfig(steps=2_000, batch=512, lr=2e-3, warmup=50, decay=0.9, weight_decay=0.1, ema=0.99),
+            run=RunConfig(log_every=100, probe_every=200, save_every=1000),
         ),
         CaptionerTrainConfig(
             optim=OptimConfig(steps=4_000, batch=64, lr=1.4e-3, warmup=100, decay=0.9, ema=0.995, muon=True),
@@ -290,6 +326,7 @@ def gpu() -> Preset:
         ),
         replace(cpu().memory, run=replace(run, compile=False)),
         replace(cpu().heads, optim=replace(cpu().heads.optim, batch=512), run=replace(run, compile=False)),
+        replace(cpu().player, moments=400_000, run=replace(cpu().player.run, threads=4)),
         replace(cpu().captioner, run=replace(cpu().captioner.run, threads=4)),
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.bank import build_bank
+from worldsim.model.player import Player
 from worldsim.model.weights import WorldSimulator
 from worldsim.worlds import WORLDS
 
@@ -73,14 +74,18 @@ def release(
     name: str = "doom",
     world_run: Path | None = None,
     memory_run: Path | None = None,
+    player: Path | None = None,
 ) -> WorldSimulator:
     """Writes the model folder ``out`` from an exported ``model``, whose runs' records make the card.
 
     ``model`` lies in the folder of the last run: that of the world model, of a memory or of heads. Of the latter
     two, ``world_run`` and, for heads of a model with a memory, ``memory_run`` are those before it (``ValueError``
-    without). ``starts`` true starts per world go into the bank, ``more_starts`` of single ones.
+    without). ``player`` is a model folder whose player is taken over; it must be of the same world, that is have the
+    same digest (``ValueError``). ``starts`` true starts per world go into the bank, ``more_starts`` of single ones.
     """
     simulator = WorldSimulator.from_pretrained(model)
+    if player is not None:
+        simulator = simulator.with_player(_player_of(player, simulator))
     runs = _runs(model.parent, simulator.codec.memory is not None, codec_run, world_run, memory_run)
     simulator.bank = build_bank(simulator.config.worlds, starts, more=more_starts)
     count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
@@ -111,6 +116,16 @@ def release(
     )
     simulator.save_pretrained(out, card)
     return simulator
+
+
+def _player_of(folder: Path, simulator: WorldSimulator) -> Player:
+    playing = WorldSimulator.from_pretrained(folder)
+    if playing.player is None or playing.digest != simulator.digest:
+        has = "no player" if playing.player is None else f"the player of another world, {playing.digest}"
+        raise ValueError(
+            f"{folder} has {has}; to release {simulator.digest} its own is needed: `worldsim train player`"
+        )
+    return playing.player
 
 
 def _runs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class SourceConfig:
     held_out: int = 2
 
 
-def training_episodes(config: SourceConfig, motion: bool = False) -> Iterator[Episode]:
+def training_episodes(config: SourceConfig, motion: bool = False) -> Generator[Episode, None, None]:
     """Episodes of the training maps: each of a recording once in random order, or live ones, which tell how the picture
     truly moved where ``motion`` is asked for."""
     if config.data:
@@ -87,7 +87,7 @@ def _live(config: SourceConfig) -> GenerateConfig:
     )
 
 
-def _recorded(folders: Sequence[Path], seed: int) -> Iterator[Episode]:
+def _recorded(folders: Sequence[Path], seed: int) -> Generator[Episode, None, None]:
     recordings = [Recording.open(folder) for folder in folders]
     order = [(r, i) for r in recordings for i in range(len(r))]
     for index in np.random.default_rng(seed).permutation(len(order)):

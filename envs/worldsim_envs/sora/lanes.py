@@ -8,7 +8,6 @@ begin.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import weakref
@@ -26,6 +25,7 @@ from worldsim.bank import Bank
 from worldsim.captions.expander import Expander
 from worldsim.captions.grammar import prompt_text
 from worldsim.captions.parse import parse_prompt
+from worldsim.control_tables import control_tables
 from worldsim.engine import RolloutEngine
 from worldsim.model.weights import WorldSimulator, also_simulating, model_folder, packaged_model
 from worldsim.predictor import Block, LaneStart, LaneText, Predictor
@@ -144,7 +144,7 @@ class Lanes:
         self._limit = torch.ones(count, dtype=torch.int64)
         self._n_frames = torch.ones(count, dtype=torch.int64)
         self._now: LaneSteps | None = None
-        self._keys, self._camera = _control_tables()
+        self._keys, self._camera = control_tables()
         ids = config.world.world_actions if config.world and config.actions == "world" else np.arange(NUM_ACTIONS)
         self.action_ids = torch.from_numpy(ids)
         self.action_meanings = tuple(ACTION_MEANINGS[i] for i in ids)
@@ -349,15 +349,3 @@ def _meant(config: SoraConfig) -> list[str]:
     prompts = [config.prompt] if isinstance(config.prompt, str) else config.prompt or []
     named = [parse_prompt(prompt).world for prompt in prompts if prompt]
     return sorted({world for world in named if world is not None})
-
-
-@functools.cache
-def _control_tables() -> tuple[torch.Tensor, torch.Tensor]:
-    """Controls of every world and action id: keys ``(worlds, 32, 32)`` and camera ``(worlds, 32, 2)``."""
-    count = 1 + max(spec.index for spec in WORLDS.values())
-    keys = np.zeros((count, NUM_ACTIONS, 32), np.float32)
-    camera = np.zeros((count, NUM_ACTIONS, 2), np.float32)
-    for spec in WORLDS.values():
-        keys[spec.index] = multi_hot(spec.table.keys)
-        camera[spec.index] = spec.table.camera
-    return torch.from_numpy(keys), torch.from_numpy(camera)
