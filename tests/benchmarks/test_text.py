@@ -20,6 +20,7 @@ from worldsim_benchmarks.suites import text_starts, text_worlds
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.text import Text
 from worldsim_benchmarks.suites.text_starts import QUESTIONS, paired
+from worldsim_benchmarks.tasks import Episode, Outcome
 from worldsim_benchmarks.truth import Reference, Rollout
 
 # what a start shows
@@ -216,6 +217,13 @@ def test_what_follows_text_scores_all_and_what_does_not_scores_nothing(fault: st
     whats = ("happens after its text", "after another text", "after none")
     assert tuple(rates[f"model: event_hurt, {what}"].value.value for what in whats) == happens
     assert rates["true: wall, named and found"].bar == ""
+
+
+def test_a_question_of_ones_own_is_scored_as_what_it_asks() -> None:
+    binding = replace(next(q for q in QUESTIONS if len(q.slots) == 2), name="mixed_up", worlds=(WORLD,))
+    rows = [Outcome("model", True, True, True).row(Episode("mixed_up", 0))]
+    rates = Text((binding,), (), ()).score(rows).rates
+    assert [r.what for r in rates] == ["model: mixed_up, both starts right"]
 
 
 def test_a_run_is_printed_with_its_readers_and_goes_on_after_a_crash(tmp_path: Path) -> None:
