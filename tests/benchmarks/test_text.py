@@ -264,6 +264,11 @@ def test_the_world_is_that_whose_name_was_given(
     suite, session = Text((), (), (WORLD, PANORAMA)), asked(tmp_path, fault)
     assert offers.worlds_named(session) == [WORLD, PANORAMA]  # nothing else is installed here
     assert requirements.missing_for([suite], session)["text"] == {"world": []}
+    del names[WORLD]
+    names["toy/Foreseeing-v0"] = "Painted rooms"
+    (why,) = requirements.missing_for([suite], session)["text"]["world"]
+    assert why.endswith(f"does not start in {WORLD} by its name; in {PANORAMA}, toy/Foreseeing-v0 it does")
+    names[WORLD] = names.pop("toy/Foreseeing-v0")
     rows = [o.row(r.episode) for r in suite.run(session, suite.episodes(session)) for o in r.outcomes]
     score = suite.score(rows)
     assert score.candidates["model"].headline.value == right
