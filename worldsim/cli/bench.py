@@ -224,7 +224,8 @@ def fidelity(options: Fidelity) -> int:
     asked = session(_spec(options.candidate), options.world, options.n, options.out, options.seed, options.event_worlds)
     reasons = [] if asked.main.is_replay else candidate_lacks(asked)[0]
     if reasons:
-        print(f"fidelity: cannot be run: {'; '.join(reasons)}")
+        name = "control" if options.parts == ("control",) else "fidelity"
+        print(f"{name}: cannot be run: {'; '.join(reasons)}")
         return 1
     _show(suite.run(asked, options.parts).path)
     return 0
