@@ -24,7 +24,7 @@ ALIKE = 0.25
 """Greatest total variation distance from true play at which actions count as played alike."""
 GAIN = (0.8, 1.2)
 """Yaw per commanded yaw at which the picture counts as following."""
-AT_ONCE = 5.0
+TAIL = 5.0
 """Percentiles of true rollouts, from here to 100 minus this, between which the change of a picture counts as alive."""
 
 
@@ -131,7 +131,7 @@ def distance(a: Behaviour, b: Behaviour) -> float:
 
 def behaviour_lines(made: Behaviour, true: Behaviour, frozen: Behaviour) -> list[Line]:
     """The table: what plays itself, beside true play and a frozen picture under the actions of true play."""
-    low, high = np.percentile(true.change, (AT_ONCE, 100 - AT_ONCE))
+    low, high = np.percentile(true.change, (TAIL, 100 - TAIL))
     alive = float(np.median(made.change))
     apart = distance(made, true)
     lines = [

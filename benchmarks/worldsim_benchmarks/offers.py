@@ -37,9 +37,16 @@ def text_lacks(session: Session) -> Mapping[str, list[str]]:
         prompt, event = _start_lacks(candidate, session), _event_lacks(candidate, session)
     finally:
         candidate.close()
-    worlds = [] if prompt else worlds_named(session)
-    few = f"{name} starts in {len(worlds)} of the worlds that prompts name ({', '.join(worlds)}); two are needed"
-    return {PROMPT: prompt, EVENT: event, WORLDS: prompt or ([] if len(worlds) > 1 else [few])}
+    return {PROMPT: prompt, EVENT: event, WORLDS: prompt or _worlds_lack(session)}
+
+
+def _worlds_lack(session: Session) -> list[str]:
+    name, worlds = session.main.env, worlds_named(session)
+    if len(worlds) < 2:
+        return [f"{name} starts in {len(worlds)} of the worlds that prompts name ({', '.join(worlds)}); two are needed"]
+    if session.world not in worlds:
+        return [f"{name}, told no world, does not start in {session.world} by its name; in {', '.join(worlds)} it does"]
+    return []
 
 
 def _start_lacks(candidate: EnvCandidate, session: Session) -> list[str]:

@@ -7,13 +7,14 @@ the true world. A suite can be run where at least one of its tasks can.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gymnasium as gym
 import numpy as np
 
 from worldsim_benchmarks.candidates import Context, EnvCandidate
 from worldsim_benchmarks.offers import text_lacks
+from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Suite
 from worldsim_benchmarks.tasks import Task
@@ -48,6 +49,16 @@ def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str
                 reasons += [f"{session.main.env} offers no {name}" for name in task.offers if name in absent]
             out[suite.name][task.name] = reasons
     return out
+
+
+def amount_lacks(suite: Suite, session: Session, task: Task) -> list[str]:
+    """Why a task that can be run has no episodes in this session: its preset asks less than others do."""
+    if any(e.task == task.name for e in suite.episodes(session)):
+        return []
+    asking = [
+        n for n, p in PRESETS.items() if any(e.task == task.name for e in suite.episodes(replace(session, preset=p)))
+    ]
+    return [f"{task.name} is asked by --n {' and '.join(asking)} alone"]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from worldsim_benchmarks.publish import BOARD, INDEX, publish, sha256, verify
 from worldsim_benchmarks.runner import RESULT, ROWS, run
 from worldsim_benchmarks.suites.session import CandidateSpec
 
+from worldsim.cli import main
 from worldsim.model.weights import WorldSimulator
 
 SHIPPED = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -59,6 +60,12 @@ def test_what_is_published_is_rows_results_page_and_an_index_of_them(published: 
     kept = {str(p.relative_to(published)) for p in published.rglob("*") if p.is_file()}
     named = {f"{e['folder']}/{f}" for e in index["runs"] for f in e["files"]}
     assert kept == named | {INDEX, *index["files"]}
+
+
+def test_what_is_printed_says_how_much_was_asked(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["bench", "publish", "--out", str(published)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "consistency, Panorama-v0, tasks: 1, maps: 3: model 1.00 [1.00, 1.00]" in said
 
 
 def test_weights_that_a_run_says_itself_count(runs: list[Path], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from worldsim_benchmarks.suites import text_starts, text_worlds
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.text import Text
 from worldsim_benchmarks.suites.text_starts import QUESTIONS, paired
+from worldsim_benchmarks.tasks import Episode, Outcome
 from worldsim_benchmarks.truth import Reference, Rollout
 
 # what a start shows
@@ -218,6 +219,13 @@ def test_what_follows_text_scores_all_and_what_does_not_scores_nothing(fault: st
     assert rates["true: wall, named and found"].bar == ""
 
 
+def test_a_question_of_ones_own_is_scored_as_what_it_asks() -> None:
+    binding = replace(next(q for q in QUESTIONS if len(q.slots) == 2), name="mixed_up", worlds=(WORLD,))
+    rows = [Outcome("model", True, True, True).row(Episode("mixed_up", 0))]
+    rates = Text((binding,), (), ()).score(rows).rates
+    assert [r.what for r in rates] == ["model: mixed_up, both starts right"]
+
+
 def test_a_run_is_printed_with_its_readers_and_goes_on_after_a_crash(tmp_path: Path) -> None:
     session = asked(tmp_path / "run", "crash", lanes=3)
     said: list[str] = []
@@ -256,6 +264,11 @@ def test_the_world_is_that_whose_name_was_given(
     suite, session = Text((), (), (WORLD, PANORAMA)), asked(tmp_path, fault)
     assert offers.worlds_named(session) == [WORLD, PANORAMA]  # nothing else is installed here
     assert requirements.missing_for([suite], session)["text"] == {"world": []}
+    del names[WORLD]
+    names["toy/Foreseeing-v0"] = "Painted rooms"
+    (why,) = requirements.missing_for([suite], session)["text"]["world"]
+    assert why.endswith(f"does not start in {WORLD} by its name; in {PANORAMA}, toy/Foreseeing-v0 it does")
+    names[WORLD] = names.pop("toy/Foreseeing-v0")
     rows = [o.row(r.episode) for r in suite.run(session, suite.episodes(session)) for o in r.outcomes]
     score = suite.score(rows)
     assert score.candidates["model"].headline.value == right

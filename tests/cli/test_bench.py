@@ -47,6 +47,7 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["score", "/nowhere/at/all"], "holds no benchmark run"),
         (["speed", "--env-kwargs", "{model"], "is not JSON"),
         (["speed", "--env-kwargs", "[1]"], "no JSON object"),
+        (["speed", "--beside", "window={x"], "--beside window= '{x' is not JSON"),
         (["fidelity", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
         (["run", "--suite", "taste", "--out", "x"], "unknown suite 'taste'; accepted are consistency,"),
         (["run", "--suite", "consistency", "--out", "x", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
@@ -94,9 +95,11 @@ def test_surprise_has_the_same_model_untrained_beside_it_where_the_environment_i
         asked = with_untrained(session(candidate(env, kwargs, 1, "world"), "DoomRooms", "tiny", tmp_path, 0))
         return {name: spec.kwargs.get("model") for name, spec in asked.candidates.items()}
 
-    assert models("SoraWorld-v0", "{}") == {"model": None, "untrained": "untrained:"}
+    assert models("SoraWorld-v0", "{}") == {"model": "doom", "untrained": "untrained:doom"}
     assert models("SoraWorld-v0", '{"model": "doom"}') == {"model": "doom", "untrained": "untrained:doom"}
     assert list(models("CartPole-v1", "{}")) == ["model"]
+    ours = with_untrained(session(candidate("SoraWorld-v0", "{}", 1, "world"), "DoomRooms", "tiny", tmp_path, 0))
+    assert ours.main.version != ours.candidates["untrained"].version
 
 
 def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:
@@ -117,6 +120,9 @@ def test_variants_are_the_same_environment_with_other_arguments() -> None:
     found = variants(spec, ('window={"model": "?memory=window"}', "plain={}"))
     assert found["plain"] == spec
     assert found["window"].kwargs == {"denoising_steps": 2, "model": "?memory=window"} and found["window"].lanes == 4
+    mine = candidate("SoraWorld-v0", '{"model": "runs/mine?memory=frames"}', 4, "world")
+    own = variants(mine, ('window={"model": "?memory=window"}',))["window"]
+    assert own.kwargs == {"model": "runs/mine?memory=window"}
     asked = session(spec, "DoomRooms", "quick", Path("runs"), 0, beside=('window={"model": "?memory=window"}',))
     assert list(asked.candidates) == ["model", "window"]
     shipped = WorldSimulator.from_pretrained().digest
@@ -126,7 +132,32 @@ def test_variants_are_the_same_environment_with_other_arguments() -> None:
     assert names == ["SoraWorld-v0", "plain"]
 
 
-@pytest.mark.parametrize("text", ["window", "true={}", "model={}", "={}"])
+def test_a_run_names_the_model_that_it_measures(tmp_path: Path) -> None:
+    """In every world that it is asked, so that the same one is meant where it is told none."""
+
+    def models(world: str, beside: tuple[str, ...] = (), events: tuple[str, ...] | None = None) -> list[object]:
+        asked = session(candidate("SoraWorld-v0", "{}", 1, "world"), world, "tiny", tmp_path, 0, events, beside)
+        assert all(spec.version for spec in asked.candidates.values())
+        return [spec.kwargs["model"] for spec in asked.candidates.values()]
+
+    assert models("DoomRooms") == ["doom"]
+    assert models("Table", ('window={"model": "?memory=window"}',)) == ["worlds", "worlds?memory=window"]
+    assert models("DoomRooms", events=("Table",)) == ["worlds"]
+
+
+def test_a_model_that_cannot_be_loaded_is_told_task_by_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("vizdoom")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    options = ["--env", str(tmp_path / "mine"), "--suite", "memory", "fidelity", "--out", str(tmp_path / "out")]
+    assert main.main(["bench", "run", *options]) == 1
+    memory, fidelity = capsys.readouterr().out.splitlines()
+    assert memory.startswith("memory: cannot be run: SoraWorld-v0 cannot be made: WeightsError")
+    assert fidelity.startswith("fidelity: cannot be run: SoraWorld-v0 cannot be made: WeightsError")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["window", "true={}", "model={}", "untrained={}", "copy_last={}", "={}"])
 def test_variants_need_names_of_their_own(text: str) -> None:
     with pytest.raises(ValueError, match="expected NAME=JSON"):
         variants(candidate("SoraWorld-v0", "{}", 4, "world"), (text,))
@@ -145,6 +176,27 @@ def test_an_environment_that_lacks_what_a_suite_needs_is_told_and_nothing_is_run
     said = capsys.readouterr().out
     assert said.startswith("consistency: cannot be run: CartPole-v1 cannot be made: TypeError")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("suites", "task", "whys"),
+    [
+        (
+            ("memory", "text"),
+            "sway_32",
+            ["memory: cannot be run: sway_32 is asked by --n default and publish alone", "text: has no task sway_32"],
+        ),
+        (("text",), "event_shoot", ["text: cannot be run: true is played on true maps: it takes no text"]),
+    ],
+)
+def test_a_task_that_is_not_run_says_why_and_other_suites_go_on(
+    suites: tuple[str, ...], task: str, whys: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("vizdoom")
+    options = ["--suite", *suites, "speed", "--env", "true", "--out", str(tmp_path), "--tasks", task]
+    assert main.main(["bench", "run", *options]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said == [*whys, "speed: cannot be run: it is asked of learned environments only"]
 
 
 def test_rollouts_that_are_measured_are_those_that_are_generated() -> None:

@@ -169,7 +169,11 @@ def run(options: Run) -> int:
         raise ValueError(f"unknown task {', '.join(strange)!r}; accepted are {', '.join(sorted(asks))}")
     able = False
     for name in chosen:
-        world = options.world or (PROBES[name].tasks[0].worlds[0] if name in PROBES else ROOMS)
+        wanted = [t for t in PROBES[name].tasks if t.name in (options.tasks or asks)] if name in PROBES else []
+        if name in PROBES and not wanted:
+            print(f"{name}: has no task {', '.join(options.tasks)}")
+            continue
+        world = options.world or (wanted[0].worlds[0] if wanted else ROOMS)
         folder = options.out / f"{name}-{world.rpartition('/')[2].removesuffix('-v0')}"
         if name == "speed":
             spec = _spec(options.candidate)
@@ -190,20 +194,20 @@ def run(options: Run) -> int:
             )
         elif name in ("fidelity", "control"):
             parts: tuple[Parts, ...] = PARTS if name == "fidelity" else ("control",)
-            fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed))
+            if fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed)):
+                continue
         else:
             suite = PROBES[name]
             asked = session(_spec(options.candidate), world, options.n, folder, options.seed, beside=options.beside)
             if name == "surprise":
                 asked = with_untrained(asked)
-            found = requirements.missing_for([suite], asked)
-            print("\n".join(requirements.lines(found)))
-            tasks = tuple(
-                t for t in suite.tasks if not found[name][t.name] and (not options.tasks or t.name in options.tasks)
-            )
+            missing = requirements.missing_for([suite], asked)[name]
+            found = {t.name: missing[t.name] or requirements.amount_lacks(suite, asked, t) for t in wanted}
+            print("\n".join(requirements.lines({name: found})))
+            tasks = [task for task, reasons in found.items() if not reasons]
             if not tasks:
                 continue
-            _show(run_probe(suite, asked, tasks=[t.name for t in tasks]).path)
+            _show(run_probe(suite, asked, tasks=tasks).path)
         able = True
     return 0 if able else 1
 
@@ -214,9 +218,15 @@ def _spec(given: Environment) -> Any:
 
 def fidelity(options: Fidelity) -> int:
     import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
+    from worldsim_benchmarks.requirements import candidate_lacks
     from worldsim_benchmarks.suites import fidelity as suite
 
     asked = session(_spec(options.candidate), options.world, options.n, options.out, options.seed, options.event_worlds)
+    reasons = [] if asked.main.is_replay else candidate_lacks(asked)[0]
+    if reasons:
+        name = "control" if options.parts == ("control",) else "fidelity"
+        print(f"{name}: cannot be run: {'; '.join(reasons)}")
+        return 1
     _show(suite.run(asked, options.parts).path)
     return 0
 
@@ -293,7 +303,7 @@ def publish(options: Publish) -> int:
         published.publish(options.folders, options.out, options.weights)
     index = published.verify(options.out)
     for line in published.board(options.out):
-        of = f"{line['suite']}, {line['world'].rpartition('/')[2]}, {line['maps']} maps"
+        of = f"{line['suite']}, {line['world'].rpartition('/')[2]}, tasks: {len(line['tasks'])}, maps: {line['maps']}"
         what = f"{line['name']} {line['version']}".strip()
         print(f"{of}: {what} {line['headline']:.2f} [{line['low']:.2f}, {line['high']:.2f}]")
     if published.PAGE not in index["files"]:

@@ -20,19 +20,21 @@ EVENT_WORLDS = {
     "default": ("DoomRooms", "DoomTakeCover", "DoomBasic", "DoomHealthGathering", "DoomMyWayHome"),
 }
 EVENT_WORLDS["publish"] = EVENT_WORLDS["default"]
-RESERVED = ("model", "true", "codec", "frozen", "grey", "other")
-"""What a run calls the environment itself, its ceilings and its floors."""
+RESERVED = ("model", "true", "codec", "frozen", "grey", "other", "copy_last", "untrained")
+"""What a run calls the environment itself, its ceilings, its floors and its controls."""
+MEMORY = "?memory="
+"""Before the kind of memory that a model is served with (``RolloutEngine``)."""
 Amount = Literal["tiny", "quick", "default", "publish"]
 
 
-def constructor_arguments(text: str) -> dict[str, Any]:
-    """The JSON object of ``--env-kwargs``."""
+def constructor_arguments(text: str, option: str) -> dict[str, Any]:
+    """The JSON object that an ``option`` of the command line holds."""
     try:
         given = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"--env-kwargs {text!r} is not JSON ({error})") from error
+        raise ValueError(f"{option} {text!r} is not JSON ({error})") from error
     if not isinstance(given, dict):
-        raise ValueError(f'--env-kwargs {text!r} is no JSON object like {{"model": "runs/my-model"}}')
+        raise ValueError(f'{option} {text!r} is no JSON object like {{"model": "runs/my-model"}}')
     return given
 
 
@@ -41,7 +43,7 @@ def candidate(env: str, env_kwargs: str, lanes: int, world_keyword: str) -> Cand
     or a model folder of ``SoraWorld-v0``."""
     from worldsim_benchmarks.suites.session import CandidateSpec
 
-    given = constructor_arguments(env_kwargs)
+    given = constructor_arguments(env_kwargs, "--env-kwargs")
     package, colon, name = env.rpartition(":")
     if colon:  # gymnasium's way to say what registers an id
         importlib.import_module(package)
@@ -52,7 +54,8 @@ def candidate(env: str, env_kwargs: str, lanes: int, world_keyword: str) -> Cand
 
 
 def variants(spec: CandidateSpec, beside: tuple[str, ...]) -> dict[str, CandidateSpec]:
-    """The same environment with other constructor arguments, by name: texts ``NAME=JSON`` of ``--beside``."""
+    """The same environment with other constructor arguments, by name: texts ``NAME=JSON`` of ``--beside``. A model
+    that is only ``?memory=KIND`` is that of ``spec``, so served."""
     found: dict[str, CandidateSpec] = {}
     for text in beside:
         name, equals, arguments = text.partition("=")
@@ -61,17 +64,28 @@ def variants(spec: CandidateSpec, beside: tuple[str, ...]) -> dict[str, Candidat
                 f"--beside {text!r}: expected NAME=JSON of constructor arguments, each name once and none of "
                 f"{', '.join(RESERVED)}"
             )
-        found[name] = replace(spec, kwargs={**spec.kwargs, **constructor_arguments(arguments)})
+        given = constructor_arguments(arguments, f"--beside {name}=")
+        if str(given.get("model", "")).startswith(MEMORY):
+            own = str(spec.kwargs.get("model") or "").partition(MEMORY)[0]
+            given["model"] = f"{own}{given['model']}"
+        found[name] = replace(spec, kwargs={**spec.kwargs, **given})
     return found
 
 
-def version(spec: CandidateSpec, world: str) -> str:
-    """Digest of the weights of an environment of ours in the world of that name, "" for others."""
+def pinned(spec: CandidateSpec, *worlds: str) -> CandidateSpec:
+    """An environment of ours with its model by name, which is the packaged one of the worlds of these names where none
+    was given, and the digest of its weights as ``version``; others as they are. ``ValueError`` or ``OSError`` where
+    there is no such model or it cannot be loaded."""
     if spec.env != SORA_WORLD:
-        return ""
-    from worldsim_envs.sora.lanes import load_simulator
+        return spec
+    from worldsim_envs.sora.lanes import load_simulator, named_memory
 
-    return load_simulator(spec.kwargs.get("model"), world).digest
+    from worldsim.model.weights import packaged_model
+
+    model = spec.kwargs.get("model")
+    if named_memory(model)[0] is None:
+        model = packaged_model(*worlds) + (model or "")
+    return replace(spec, kwargs={**spec.kwargs, "model": model}, version=load_simulator(model).digest)
 
 
 def session(
@@ -90,10 +104,17 @@ def session(
 
     from worldsim.worlds import world_named
 
-    asked = {"model": spec} | variants(spec, beside)
+    named = [world_named(w).name for w in (world, *(event_worlds or ()))]
+    others = variants(spec, beside)
+    try:
+        asked = {"model": pinned(spec, *named)}
+    except (ValueError, OSError):  # a suite can be asked nothing of it, and says why (``requirements``)
+        asked = {"model": spec} | others
+    else:
+        asked |= {name: pinned(other, *named) for name, other in others.items()}
     return Session(
         world=world_named(world).env_id,
-        candidates={name: replace(s, version=version(s, world_named(world).name)) for name, s in asked.items()},
+        candidates=asked,
         preset=preset_named(n),
         out=out,
         seed=seed,
@@ -107,5 +128,5 @@ def with_untrained(asked: Session) -> Session:
     spec = asked.main
     if spec.env != SORA_WORLD or not isinstance(spec.kwargs.get("model", ""), str):
         return asked
-    fresh = replace(spec, kwargs={**spec.kwargs, "model": f"untrained:{spec.kwargs.get('model', '')}"})
+    fresh = replace(spec, kwargs={**spec.kwargs, "model": f"untrained:{spec.kwargs.get('model', '')}"}, version="")
     return replace(asked, candidates={**asked.candidates, "untrained": fresh})

@@ -26,9 +26,9 @@ from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Result, SuiteScore
-from worldsim_benchmarks.suites.twins import BLOCK
+from worldsim_benchmarks.suites.twins import block, nothing
 from worldsim_benchmarks.tasks import Episode, Outcome, Task
-from worldsim_benchmarks.truth import TEST_SEEDS, Reference
+from worldsim_benchmarks.truth import Reference
 
 QUESTIONS = (*COMMANDS, *VANISHING)
 DRAWS = 2
@@ -100,11 +100,10 @@ class Surprise:
 def found(question: Question, stage: Reference, map_seed: int) -> Quad:
     """The quad of the first map of the episode's own block of maps that has one on which the last picture is right as
     often as wrong; ``RuntimeError`` where none has."""
-    first = TEST_SEEDS[0] + (map_seed - TEST_SEEDS[0]) * BLOCK
-    quads = (question.find(stage, seed) for seed in range(first, first + BLOCK))
+    quads = (question.find(stage, seed) for seed in block(map_seed))
     quad = next((q for q in quads if q is not None and answered(q, copy_last).score == 0), None)
     if quad is None:
-        raise RuntimeError(f"no map from {first} to {first + BLOCK - 1} of {stage.world} can be asked {question.name}")
+        raise nothing(map_seed, stage.world, question.name)
     return quad
 
 

@@ -81,6 +81,7 @@ class Text:
         return SuiteScore(score_tasks(rows), rates=tuple(self._rates(rows)))
 
     def _rates(self, rows: Sequence[Row]) -> Iterator[Rate]:
+        bound = {q.name for q in self.questions if len(q.slots) == 2}
         for task in self.tasks:
             of = {
                 name: [r for r in rows if r["task"] == task.name and r["candidate"] == name]
@@ -89,7 +90,7 @@ class Text:
             yield from _reading(task.name, of["true"])
             for name, part in of.items():
                 if part:
-                    yield from _shares(task, name, part)
+                    yield from _shares(task, name, part, task.name in bound)
 
 
 def _told_no_world(session: Session, name: str) -> Guarded:
@@ -105,8 +106,9 @@ def _reading(task: str, rows: Sequence[Row]) -> Iterator[Rate]:
             yield Rate(f"{task}: reader of {slot}, seen where it is not", proportion(false, without))
 
 
-def _shares(task: Task, name: str, rows: Sequence[Row]) -> Iterator[Rate]:
-    """The shares of one candidate, with the numbers to reach where it is the one that is measured."""
+def _shares(task: Task, name: str, rows: Sequence[Row], binds: bool) -> Iterator[Rate]:
+    """The shares of one candidate, with the numbers to reach where it is the one that is measured; ``binds`` where the
+    task exchanges two colours."""
 
     def share(what: str, keys: Sequence[str], bar: float, above: bool) -> Rate:
         shown = [bool(r["measures"].get(key)) for r in rows for key in keys if above or not r["failed"]]
@@ -122,7 +124,7 @@ def _shares(task: Task, name: str, rows: Sequence[Row]) -> Iterator[Rate]:
         yield share("happens after its text", ("prompted",), FIRES, True)
         yield share("after another text", ("swapped",), SILENT, False)
         yield share("after none", ("empty",), SILENT, False)
-    elif len(next(q for q in QUESTIONS if q.name == task.name).slots) == 2:
+    elif binds:
         right = [bool(r["correct"]) and not r["failed"] for r in rows]
         value, judged = proportion(sum(right), len(right)), name == MODEL
         yield Rate(f"{name}: {task.name}, both starts right", value, f">= {BOUND}" if judged else "",

@@ -1,9 +1,10 @@
 """How the suites of permanence and interaction are run: plans become rollouts of every candidate, and rollouts rows.
 
 Every episode has a block of test maps of its own and takes the first on which its deed can be planned; so all tasks
-have all episodes, and which map is taken depends on nothing else. The true world is its own ceiling: it repeats
-exactly. Floors come from the same plan: ``frozen`` and ``grey`` of the context, ``other`` from a further map under the
-same actions. What a candidate makes of the deed and of its twin starts from the same context and the same seed.
+have all episodes, and which map is taken depends on nothing else. The ceiling ``true`` is the plan's own rollout, so it
+is equal to the truth; only in a self-check is it a second true run. Floors come from the same plan: ``frozen`` and
+``grey`` of the context, ``other`` from a further map under the same actions. What a candidate makes of the deed and of
+its twin starts from the same context and the same seed.
 """
 
 from __future__ import annotations
