@@ -21,8 +21,8 @@ help:
 	@echo "make test    set up, then run all tests"
 	@echo "make quick   the tests without the slow ones"
 	@echo "make lint types format    ruff check and format check; mypy; ruff format"
-	@echo "make results measure the shipped model and all mutants anew (hours beside other work; it goes on where it was"
-	@echo "             interrupted) and publish them in benchmarks/results"
+	@echo "make results measure the shipped model and all mutants anew, fidelity's mutants excepted (hours beside other work; it"
+	@echo "             goes on where it was interrupted) and publish them in benchmarks/results"
 	@echo "make clean   remove .venv, demo/ and caches"
 
 setup: $(STAMP)
@@ -76,12 +76,14 @@ N ?= quick
 BENCH := $(BIN)/worldsim bench
 
 results: $(STAMP)
-	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction fidelity speed
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction surprise text fidelity speed
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite memory --beside 'window={"model": "?memory=window"}' \
 		'panorama={"model": "?memory=panorama"}'
-	for suite in consistency permanence memory interaction; do \
+	for suite in consistency permanence memory interaction surprise text; do \
 		$(BENCH) selfcheck --suite $$suite --n $(N) --out $(RUNS)/mutants/$$suite || exit 1; done
-	$(BENCH) selfcheck --suite interaction --world Table --n $(N) --out $(RUNS)/mutants/interaction-table
+	$(BENCH) selfcheck --suite consistency --world Scene --n $(N) --out $(RUNS)/mutants/consistency-scene
+	for suite in permanence interaction; do \
+		$(BENCH) selfcheck --suite $$suite --world Table --n $(N) --out $(RUNS)/mutants/$$suite-table || exit 1; done
 	$(BENCH) publish $(RUNS)/model $(RUNS)/mutants --out benchmarks/results
 
 clean:

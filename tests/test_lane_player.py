@@ -140,10 +140,20 @@ def test_without_a_player_there_is_nothing_to_propose(simulator: WorldSimulator)
     with pytest.raises(ValueError, match=r"no player.*worldsim train player"):
         rollout.play()
     playing = engine(simulator)
-    with pytest.raises(ValueError, match="without a player"):
-        playing.set_state(0, rollout.get_state(0))
     playing.begin([0], [start(1)])
     rollout.set_state(0, playing.get_state(0))  # who plays is of no concern to a rollout of given actions
+
+
+def test_a_refused_state_leaves_the_lane_as_it_was(simulator: WorldSimulator) -> None:
+    rollout, undisturbed, plain = engine(simulator), engine(simulator), engine(simulator.with_player(None))
+    for each in (rollout, undisturbed):
+        each.begin([0], [start(1)])
+    plain.begin([0], [start(2)])
+    with pytest.raises(ValueError, match="without a player"):
+        rollout.set_state(0, plain.get_state(0))
+    for _ in range(3):
+        (ids, block), (other_ids, other) = rollout.play(), undisturbed.play()
+        assert torch.equal(ids, other_ids) and torch.equal(block.frames, other.frames)
 
 
 def test_a_player_changes_no_picture(simulator: WorldSimulator) -> None:

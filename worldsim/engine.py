@@ -252,6 +252,8 @@ class RolloutEngine(Passes):
             )
         if state["kept"] != self.memory:
             raise ValueError(f"the state is of an engine with memory={state['kept']!r}; this one's is {self.memory!r}")
+        if self._player is not None:
+            self._player.check(state["player"])
         self._ring.set_lane(lane, state["memory"])
         if self._screen is not None:
             self._screen.set_lane(lane, state["screen"])

@@ -63,9 +63,12 @@ class LanePlayer:
         held = {"registers": self.registers, "context": self.context, "past": self.past}
         return {name: value[lane].cpu().clone() for name, value in held.items()}
 
-    def set_lane(self, lane: int, held: dict[str, Any] | None) -> None:
-        """Puts what ``get_lane`` gave into ``lane``; ``ValueError`` for what no player of these sizes gave."""
+    def check(self, held: dict[str, Any] | None) -> None:
+        """Raises ``ValueError`` for what ``get_lane`` of no player of these sizes gave."""
         if held is None or held["past"].shape != self.past.shape[1:]:
             raise ValueError("this state was taken without a player, or with one that reads more or fewer past actions")
+
+    def set_lane(self, lane: int, held: dict[str, Any]) -> None:
+        """Puts what ``get_lane`` gave, and ``check`` let pass, into ``lane``."""
         for name, own in (("registers", self.registers), ("context", self.context), ("past", self.past)):
             own[lane] = held[name].to(own.device)

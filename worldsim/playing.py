@@ -21,6 +21,7 @@ from worldsim.engine import RolloutEngine
 from worldsim.lane_player import NO_PLAYER
 from worldsim.model.weights import WorldSimulator, packaged_model
 from worldsim.predictor import LaneStart, LaneText
+from worldsim.starts import lane_draws
 from worldsim.worlds import WORLDS, WorldSpec, world_named
 
 # k frames of a step, n steps, H W frame
@@ -58,11 +59,11 @@ def begin_from_prompt(
     """
     if seed < 0:
         raise ValueError(f"seed={seed}; expected an integer of at least 0")
-    noise_seed, draw = (int(x) for x in np.random.default_rng(seed).integers(2**62, size=2))
+    noise_seed, draw = lane_draws(np.random.default_rng(seed))
     spec = world_named(world) if world else choose_world(parse_prompt(prompt), worlds)[0]
     words: ParsedPrompt | Expansion = parse_prompt(prompt, spec.name)
     if expand:
-        words = GrammarExpander(worlds).expand(prompt, draw % 2**31, spec.name)
+        words = GrammarExpander(worlds).expand(prompt, draw, spec.name)
     text = LaneText(prompt_text(spec, words.scene_text), words.view_text)
     shown = whole_text(spec, words.scene_text, words.view_text, words.event_text)
     return Beginning(LaneStart(spec, noise_seed, text), shown, words.event_text)

@@ -46,6 +46,14 @@ def check_start(start: LaneStart, frame_size: tuple[int, int], worlds: Sequence[
         )
 
 
+def lane_draws(rng: np.random.Generator) -> tuple[int, int]:
+    """What an episode takes from its lane's generator: the seed of its noise, in [0, 2^62), and a number in [0, 2^31)
+    that picks its start in the bank or what its prompt leaves open. Always both, so that no option shifts later draws.
+    """
+    noise_seed, draw = rng.integers(2**62, size=2)
+    return int(noise_seed), int(draw % 2**31)
+
+
 def given_latents(codec: Codec, frames: torch.Tensor, k: int, n: int) -> list[torch.Tensor]:
     """Latents ``(M, C, h, w)`` in order of time of M prefixes ``(M, F, H, W, 3)`` with ``n`` blocks of ``k``
     frames."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from probes import session, suite
 from worldsim_benchmarks import publish as publishing
+from worldsim_benchmarks.defects import BROKEN
 from worldsim_benchmarks.publish import BOARD, INDEX, publish, sha256, verify
 from worldsim_benchmarks.runner import RESULT, ROWS, run
 from worldsim_benchmarks.suites.session import CandidateSpec
@@ -152,6 +153,9 @@ def shipped() -> dict[str, Any]:
 def test_the_shipped_results_hold(shipped: dict[str, Any]) -> None:
     suites = {(e["suite"], e["folder"].endswith("-mutants")) for e in shipped["runs"]}
     assert {(s, m) for s in ("consistency", "permanence", "interaction") for m in (False, True)} <= suites
+    for entry in shipped["runs"]:
+        if entry["folder"].endswith("-mutants"):
+            assert set(entry["candidates"]) - {"true"} <= set(BROKEN), entry["folder"]
 
 
 def test_the_shipped_results_are_of_the_shipped_weights_or_said_to_be_older(shipped: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import worldsim  # noqa: F401  (registers the worlds)
 from worldsim.actions import ACTION_ID, ACTION_MEANINGS, UNKNOWN_ACTION
 from worldsim.captions.facts import CUT, EventFact
 from worldsim.cli.inspect import report, sheet
-from worldsim.recording.episode import Episode
+from worldsim.recording.episode import Episode, shots_of
 from worldsim.recording.facts_json import read_facts
 from worldsim.recording.generate import GenerateConfig, generate_episodes
 from worldsim.recording.minecraft import TABLE
@@ -180,6 +180,8 @@ def test_shots_are_the_episode_without_its_cuts(cut: Episode) -> None:
         assert np.array_equal(shot.actions, cut.actions[begin : begin + len(shot)])
     whole = shots[0]
     assert whole.shots() == [whole]
+    together = list(shots_of([whole, cut]))
+    assert [len(shot) for shot in together] == [len(whole), *map(len, shots)] and together[0] is whole
 
 
 def test_a_cut_pays_nothing(cut: Episode) -> None:

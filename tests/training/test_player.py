@@ -145,6 +145,23 @@ def test_readings_are_kept_and_not_read_again(tmp_path) -> None:
         assert all(torch.equal(value, getattr(two, name)) for name, value in vars(one).items())
 
 
+@pytest.mark.parametrize("change", ["digest", "past", "length", "drop_text", "leave_out", "moments", "seed"])
+def test_readings_of_another_model_or_read_otherwise_are_refused(tmp_path, change: str) -> None:
+    readings_of(CONFIG, debug_simulator(), [lit_episode(0)], lambda: [lit_episode(1)], tmp_path)
+    config = {
+        "digest": CONFIG,
+        "past": replace(CONFIG, player=replace(CONFIG.player, past=CONFIG.player.past + 1)),
+        "length": replace(CONFIG, length=CONFIG.length + 1),
+        "drop_text": replace(CONFIG, drop_text=0.9),
+        "leave_out": replace(CONFIG, leave_out=("random", "noop")),
+        "moments": replace(CONFIG, moments=CONFIG.moments + 1),
+        "seed": replace(CONFIG, optim=replace(CONFIG.optim, seed=CONFIG.optim.seed + 1)),
+    }[change]
+    model = debug_simulator(1 if change == "digest" else 0)
+    with pytest.raises(ValueError, match=rf"are of {change} .*; give another --out"):
+        readings_of(config, model, iter(()), list, tmp_path)
+
+
 def test_players_that_see_nothing_count() -> None:
     action = torch.tensor([FORWARD] * 6 + [LEFT] * 2)
     last = torch.tensor([UNKNOWN_ACTION, *action[:-1].tolist()])

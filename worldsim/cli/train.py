@@ -145,7 +145,7 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
 class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
-    ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 192.
+    ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 128.
     ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory or of heads,
     ``world_run`` and ``memory_run`` are those before it. ``player`` is a folder of the same model with a player (that
     `worldsim train player` exported), which is taken over.

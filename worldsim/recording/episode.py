@@ -8,7 +8,7 @@ video library.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -205,6 +205,11 @@ class Episode:
             frames_per_step=frames_per_step,
             fps=fps,
         )
+
+
+def shots_of(episodes: Iterable[Episode]) -> Iterator[Episode]:
+    """The shots of all ``episodes``, in their order: what is taken over from step to step ends at a cut."""
+    return (shot for episode in episodes for shot in episode.shots())
 
 
 def is_cut(actions: np.ndarray, keys: np.ndarray, camera: np.ndarray) -> np.ndarray:

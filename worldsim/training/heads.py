@@ -22,7 +22,7 @@ from worldsim.engine import RolloutEngine
 from worldsim.model.heads import two_hot
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart
-from worldsim.recording.episode import Episode
+from worldsim.recording.episode import Episode, shots_of
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import masked_mean
 from worldsim.training.presets import HeadsTrainConfig
@@ -80,12 +80,12 @@ class HeadsTraining:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.optim.seed)
         self.config, self.out, self.begin = config, out, begin
-        self.held_out = [shot for episode in held_out for shot in episode.shots()]
+        self.held_out = list(shots_of(held_out))
         write_run_card(out, config)
         self.heads = copy.deepcopy(begin.world.heads).requires_grad_(True)
         self.loop = Loop(out, self.heads, config.optim, config.run)
         self.starts: dict[str, list[Place]] = {}
-        for shot in (shot for episode in episodes for shot in episode.shots()):  # an engine steps over no cut
+        for shot in shots_of(episodes):  # an engine steps over no cut
             self.starts.setdefault(shot.world, []).extend(self._able(shot))
         if not self.starts:
             raise ValueError("there are no episodes to start from: give source.data or source.steps")

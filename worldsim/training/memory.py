@@ -21,7 +21,7 @@ from worldsim.model.codec import Codec, to_pixels, to_uint8
 from worldsim.model.memory import Carried, Shown, kept, larger, smaller
 from worldsim.model.motion import fetched
 from worldsim.model.weights import WorldSimulator
-from worldsim.recording.episode import Episode
+from worldsim.recording.episode import Episode, shots_of
 from worldsim.training.codec import feature_loss, psnr
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.moments import Moments
@@ -59,7 +59,7 @@ class MemoryTraining:
 
         def moments_of(episodes: Iterator[Episode]) -> Moments | None:
             moments = None
-            for shot in (shot for episode in episodes for shot in episode.shots()):  # a cut carries nothing over
+            for shot in shots_of(episodes):  # a cut carries nothing over
                 moments = moments or Moments(shot.frame_size, codec.config, self.loop.device)
                 moments.add(shot, codec, world)
             return moments

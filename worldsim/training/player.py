@@ -127,7 +127,17 @@ def readings_of(
     folder: Path,
 ) -> tuple[Readings, Readings]:
     """Moments to train on and held-out ones, read by ``begin``. They are kept in ``folder`` and read once: a run that
-    goes on finds the same ones, whatever the worlds play meanwhile."""
+    goes on finds the same ones, whatever the worlds play meanwhile. Raises ``ValueError`` where those in ``folder`` are
+    of another model or were read otherwise."""
+    made = {
+        "digest": begin.digest,
+        "past": str(config.player.past),
+        "length": str(config.length),
+        "drop_text": str(config.drop_text),
+        "leave_out": " ".join(config.leave_out),
+        "moments": str(config.moments),
+        "seed": str(config.optim.seed),
+    }
     paths = [folder / f"{name}.safetensors" for name in ("moments", "held_out")]
     if not all(path.exists() for path in paths):
         device = pick_device(config.run.device)
@@ -137,7 +147,7 @@ def readings_of(
             config.optim.seed,
         )  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
-        reader.read_all(episodes, config.moments).save(paths[0])
-        reader.read_all(held_out()).save(paths[1])
-    moments, apart = (Readings.load(path) for path in paths)
+        reader.read_all(episodes, config.moments).save(paths[0], made)
+        reader.read_all(held_out()).save(paths[1], made)
+    moments, apart = (Readings.load(path, made) for path in paths)
     return moments, apart

@@ -8,13 +8,14 @@ little to look back on, as those of an episode that begins from a prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from worldsim.actions import UNKNOWN_ACTION
@@ -57,14 +58,22 @@ class Readings:
     def joined(cls, parts: Sequence[Readings]) -> Readings:
         return cls(*(torch.cat([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    def save(self, path: Path) -> None:
-        """Writes a safetensors file, which appears when it is whole."""
+    def save(self, path: Path, made: Mapping[str, str]) -> None:
+        """Writes a safetensors file, which appears when it is whole; ``made`` says of what it is."""
         partial = path.with_suffix(".partial")
-        save_file({column.name: getattr(self, column.name).contiguous() for column in fields(self)}, partial)
+        columns = {column.name: getattr(self, column.name).contiguous() for column in fields(self)}
+        save_file(columns, partial, metadata=dict(made))
         partial.rename(path)
 
     @classmethod
-    def load(cls, path: Path) -> Readings:
+    def load(cls, path: Path, made: Mapping[str, str]) -> Readings:
+        """What ``save`` wrote; ``ValueError`` where it was ``made`` otherwise."""
+        with safe_open(path, "pt") as file:
+            found = file.metadata() or {}
+        other = [name for name in made if found.get(name) != made[name]]
+        if other:
+            was, now = (", ".join(f"{name} {of.get(name)}" for name in other) for of in (found, made))
+            raise ValueError(f"{path.parent} are of {was}, where {now} is asked for; give another --out")
         return cls(**load_file(path))
 
 

@@ -29,6 +29,7 @@ from worldsim.control_tables import control_tables
 from worldsim.engine import RolloutEngine
 from worldsim.model.weights import WorldSimulator, also_simulating, model_folder, packaged_model
 from worldsim.predictor import Block, LaneStart, LaneText, Predictor
+from worldsim.starts import lane_draws
 from worldsim.worlds import WORLDS, WorldSpec
 from worldsim_envs.sora.options import Episode, LaneOptions, SoraConfig, check_goal, echo, per_lane, resolve
 
@@ -166,10 +167,9 @@ class Lanes:
         """Begins episodes in ``lanes``; ``options`` has an entry for each of them. Returns all lanes."""
         asked = []
         for lane, option in zip(lanes, options):
-            draws = self.rngs[lane].integers(2**62, size=2)  # always both: options do not shift later draws
-            draw = int(draws[1] % 2**31)
+            seed, draw = lane_draws(self.rngs[lane])
             episode = resolve(self.config, lane, self.count, option, self.bank, draw, self._worlds, self.expander)
-            asked.append((lane, episode, int(draws[0])))
+            asked.append((lane, episode, seed))
         starts = [
             LaneStart(episode.world, seed, episode.text, episode.frames, episode.actions) for _, episode, seed in asked
         ]
