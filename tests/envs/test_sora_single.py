@@ -253,7 +253,9 @@ def test_a_prompt_may_choose_another_world_at_reset(simulator: WorldSimulator) -
 
 def test_worlds_that_the_model_was_not_trained_on_are_refused(simulator: WorldSimulator) -> None:
     knows_two = WorldSimulator.create(replace(simulator.config, worlds=("DoomRooms", "DoomBasic")), bank=simulator.bank)
-    with pytest.raises(ValueError, match=r"Table-v0'.*this model simulates .*DoomRooms-v0, worldsim/DoomBasic-v0$"):
+    with pytest.raises(
+        ValueError, match=r"Table-v0'.*simulates .*DoomRooms-v0, worldsim/DoomBasic-v0; model='worlds' does$"
+    ):
         SoraWorldEnv(world="worldsim/Table-v0", model=knows_two)
     env = SoraWorldEnv(model=knows_two)
     env.reset(seed=0)
