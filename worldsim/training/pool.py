@@ -24,7 +24,7 @@ class _Circle:
     def __init__(self, most: int, device: torch.device) -> None:
         self.most, self.device = most, device
         self.held: torch.Tensor | None = None
-        self.kinds = np.full(most, -1, np.int64)
+        self.kinds = np.zeros(most, np.int16)
         self.count = 0
         self._next = 0
 
@@ -44,12 +44,17 @@ class _Circle:
         self._next = (self._next + len(rows)) % self.most
         self.count = needed
 
+    @property
+    def present(self) -> np.ndarray:
+        """The kinds of which rows are held, in order."""
+        return np.flatnonzero(np.bincount(self.kinds[: self.count]))
+
     def draw(self, kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A random row of each of ``kinds``, all of which are held."""
         rows = np.zeros(len(kinds), np.int64)
         for kind in np.unique(kinds):
             wanted = kinds == kind
-            rows[wanted] = rng.choice(np.flatnonzero(self.kinds == kind), wanted.sum())
+            rows[wanted] = rng.choice(np.flatnonzero(self.kinds[: self.count] == kind), wanted.sum())
         return rows
 
 
@@ -110,7 +115,7 @@ class EpisodePool:
             shown = np.concatenate([_each(still, turns, rng), _each(moving, images - turns, rng)])
             rows = self._whole.draw(_each(moving if len(moving) else still, blocks, rng), rng)
             frame = rng.integers(whole.shape[1], size=images)
-            is_reset = (rng.random(images) < 0.25) & np.isin(shown, self._first.kinds)
+            is_reset = (rng.random(images) < 0.25) & np.isin(shown, self._first.present)
             picks = self._whole.draw(shown, rng)
             resets = np.zeros(images, np.int64)
             resets[is_reset] = self._first.draw(shown[is_reset], rng)
@@ -122,7 +127,7 @@ class EpisodePool:
 
     def _kinds(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the worlds of which blocks are held: those of several frames per step, and turn-based ones."""
-        held = np.unique(self._whole.kinds)
+        held = self._whole.present
         split = [
             np.array([n for (_, turns), n in self._worlds.items() if turns is kind and n in held], np.int64)
             for kind in (False, True)
