@@ -26,7 +26,7 @@ from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Result, SuiteScore
-from worldsim_benchmarks.suites.twins import block, nothing
+from worldsim_benchmarks.suites.twins import first_found
 from worldsim_benchmarks.tasks import Episode, Outcome, Task
 from worldsim_benchmarks.truth import Reference
 
@@ -100,11 +100,12 @@ class Surprise:
 def found(question: Question, stage: Reference, map_seed: int) -> Quad:
     """The quad of the first map of the episode's own block of maps that has one on which the last picture is right as
     often as wrong; ``RuntimeError`` where none has."""
-    quads = (question.find(stage, seed) for seed in block(map_seed))
-    quad = next((q for q in quads if q is not None and answered(q, copy_last).score == 0), None)
-    if quad is None:
-        raise nothing(map_seed, stage.world, question.name)
-    return quad
+
+    def fair(seed: int) -> Quad | None:
+        quad = question.find(stage, seed)
+        return quad if quad is not None and answered(quad, copy_last).score == 0 else None
+
+    return first_found(fair, map_seed, stage.world, question.name)
 
 
 def _asked(name: str, quad: Quad, films: Sequence[Film], guard: Guarded, seed: int) -> Judged:

@@ -19,7 +19,7 @@ from worldsim_benchmarks.probes.cues import Cue, Event, observations
 from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Result
-from worldsim_benchmarks.suites.twins import AT_ONCE, block, floors_of, nothing
+from worldsim_benchmarks.suites.twins import AT_ONCE, first_found, floors_of
 from worldsim_benchmarks.tasks import Episode, Outcome
 from worldsim_benchmarks.truth import Reference
 
@@ -30,11 +30,7 @@ Arms = Mapping[str, np.ndarray]
 
 def cued(event: Event, stage: Reference, map_seed: int) -> Cue:
     """The event's cue on the first map of the episode's block that has one."""
-    for candidate in block(map_seed):
-        cue = event.find(stage, candidate)
-        if cue is not None:
-            return cue
-    raise nothing(map_seed, event.world, event.name)
+    return first_found(lambda seed: event.find(stage, seed), map_seed, event.world, event.name)
 
 
 def judged(name: str, cue: Cue, arms: Arms | str, continued: bool = True) -> Outcome:
@@ -91,8 +87,9 @@ def _result(
 ) -> Result:
     quiet = cue.quiet
     first = quiet.acted.blocks[quiet.prefix]
-    blocks = [r.blocks[quiet.prefix] for r in rivals.of(quiet.acted.names[: quiet.prefix + 1], quiet.prefix)]
-    rest = rivals.without_other(episode.map_seed, blocks)
+    others = () if cue.alike else rivals.of(quiet.acted.names[: quiet.prefix + 1], quiet.prefix)
+    blocks = [r.blocks[quiet.prefix] for r in others]
+    rest = [] if cue.alike else rivals.without_other(episode.map_seed, blocks)
     outcomes = []
     for name, arms in own.items():
         if isinstance(arms, str):

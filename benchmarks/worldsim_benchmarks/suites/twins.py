@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from worldsim_benchmarks.suites.suite import Curve, Result, SuiteScore
 from worldsim_benchmarks.tasks import Episode, Task
 from worldsim_benchmarks.truth import TEST_SEEDS, Reference
 
+T = TypeVar("T")
 AT_ONCE = 48
 """Episodes that are planned, run and judged together."""
 LABELS = ("labels",)
@@ -67,11 +69,16 @@ class TwinSuite:
 
 def planned(deed: Deed, stage: Reference, map_seed: int) -> Plan:
     """The deed on the first map of the episode's block that has what it needs; ``RuntimeError`` where none has."""
-    for candidate in block(map_seed):
-        plan = deed.plan(stage, candidate)
-        if plan is not None:
-            return plan
-    raise nothing(map_seed, deed.world, deed.name)
+    return first_found(lambda seed: deed.plan(stage, seed), map_seed, deed.world, deed.name)
+
+
+def first_found(find: Callable[[int], T | None], map_seed: int, world: str, name: str) -> T:
+    """What ``find`` makes of the first map of the episode's block of which it makes something; ``RuntimeError`` where
+    that is none."""
+    made = next((found for seed in block(map_seed) if (found := find(seed)) is not None), None)
+    if made is None:
+        raise nothing(map_seed, world, name)
+    return made
 
 
 def block(map_seed: int) -> range:
