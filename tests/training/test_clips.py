@@ -149,6 +149,24 @@ def test_sampler_is_repeatable_and_finds_rare_steps(store):
     assert unusual.any(1).all()
 
 
+def test_worlds_are_drawn_by_their_shares(store):
+    store = LatentStore([*store.episodes, *(replace(e, world="DoomBasic") for e in store.episodes)])
+    of = {
+        name: ClipSampler(store, replace(KEEP, shares=shares))
+        for name, shares in {"equal": {}, "weighed": {"DoomBasic": 3.0}}.items()
+    }
+    first = SPEC.index
+    found = {name: sampler.clips(1000, np.random.default_rng(0)).words.world for name, sampler in of.items()}
+    assert abs(float((found["equal"] == first).float().mean()) - 0.5) < 0.05
+    assert abs(float((found["weighed"] == first).float().mean()) - 0.25) < 0.05
+
+
+@pytest.mark.parametrize("shares", [{"DoomBasic": 0.0}, {"DoomBasic": float("nan")}, {"Quake": 1.0}])
+def test_shares_that_mean_nothing_are_refused(shares):
+    with pytest.raises(ValueError, match=next(iter(shares))):
+        ClipConfig(shares=shares)
+
+
 def test_singles_are_image_latents_without_history(store, codec):
     singles = ClipSampler(store, KEEP).singles(5, np.random.default_rng(0))
     assert singles.z.shape[1] == 1

@@ -10,7 +10,7 @@ reach past an episode's end are filled up and masked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from worldsim.model.text import PARTS, trimmed
 from worldsim.model.transformer import WorldModel
 from worldsim.training.arena import Arena
 from worldsim.training.transfer import send
+from worldsim.worlds import world_named
 
 # B clips, T latent frames, L words, U different events of the batch
 
@@ -107,6 +108,9 @@ class ClipConfig:
     text, or all actions, by their learned nulls. In a share ``told_alone`` of the steps with an event text, the keys
     that do something are told as not pressed: true play never has an event without the deed that causes it, so
     otherwise nothing teaches that the text alone, said while the player stands there, makes it happen.
+
+    ``shares`` weighs worlds by their names, those that it does not name by 1: a world that is learned later than others
+    needs more of the clips for a while. Raises ``ValueError`` for a weight that is not above 0 or a world unknown.
     """
 
     length: int = 48
@@ -116,6 +120,20 @@ class ClipConfig:
     drop_text: float = 0.12
     drop_action: float = 0.12
     told_alone: float = 0.0
+    shares: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for world, share in self.shares.items():
+            world_named(world)
+            if not (share > 0 and np.isfinite(share)):
+                raise ValueError(f"shares: {world} has {share}: accepted are finite weights above 0")
+
+    def draw_worlds(self, held: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
+        """``count`` worlds, drawn from those ``held`` by their ``shares``."""
+        weight = np.array([self.shares.get(world, 1.0) for world in held])
+        if (weight == weight[0]).all():
+            return [held[i] for i in rng.integers(len(held), size=count)]
+        return [held[i] for i in rng.choice(len(held), size=count, p=weight / weight.sum())]
 
 
 def assemble(

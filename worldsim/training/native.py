@@ -53,7 +53,7 @@ class PackConfig:
 class NativeSampler:
     """Draws groups of clips from a store of latents of several sizes, which may grow.
 
-    Worlds have equal shares, as in ``ClipSampler``; the sizes of a world have the shares of its latents.
+    Worlds have their shares, as in ``ClipSampler``; the sizes of a world have the shares of its latents.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class NativeSampler:
     def clips(self, batch: int, rng: np.random.Generator) -> list[Clips]:
         """``batch`` clips, in groups of one size and one duration."""
         sizes, worlds = self.sizes, sorted(self._latents)
-        drawn = [worlds[i] for i in rng.integers(len(worlds), size=batch)]
+        drawn = self.config.draw_worlds(worlds, batch, rng)
         lengths = np.array(self.durations)[rng.integers(len(self.durations), size=batch)]
         found = []
         for size, rows in self._by_size(drawn, sizes, rng):

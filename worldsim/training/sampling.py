@@ -19,7 +19,8 @@ from worldsim.worlds import WORLDS
 
 
 class ClipSampler:
-    """Draws batches with equal shares of the worlds, whatever their shares of the data, from a store that may grow.
+    """Draws batches with equal shares of the worlds, whatever their shares of the data (``ClipConfig.shares`` weighs
+    them otherwise), from a store that may grow.
 
     Longer episodes are drawn more, up to 150 steps. Single images, which text alone tells, are drawn more from worlds
     of many scenes: a world's share grows with the logarithm of the number of its different scene captions. ``device``
@@ -56,7 +57,7 @@ class ClipSampler:
     def clips(self, batch: int, rng: np.random.Generator) -> Clips:
         """``batch`` clips of ``config.length`` latents."""
         arena, worlds = self._index(), sorted(self._numbers)
-        drawn = [worlds[i] for i in rng.integers(len(worlds), size=batch)]
+        drawn = self.config.draw_worlds(worlds, batch, rng)
         numbers, starts = self._moments(drawn, self.config.length, rng)
         return assemble(arena, numbers, starts, self.config, rng)
 
