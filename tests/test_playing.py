@@ -25,14 +25,16 @@ def play(simulator: WorldSimulator, prompt: str = PROMPT, steps: int = 5, seed: 
     return generate(prompt, steps, model=simulator, seed=seed, device="cpu", denoising_steps=1, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("expand", [True, False])
-def test_it_is_what_the_environment_shows_under_these_actions(simulator: WorldSimulator, expand: bool) -> None:
-    played = play(simulator, expand=expand)
-    env = gym.make("SoraWorld-v0", model=simulator, prompt=PROMPT, denoising_steps=1, device="cpu")
+@pytest.mark.parametrize(("start", "expand"), [("nearest", True), ("prompt", True), ("prompt", False)])
+def test_it_is_what_the_environment_shows_under_these_actions(
+    simulator: WorldSimulator, start: str, expand: bool
+) -> None:
+    played = play(simulator, start=start, expand=expand)
+    env = gym.make("SoraWorld-v0", model=simulator, prompt=PROMPT, start=start, denoising_steps=1, device="cpu")
     if expand:
         env.unwrapped.expander = GrammarExpander()  # type: ignore[attr-defined]
     _, info = env.reset(seed=3)
-    assert played.prompt == info["prompt"] and ("floor" in played.prompt) == expand
+    assert played.prompt == info["prompt"] and ("floor" in played.prompt) == (expand and start == "prompt")
     frames = [info["frames"], *(env.step(int(action))[4]["frames"] for action in played.actions)]
     assert np.array_equal(played.frames, np.concatenate(frames))
     assert played.frames.shape == (1 + 4 * 5, 64, 64, 3) and not played.ended
@@ -68,5 +70,9 @@ def test_what_cannot_be_played_is_told(simulator: WorldSimulator) -> None:
         play(simulator, steps=0)
     with pytest.raises(ValueError, match="seed=-1"):
         play(simulator, seed=-1)
+    with pytest.raises(ValueError, match=r"start='bank'.*'nearest', 'prompt'"):
+        play(simulator, start="bank")
+    with pytest.raises(ValueError, match=r"no bank of starts; pass start=\"prompt\""):
+        play(debug_simulator(player=True, bank=False))
     with pytest.raises(ValueError, match="unknown world 'Quake'"):
         play(simulator, world="Quake")

@@ -14,17 +14,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from worldsim.bank import Bank
 from worldsim.captions.expander import Expansion, GrammarExpander, choose_world
 from worldsim.captions.grammar import prompt_text, whole_text
 from worldsim.captions.parse import ParsedPrompt, parse_prompt
 from worldsim.engine import RolloutEngine
 from worldsim.lane_player import NO_PLAYER
 from worldsim.model.weights import WorldSimulator, packaged_model
+from worldsim.nearest import nearest_start
 from worldsim.predictor import LaneStart, LaneText
+from worldsim.recording.images import fit_frame
 from worldsim.starts import lane_draws
 from worldsim.worlds import WORLDS, WorldSpec, world_named
 
 # k frames of a step, n steps, H W frame
+
+STARTS = ("nearest", "prompt")
+"""What a played episode may begin from."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Beginning:
-    """A start from text with what it was made of: the prompt as it was understood, and an event to begin with."""
+    """How an episode begins, with what it was made of: the text of it in one line, and an event to begin with."""
 
     start: LaneStart
     prompt: str
@@ -50,18 +56,32 @@ class Beginning:
 
 
 def begin_from_prompt(
-    prompt: str, seed: int, world: str | None = None, worlds: Sequence[str] = tuple(WORLDS), expand: bool = True
+    prompt: str,
+    seed: int,
+    world: str | None = None,
+    worlds: Sequence[str] = tuple(WORLDS),
+    expand: bool = True,
+    bank: Bank | None = None,
+    frame_size: tuple[int, int] = (64, 64),
 ) -> Beginning:
-    """How an episode begins from ``prompt`` alone.
+    """How an episode begins from ``prompt``: from the true start of ``bank`` that is nearest to it, or without a bank
+    from text alone.
 
     ``world`` None is the world that the prompt means, among ``worlds`` where it names none. ``expand`` fills what the
-    prompt leaves open, by ``seed``. Raises ``ValueError`` for an unknown world, a negative seed and too long a prompt.
+    prompt of a start from text leaves open, by ``seed``. Raises ``ValueError`` for an unknown world, a negative seed,
+    too long a prompt and a bank without that world.
     """
     if seed < 0:
         raise ValueError(f"seed={seed}; expected an integer of at least 0")
     noise_seed, draw = lane_draws(np.random.default_rng(seed))
     spec = world_named(world) if world else choose_world(parse_prompt(prompt), worlds)[0]
     words: ParsedPrompt | Expansion = parse_prompt(prompt, spec.name)
+    if bank is not None:
+        start = nearest_start(bank, spec, prompt, draw).start
+        text = LaneText(prompt_text(spec, start.facts.scene), start.facts.view)
+        shown = whole_text(spec, start.facts.scene, start.facts.view, words.event_text)
+        frame = fit_frame(start.frame, frame_size)[None]
+        return Beginning(LaneStart(spec, noise_seed, text, frame), shown, words.event_text)
     if expand:
         words = GrammarExpander(worlds).expand(prompt, draw, spec.name)
     text = LaneText(prompt_text(spec, words.scene_text), words.view_text)
@@ -75,6 +95,7 @@ def generate(
     world: str | None = None,
     model: str | Path | WorldSimulator | None = None,
     seed: int = 0,
+    start: str = "nearest",
     expand: bool = True,
     frame_size: tuple[int, int] = (64, 64),
     denoising_steps: int = 4,
@@ -86,7 +107,10 @@ def generate(
         prompt: what the world shall look like; it also finds the world where ``world``, a registered one, is None.
         model: a simulator, a name or folder of one, or None for the shipped one of the world. It needs a player.
         seed: decides what the prompt leaves open, the noise and the actions; equal arguments give an equal video.
-        expand: whether the prompt is expanded, as `worldsim expand` shows; ``Played.prompt`` says what came of it.
+        start: ``"nearest"``, the true start of the model's bank that agrees with the prompt most, or ``"prompt"``, a
+            picture that the model draws from the prompt alone.
+        expand: whether the prompt of such a picture is expanded, as `worldsim expand` shows; ``Played.prompt`` says
+            what came of it.
         frame_size: ``(H, W)`` in pixels, multiples of 16.
         denoising_steps: network evaluations per step at most.
 
@@ -94,6 +118,8 @@ def generate(
     """
     if steps < 1:
         raise ValueError(f"steps={steps}; at least one is needed")
+    if start not in STARTS:
+        raise ValueError(f"start={start!r}; accepted are {', '.join(map(repr, STARTS))}")
     if not isinstance(model, WorldSimulator):
         named = world_named(world).name if world else parse_prompt(prompt).world
         model = WorldSimulator.from_pretrained(packaged_model(*([named] if named else [])) if model is None else model)
@@ -101,7 +127,8 @@ def generate(
         raise ValueError(NO_PLAYER)
     engine = RolloutEngine(model, device=device, frame_size=frame_size, denoising_steps=denoising_steps)
     simulated = [name for name in model.config.worlds if name in WORLDS]
-    beginning = begin_from_prompt(prompt, seed, world, simulated, expand)
+    bank = bank_of(model) if start == "nearest" else None
+    beginning = begin_from_prompt(prompt, seed, world, simulated, expand, bank, frame_size)
     first = engine.begin([0], [beginning.start])
     if beginning.event:
         engine.set_text([0], [beginning.event], "event")
@@ -114,3 +141,10 @@ def generate(
         ended = bool(block.terminated[0] | ~block.valid[0])
     video = torch.cat(frames).cpu().numpy()
     return Played(video, np.array(actions, np.int64), spec, beginning.prompt, ended)
+
+
+def bank_of(model: WorldSimulator) -> Bank:
+    """The bank of a model; ``ValueError`` where it has none."""
+    if model.bank is None:
+        raise ValueError('this model has no bank of starts; pass start="prompt"')
+    return model.bank

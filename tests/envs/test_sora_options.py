@@ -15,7 +15,9 @@ from worldsim_envs.sora.options import (
     split_options,
 )
 
+from worldsim.bank import Bank, StartFacts
 from worldsim.model.debug import debug_bank
+from worldsim.predictor import LaneText
 
 BANK = debug_bank()
 FRAMES = np.zeros((1, 64, 64, 3), np.uint8)
@@ -36,6 +38,24 @@ def test_without_anything_an_episode_begins_from_the_bank() -> None:
     assert np.array_equal(episode.frames[0], BANK.frames["DoomRooms"][1])
     assert episode.text.scene == "Doom rooms: rooms and corridors with coloured walls"
     assert episode.text.view == "a red wall" and episode.prompt.endswith(". a red wall")
+
+
+def test_the_nearest_start_of_the_bank_brings_its_own_caption() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    views = ("a red wall", "a green wall", "a blue wall")
+    facts = [StartFacts(i, "collect the red ball", "a maze", view) for i, view in enumerate(views)]
+    bank = Bank({"DoomRooms": frames}, {"DoomRooms": facts})
+
+    def nearest(**options: Any) -> Episode:
+        asked = split_options({"start": "nearest", **options}, 1, batched=False)[0]
+        return resolve(config(), 0, 1, asked, bank, 0)
+
+    episode = nearest(prompt="green walls and a blue floor. a door opens")
+    assert episode.frames is not None and np.array_equal(episode.frames[0], frames[1])
+    assert episode.text == LaneText("Doom rooms: a maze", "a green wall", "collect the red ball")
+    assert episode.event == "a door opens" and episode.prompt == "Doom rooms: a maze. a green wall. a door opens"
+    with pytest.raises(ValueError, match="has starts of DoomRooms only"):
+        nearest(prompt="Crafter, grassland")
 
 
 def test_a_prompt_names_its_world_and_is_split_into_scene_and_view() -> None:

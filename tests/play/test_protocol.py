@@ -21,7 +21,7 @@ from worldsim.play.protocol import (
     unpack_frames,
 )
 
-START = {"type": "start", "source": "dream", "world": None, "prompt": "red  walls", "seed": None}
+START = {"type": "start", "source": "dream", "world": None, "prompt": "red  walls", "seed": None, "drawn": False}
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ START = {"type": "start", "source": "dream", "world": None, "prompt": "red  wall
     [
         (START, Start("dream", None, "red walls", None)),
         (
-            {**START, "source": "true", "world": "DoomRooms", "seed": 3},
-            Start("true", "DoomRooms", "red walls", 3),
+            {**START, "source": "true", "world": "DoomRooms", "seed": 3, "drawn": True},
+            Start("true", "DoomRooms", "red walls", 3, drawn=True),
         ),
         ({"type": "keys", "held": ["KeyW", "Space"]}, Keys(("KeyW", "Space"))),
         ({"type": "ack", "step": 7}, Ack(7)),
@@ -61,6 +61,7 @@ def test_a_message_becomes_a_record(fields: dict[str, Any], message: object) -> 
         (json.dumps({**START, "source": "file"}), "source is one of dream, true"),
         (json.dumps({**START, "world": 3}), "world is null or the name"),
         (json.dumps({**START, "seed": 1.5}), "seed is an integer"),
+        (json.dumps({**START, "drawn": 1}), "drawn is true or false"),
         (json.dumps({**START, "prompt": "x" * 401}), "at most 400"),
         (json.dumps({**START, "prompt": "a\u0000b"}), "printable"),
         (json.dumps({**START, "prompt": "x" * MAX_MESSAGE}), f"at most {MAX_MESSAGE} bytes"),

@@ -30,7 +30,7 @@ from worldsim.play.session import Limits
 
 HOST = "127.0.0.1:8765"
 HERE = {"host": HOST, "origin": f"http://{HOST}"}
-START = {"type": "start", "source": "dream", "world": None, "prompt": "", "seed": 1}
+START = {"type": "start", "source": "dream", "world": None, "prompt": "", "seed": 1, "drawn": False}
 
 
 def client(opener: Any, **limits: Any) -> TestClient:

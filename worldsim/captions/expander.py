@@ -125,10 +125,10 @@ class GrammarExpander:
         spec, chosen_by = self._world(parsed, world, answer)
         if parsed.world not in (None, spec.name):
             notes += (f"the prompt means {WORLDS[parsed.world].title}, and {spec.title} was asked for",)
-        said, absent = _said(parsed, spec, prompt), _absent(parsed)
+        said, absent = said_of(parsed, spec, prompt), _absent(parsed)
         full = said
         if answer is not None:
-            full = complete(full, absent.strip(_said(answer, spec, answer.understood)))
+            full = complete(full, absent.strip(said_of(answer, spec, answer.understood)))
         start = draw_like(full, samples(spec.name), np.random.default_rng(seed))
         full = complete(full, absent.strip(start))
         return _worded(prompt, parsed, spec, chosen_by, said, full, notes)
@@ -142,7 +142,7 @@ class GrammarExpander:
         return spec, chosen_by
 
 
-def _said(parsed: ParsedPrompt, spec: WorldSpec, text: str) -> Moment:
+def said_of(parsed: ParsedPrompt, spec: WorldSpec, text: str) -> Moment:
     """What a prompt states of ``spec``. A setting that the parser inferred from a name, or one of another world than
     was asked for, is not."""
     says_setting = any(item.kind == "setting" for item in read_items(split_words(find_world(text)[1])))

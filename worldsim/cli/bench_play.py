@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,6 +25,9 @@ class Play:
     world: str = "DoomRooms"
     policy: str = "explorer"
     """Who plays the true world, on validation maps."""
+    start: Literal["nearest", "prompt"] = "nearest"
+    """What the model's rollouts begin from: true starts of its bank that are nearest to the world's default prompt, or
+    pictures that it draws from that prompt."""
     rollouts: int = 16
     steps: int = 64
     seed: int = 0
@@ -58,17 +61,18 @@ def play(options: Play) -> int:
 
 
 def dreamed(simulator: WorldSimulator, spec: WorldSpec, options: Play) -> list[Rollout]:
-    """Rollouts that the model plays, from the world's default prompt, expanded by the seeds; each until it ends."""
+    """Rollouts that the model plays, from the world's default prompt, by the seeds; each until it ends."""
     import torch
     from worldsim_benchmarks.behaviour import Play as Rollout
 
     from worldsim.actions import ACTION_MEANINGS
     from worldsim.engine import RolloutEngine
-    from worldsim.playing import begin_from_prompt
+    from worldsim.playing import bank_of, begin_from_prompt
 
     n, k = options.rollouts, spec.frames_per_step
     engine = RolloutEngine(simulator, n)
-    starts = [begin_from_prompt(spec.prompt, options.seed + i, spec.name).start for i in range(n)]
+    bank = bank_of(simulator) if options.start == "nearest" else None
+    starts = [begin_from_prompt(spec.prompt, options.seed + i, spec.name, bank=bank).start for i in range(n)]
     frames, actions = [engine.begin(range(n), starts).frames[:, :1]], []
     ended = torch.zeros(n, dtype=torch.bool)
     lengths = torch.full((n,), options.steps)

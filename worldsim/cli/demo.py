@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -31,8 +31,11 @@ class Demo:
 
     prompt: str | None = None
     """What the world shall look like. Default: a start of the bank, a true frame with its caption as the prompt."""
+    start: Literal["nearest", "prompt"] = "nearest"
+    """With a prompt: begin from the true start of the bank that agrees with it most, or from a picture that the model
+    draws from it alone."""
     expand: bool = True
-    """Add to the prompt what it leaves open, by the grammar and --seed; both are printed."""
+    """With --start prompt: add to it what it leaves open, by the grammar and --seed; both are printed."""
     actions: str = WALK
     """Action names, each with an optional *count; repeated until --steps are done."""
     steps: int = 72
@@ -137,10 +140,11 @@ def run(options: Demo) -> None:
             options.world,
             model=options.model,
             prompt=options.prompt,
+            start=options.start if options.prompt else None,
             frame_size=options.size,
             denoising_steps=options.denoising_steps,
         )
-        if options.expand and options.prompt:
+        if options.expand and options.prompt and options.start == "prompt":
             env.unwrapped.expander = GrammarExpander()  # type: ignore[attr-defined]
     try:
         actions = list(islice(cycle(parse_actions(options.actions, action_names(env))), options.steps))
@@ -188,9 +192,9 @@ def report(options: Demo, walked: Walk, fps: float, per_step: int) -> None:
     rate = len(steady) / max(sum(steady), 1e-9)
     ending = f"; the episode {walked.ending}" if walked.ending else ""
     print(f"world    {name}, {frames.shape[1]}x{frames.shape[2]} pixels, seed {options.seed}")
-    if options.prompt and options.expand:
+    if options.prompt and (options.start == "nearest" or options.expand):
         print(f"prompt   {options.prompt}")
-        print(f"expanded {understood}")
+        print(f"{'nearest ' if options.start == 'nearest' else 'expanded'} {understood}")
     else:
         print(f"prompt   {understood}")
     print(f"speed    {steps} steps: {rate:.1f} steps/s, that is {rate * per_step:.0f} video frames/s,")

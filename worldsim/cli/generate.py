@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tyro
@@ -36,8 +36,11 @@ class Generate:
     """A registered world, such as DoomTakeCover. Default: the one that the prompt means, else DoomRooms."""
     model: str | None = None
     """Name or folder of the weights, which need a player. Default: the shipped ones."""
+    start: Literal["nearest", "prompt"] = "nearest"
+    """Begin from the true start of the model's bank that agrees with the prompt most, or from a picture that the model
+    draws from the prompt alone."""
     expand: bool = True
-    """Add to the prompt what it leaves open, by the grammar and --seed; both are printed."""
+    """With --start prompt: add to it what it leaves open, by the grammar and --seed; both are printed."""
     size: tuple[int, int] = (64, 64)
     """Height and width in pixels."""
     denoising_steps: int = 4
@@ -56,7 +59,7 @@ def report(options: Generate, played: Played) -> list[str]:
     counts = Counter(ACTION_MEANINGS[i] for i in played.actions)
     done = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     ending = "; then the world ended" if played.ended else ""
-    understood = "expanded" if options.expand else "understood"
+    understood = "nearest" if options.start == "nearest" else "expanded" if options.expand else "understood"
     return [
         f"world    {played.world.env_id}, seed {options.seed}",
         f"prompt   {options.prompt}",
@@ -80,6 +83,7 @@ def main(argv: list[str]) -> int:
         options.world,
         options.model,
         options.seed,
+        options.start,
         options.expand,
         options.size,
         options.denoising_steps,

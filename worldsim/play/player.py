@@ -67,7 +67,8 @@ class Player:
             self._opened = (wish.source, wish.world)
         env = self._env
         self._seed = secrets.randbelow(MAX_SEED) if wish.seed is None else wish.seed
-        _, info = env.reset(seed=self._seed, options={"prompt": wish.prompt} if wish.prompt else None)
+        asked = {"prompt": wish.prompt, "start": "prompt" if wish.drawn else "nearest"} if wish.prompt else None
+        _, info = env.reset(seed=self._seed, options=asked)
         self._over, self._step, self._total = False, 0, 0.0
         self._seconds.clear()
         spec = spec_of(env)

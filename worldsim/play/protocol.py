@@ -35,12 +35,14 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True)
 class Start:
-    """Begin an episode. ``world`` None follows the prompt; ``seed`` None draws one."""
+    """Begin an episode. ``world`` None follows the prompt; ``seed`` None draws one. ``drawn`` lets a dream begin from a
+    picture drawn from the prompt, else it begins from the true start that is nearest to it."""
 
     source: str
     world: str | None
     prompt: str
     seed: int | None
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _start(fields: dict[str, Any]) -> Start:
     seed = fields.pop("seed")
     if seed is not None:
         seed = _integer("seed", seed)
-    return Start(source, world, _text("prompt", fields.pop("prompt")), seed)
+    return Start(source, world, _text("prompt", fields.pop("prompt")), seed, _truth("drawn", fields.pop("drawn")))
 
 
 def _keys(fields: dict[str, Any]) -> Keys:
@@ -124,10 +126,13 @@ def _ack(fields: dict[str, Any]) -> Ack:
 
 
 def _pause(fields: dict[str, Any]) -> Pause:
-    paused = fields.pop("paused")
-    if not isinstance(paused, bool):
-        raise ProtocolError("paused is true or false")
-    return Pause(paused)
+    return Pause(_truth("paused", fields.pop("paused")))
+
+
+def _truth(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ProtocolError(f"{name} is true or false")
+    return value
 
 
 def _prompt(fields: dict[str, Any]) -> Prompt:

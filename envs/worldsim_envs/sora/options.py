@@ -16,17 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.bank import Bank
+from worldsim.bank import Bank, BankStart
 from worldsim.captions.expander import Expander, Expansion, choose_world
 from worldsim.captions.grammar import prompt_text, whole_text
 from worldsim.captions.parse import ParsedPrompt, parse_prompt
+from worldsim.nearest import nearest_start
 from worldsim.predictor import LaneText
 from worldsim.recording.images import fit_frame
 from worldsim.worlds import DEFAULT_WORLD, WORLDS, WorldSpec, world_named
 
 RESET_OPTIONS = ("prompt", "start", "goal", "init_frames", "init_actions")
 PER_LANE_TEXT = ("prompt", "start", "goal")
-STARTS = ("prompt", "bank")
+STARTS = ("prompt", "bank", "nearest")
 
 Texts = str | Sequence[str | None] | None
 
@@ -180,18 +181,23 @@ def resolve(
 ) -> Episode:
     """Settles how lane ``lane`` begins.
 
-    ``draw`` is the random number that picks a bank start, or seeds the ``expander`` of a text start (None: the prompt
-    as it is). ``worlds`` are those that a prompt may mean without naming one. Raises ``ValueError`` for two sources at
-    once, for goals that the world does not have, and where a bank start is wanted and the model has none.
+    ``draw`` is the random number that picks a bank start, of all or of those nearest to a prompt, or seeds the
+    ``expander`` of a text start (None: the prompt as it is). ``worlds`` are those that a prompt may mean without naming
+    one. Raises ``ValueError`` for two sources at once, for goals that the world does not have, and where a start of the
+    bank is wanted and the model has none.
     """
     default_prompt = per_lane("prompt", config.prompt, lanes)[lane]
     default_start = per_lane("start", config.start, lanes)[lane]
     source = _source(asked, default_prompt, default_start)
     prompt = default_prompt if asked.prompt is None else asked.prompt
     world = config.world or _world_of(default_prompt if source == "bank" else prompt, worlds)
-    if source == "bank":  # it brings its own caption
-        return _from_bank(config, lane, lanes, asked, world, bank, draw)
+    if source == "bank":
+        return _from_start(config, lane, lanes, asked, world, _held(bank, world).start(world.name, draw))
     prompt = world.prompt if prompt is None else prompt
+    if source == "nearest":
+        found = nearest_start(_held(bank, world), world, prompt, draw)
+        event = parse_prompt(prompt, world.name).event_text
+        return _from_start(config, lane, lanes, asked, world, found.start, event)
     words: ParsedPrompt | Expansion = parse_prompt(prompt, world.name)
     if expander is not None and source == "prompt":  # frames show what a prompt leaves open
         words = expander.expand(prompt, draw, world.name)
@@ -222,7 +228,7 @@ def _source(asked: LaneOptions, default_prompt: str | None, default_start: str |
         if asked.start == "bank" and asked.prompt is not None:
             raise ValueError(
                 'two sources at once: start="bank" brings its own caption as prompt; leave out '
-                'prompt, or use start="prompt"'
+                'prompt, or use start="nearest" or start="prompt"'
             )
         return asked.start
     if asked.prompt is not None:
@@ -242,27 +248,26 @@ def _goal(config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: 
     return check_goal(fallback if goal is None else goal, world)
 
 
-def _from_bank(
-    config: SoraConfig,
-    lane: int,
-    lanes: int,
-    asked: LaneOptions,
-    world: WorldSpec,
-    bank: Bank | None,
-    draw: int,
-) -> Episode:
+def _held(bank: Bank | None, world: WorldSpec) -> Bank:
+    """The bank, if it has starts of ``world``."""
     if bank is None or not bank.count(world.name):
         has = "has no bank of starts" if bank is None else f"has starts of {', '.join(bank.worlds)} only"
         raise ValueError(
             f"this model {has}, so an episode of {world.env_id} cannot begin from one; pass "
             'start="prompt", a prompt, or init_frames'
         )
-    start = bank.start(world.name, draw)
+    return bank
+
+
+def _from_start(
+    config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: WorldSpec, start: BankStart, event: str = ""
+) -> Episode:
+    """An episode from a start of the bank, which brings its own caption; ``event`` is told beside it."""
     goal = _goal(config, lane, lanes, asked, world, start.facts.goal)
     scene = prompt_text(world, start.facts.scene)
-    prompt = ". ".join(part for part in (scene, start.facts.view) if part)
+    prompt = whole_text(world, start.facts.scene, start.facts.view, event)
     frame = fit_frame(start.frame, config.frame_size)[None]
-    return Episode(world, LaneText(scene, start.facts.view, goal), prompt, frames=frame)
+    return Episode(world, LaneText(scene, start.facts.view, goal), prompt, event, frame)
 
 
 def _init_actions(actions: np.ndarray | None, world: WorldSpec, config: SoraConfig) -> np.ndarray:

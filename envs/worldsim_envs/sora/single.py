@@ -47,7 +47,8 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     ## Starting state
 
     ``start="bank"``: a true reset frame of a validation map, with its caption as prompt. ``start="prompt"``:
-    a picture drawn from the prompt. ``options["init_frames"]``: an episode so far, or a clip from its middle.
+    a picture drawn from the prompt. ``start="nearest"``: the start of the bank that agrees most with the prompt, with
+    its own caption. ``options["init_frames"]``: an episode so far, or a clip from its middle.
 
     ## Episode end
 
@@ -62,7 +63,8 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     - ``model``: a packaged name, a folder, or a ``WorldSimulator``; None: the packaged one of the world;
       ``"untrained:NAME"``: that model with a freshly drawn network, a control; ``"NAME?memory=KIND"``: what it keeps
       of what is out of view.
-    - ``prompt``, ``start`` (``"prompt"``, ``"bank"``), ``goal`` (one of ``goals``): defaults for ``reset``.
+    - ``prompt``, ``start`` (``"prompt"``, ``"bank"``, ``"nearest"``), ``goal`` (one of ``goals``): defaults for
+      ``reset``.
     - ``frame_size``: (H, W), multiples of 16.
     - ``denoising_steps``: K; ``context_noise``: noise of past latents in [0, 1), None: the model's own.
     - ``time_limit``: steps, None: the world's. ``truncate_on``: None or a threshold, needs K of at least 2.

@@ -36,14 +36,15 @@ function start() {
   const seed = $("seed").value === "" ? null : Number($("seed").value);
   if (seed !== null && !Number.isInteger(seed)) return notice("The seed is a whole number");
   const dream = source() === "dream";
-  say({ type: "start", source: source(), world: $("world").value || null, prompt: dream ? $("prompt").value : "", seed });
+  const prompt = dream ? $("prompt").value : "";
+  say({ type: "start", source: source(), world: $("world").value || null, prompt, seed, drawn: $("drawn").checked });
   document.activeElement.blur();
   $("screen").focus();
 }
 
 function sourceChanged() {
   const dream = source() === "dream";
-  for (const id of ["prompt", "text"]) $(id).disabled = !dream;
+  for (const id of ["prompt", "text", "drawn"]) $(id).disabled = !dream;
   for (const button of $("change").querySelectorAll("button")) button.disabled = !dream;
   const chosen = $("world").value;
   $("world").replaceChildren(new Option(dream ? "the one that the prompt names" : "Doom rooms (default)", ""));
