@@ -117,7 +117,7 @@ def masked_mean(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 @dataclass(frozen=True)
 class Part:
     """Clips of one size and one duration with the draw of their loss; ``weight (B, T, 1, h, w)`` is how much each cell
-    counts, 1 in the mean over all parts of the batch."""
+    counts, 1 in the mean over each clip."""
 
     clips: Clips
     draw: Draw
@@ -145,8 +145,7 @@ class Part:
 
 
 def parts_of(batch: Sequence[tuple[Clips, Draw]], config: WorldTrainConfig, patch: int) -> list[Part]:
-    weights = flow.change_weights([clips.z for clips, _ in batch], patch, config.change_most)
-    return [Part(clips, draw, weight) for (clips, draw), weight in zip(batch, weights)]
+    return [Part(clips, draw, flow.change_weights(clips.z, patch, config.change_most)) for clips, draw in batch]
 
 
 @dataclass(frozen=True)
