@@ -78,7 +78,7 @@ def offered(session: Session, buffers: tuple[str, ...]) -> Offered:
         with session.reference(depth="depth" in buffers, labels="labels" in buffers) as reference:
             _, info = reference.env.reset(seed=0, options={"map_seed": session.map_seeds[0]})
             return Offered(frozenset(reference.ids), frozenset(info), frozenset(info.get("truth", {})))
-    except (TypeError, ValueError, gym.error.Error) as error:
+    except (ImportError, TypeError, ValueError, gym.error.Error) as error:  # no engine: ImportError
         return Offered(refused=f"{session.world} cannot be opened with truth={buffers} and map_seed: {error}")
 
 

@@ -33,7 +33,6 @@ from worldsim_benchmarks.truth import TEST_SEEDS, Reference
 T = TypeVar("T")
 AT_ONCE = 48
 """Episodes that are planned, run and judged together."""
-LABELS = ("labels",)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class TwinSuite:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        return tuple(Task(d.name, d.criterion, (d.world,), d.actions, LABELS) for d in self.deeds)
+        return tuple(Task(d.name, d.criterion, (d.world,), d.actions, d.truth) for d in self.deeds)
 
     def episodes(self, session: Session) -> list[Episode]:
         """Those of the deeds that belong to the session's world."""
@@ -96,8 +95,9 @@ def nothing(map_seed: int, world: str, name: str) -> RuntimeError:
 def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
     """Runs episodes of these deeds, task by task; each result as soon as its batch is whole."""
     guards = {name: session.guarded(name, AT_ONCE) for name in session.candidates}
+    labels = any("labels" in deed.truth for deed in deeds if deed.world == session.world)
     try:
-        with session.reference(depth=False, labels=True) as stage, Rivals(session) as rivals:
+        with session.reference(depth=False, labels=labels) as stage, Rivals(session) as rivals:
             for index, deed in enumerate(deeds):
                 todo = [e for e in missing if e.task == deed.name]
                 for start in range(0, len(todo), AT_ONCE):
