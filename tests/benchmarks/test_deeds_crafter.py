@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from deeds import NOISE, check_deed, continued
+from worldsim_benchmarks.candidates import Context
 from worldsim_benchmarks.probes import crafter
 from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.probes.plan import Plan
@@ -64,6 +65,11 @@ def test_one_tile_votes_and_it_was_out_of_sight(name: str, plans: dict[str, Plan
     seen = {check.step for check in plan.curve}
     assert {1, plan.length} <= seen
     assert 1 + crafter.WALK not in seen
+
+
+def test_a_candidate_is_given_the_one_frame_that_a_step_has(plans: dict[str, Plan]) -> None:
+    plan = plans["table"]
+    assert np.array_equal(Context.of(plan.acted).frames, plan.acted.frames[: plan.prefix + 1])
 
 
 def test_a_candidate_that_does_not_walk_has_not_moved(plans: dict[str, Plan]) -> None:

@@ -22,6 +22,9 @@ WORLD = "worldsim/Crafter-v0"
 Tile = tuple[int, int]
 WALK = 5
 """Steps off and back. A picture shows four tiles to both sides of the player, three above and below."""
+CREATURES = ("cow", "zombie", "skeleton", "arrow")
+"""What moves by chance. None may be in sight when the candidate begins: where all around is grass, a cow that goes
+another way makes one true picture less like the other than that of another map is."""
 CLEAR = {"zombie": 9}
 """Tiles from the player within which no such creature may stand at first (they come nearer from eight)."""
 CLEAR_OF_OTHERS = 3
@@ -145,6 +148,10 @@ def runs(
 def _plan(acted: Rollout, twin: Rollout, scene: Scene, pose: Pose) -> Plan | None:
     tile = (round(pose[0]) + scene.changed[0], round(pose[1]) + scene.changed[1])
     at, length = acted.prefix, len(acted.actions)
+    if any(o["visible"] for truth in acted.truths[at : at + 2] for o in truth["objects"] if o["class"] in CREATURES):
+        return None
+    if any((a["camera"]["c2w"] != b["camera"]["c2w"]).any() for a, b in zip(acted.truths, twin.truths, strict=True)):
+        return None  # something stood in the way
     looks = []
     for step in range(1, length + 1):
         pixels = tile_pixels(acted, at + step, tile)

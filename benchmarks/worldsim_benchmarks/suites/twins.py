@@ -28,7 +28,7 @@ from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Curve, Result, SuiteScore
 from worldsim_benchmarks.tasks import Episode, Task
-from worldsim_benchmarks.truth import TEST_SEEDS, Reference
+from worldsim_benchmarks.truth import TEST_SEEDS, Reference, Rollout
 
 T = TypeVar("T")
 AT_ONCE = 48
@@ -150,10 +150,16 @@ def floors_of(plan: Plan, rivals: Rivals, map_seed: int) -> dict[str, Made]:
 
 def _coded(plan: Plan, guard: Guarded) -> Made | None:
     """The true frames through the candidate's codec, where it offers one."""
-    truth = Made.of(plan.acted, plan.twin)
-    acted = guard.reconstruct(truth.acted)
-    twin = guard.reconstruct(truth.twin) if plan.beside else acted
+    acted = _reconstructed(plan.acted, guard)
+    twin = _reconstructed(plan.twin, guard) if plan.beside else acted
     return None if acted is None or twin is None else Made(acted, twin)
+
+
+def _reconstructed(take: Rollout, guard: Guarded) -> np.ndarray | None:
+    """The blocks after the context, of which the codec sees the frames that are real."""
+    blocks = take.blocks[take.prefix :]
+    coded = guard.reconstruct(blocks[:, : take.real])
+    return None if coded is None else np.pad(coded, [(0, 0), (0, blocks.shape[1] - take.real), *[(0, 0)] * 3], "edge")
 
 
 def _clip(episode: Episode, plan: Plan, made: Made) -> Clip:

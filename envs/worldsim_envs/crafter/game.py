@@ -76,10 +76,11 @@ class CrafterGame(crafter.Env):
         ``tile`` that is given and looks in the direction ``facing``; None where nobody can stand there."""
         self._numbered = 0
         world, self._player = pickle.loads(_beginning(map_seed))
-        vars(self._world).update(vars(world))  # what draws the picture holds on to this world
+        self._world.__dict__.update(world.__dict__)  # what draws the picture holds on to this world
         for thing in self._world.objects:
             thing.world = self._world
-        self._step, self._last_health, self._unlocked = 0, self._player.health, set()
+        self._step, self._last_health = 0, self._player.health
+        self._unlocked: set[str] = set()
         if tile is not None and tile != tuple(self._player.pos):
             if not self._player.is_free(tile, constants.walkable):  # the engine lets a player walk into lava
                 return None
