@@ -100,8 +100,9 @@ def tile_pixels(take: Rollout, step: int, tile: Tile) -> np.ndarray:
     side = K[0, 0]
     left = round(K[0, 2] + (tile[0] - place[0] - 0.5) * side)
     top = round(K[1, 2] - (tile[1] - place[1] + 0.5) * side)
-    mask = np.zeros(take.first.shape[:2], bool)
-    if left >= 0 and top >= 0 and left + side <= mask.shape[1] and top + side <= 2 * K[1, 2]:
+    height, width = take.first.shape[:2]
+    mask = np.zeros((height, width), bool)
+    if left >= 0 and top >= 0 and left + side <= width and top + side <= 2 * K[1, 2]:
         mask[top : top + int(side), left : left + int(side)] = True
     return mask
 
