@@ -21,13 +21,15 @@ from worldsim_benchmarks.truth import Reference, Rollout
 class Context:
     """What a candidate is given: an episode's frames uint8 ``(1 + k*n, H, W, 3)`` from its reset on, or a
     clip from the middle ``(k*n, H, W, 3)``, with the n actions that produced them. ``map_seed``, ``goal`` and ``pose``
-    (None for the map's own start) are what a true world needs to replay it."""
+    (None for the map's own start) are what a true world needs to replay it. A step is told by ``block`` frames, more
+    than k where a world draws fewer (the last is repeated)."""
 
     frames: np.ndarray
     names: tuple[str, ...]
     map_seed: int
     goal: str = ""
     pose: tuple[float, float, float] | None = None
+    block: int = 4
 
     @classmethod
     def of(cls, rollout: Rollout, stop: int | None = None, start: int = 0) -> Context:
@@ -36,7 +38,8 @@ class Context:
         video = rollout.video(start, stop)
         if start == 0:
             video = np.concatenate([rollout.first[None], video])
-        return cls(video, rollout.names[start:stop], rollout.map_seed, rollout.goal, rollout.pose)
+        told = rollout.blocks.shape[1]
+        return cls(video, rollout.names[start:stop], rollout.map_seed, rollout.goal, rollout.pose, told)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from worldsim_benchmarks.mutants import MUTANTS, Mutant
 from worldsim_benchmarks.probes.detect import recoloured, without
 
-DEEDS = frozenset({"use", "attack", "place", "next_item"})
+DEEDS = frozenset({"use", "attack", "place", "next_item", *(f"place_{thing}" for thing in ("plant", "stone", "table"))})
 """Actions that change the world by themselves, not by where they lead."""
 LASTS = 5
 """Steps that an undone deed lasts."""

@@ -127,19 +127,14 @@ def _fault(context: Context, blocks: np.ndarray, reward: np.ndarray) -> str:
     if blocks.dtype != np.uint8:
         broken = bool(np.issubdtype(blocks.dtype, np.floating) and not np.isfinite(blocks).all())
         return f"frames are {blocks.dtype}{' with NaN' if broken else ''}; uint8 is needed"
-    asked = (_per_step(context), *context.frames.shape[1:])
+    asked = (context.block, *context.frames.shape[1:])
     if blocks.shape[1:] != asked:
-        return f"blocks of frames are {blocks.shape[1:]}; the context's are {asked}"
+        return f"blocks of frames are {blocks.shape[1:]}; the true world's are {asked}"
     return "" if np.isfinite(reward).all() else "the reward is not finite"
 
 
-def _per_step(context: Context) -> int:
-    """Video frames of a step of the context."""
-    return len(context.frames) // len(context.names)
-
-
 def _nothing(context: Context, steps: int) -> Continuation:
-    shape = (1, steps, _per_step(context), *context.frames.shape[1:])
+    shape = (1, steps, context.block, *context.frames.shape[1:])
     return Continuation(np.zeros(shape, np.uint8), np.zeros((1, steps)), np.zeros((1, steps), bool))
 
 

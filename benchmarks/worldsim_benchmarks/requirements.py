@@ -20,7 +20,9 @@ from worldsim_benchmarks.suites.suite import Suite
 from worldsim_benchmarks.tasks import Task
 
 FRAMES = 4
-"""Video frames of a step, in true worlds and so in candidates."""
+"""Video frames that a step is told by, in true worlds and so in candidates."""
+UNOPENED = (ImportError, TypeError, ValueError, gym.error.Error)
+"""What a true world raises that cannot be opened: without its engine an ``ImportError``."""
 
 
 def missing_for(suites: Sequence[Suite], session: Session) -> dict[str, dict[str, list[str]]]:
@@ -78,7 +80,7 @@ def offered(session: Session, buffers: tuple[str, ...]) -> Offered:
         with session.reference(depth="depth" in buffers, labels="labels" in buffers) as reference:
             _, info = reference.env.reset(seed=0, options={"map_seed": session.map_seeds[0]})
             return Offered(frozenset(reference.ids), frozenset(info), frozenset(info.get("truth", {})))
-    except (TypeError, ValueError, gym.error.Error) as error:
+    except UNOPENED as error:
         return Offered(refused=f"{session.world} cannot be opened with truth={buffers} and map_seed: {error}")
 
 
@@ -139,7 +141,12 @@ def _tried(candidate: EnvCandidate, session: Session) -> list[str]:
         return reasons
     action = "noop" if "noop" in candidate.ids else next(iter(candidate.ids))
     block = (FRAMES, *shape)
-    context = Context(np.zeros((1 + FRAMES, *shape), np.uint8), (action,), session.map_seeds[0])
+    try:
+        with session.reference(depth=False) as reference:
+            real = reference.play((next(iter(reference.ids)),), session.map_seeds[0]).real
+    except UNOPENED as error:
+        return [f"{session.world} cannot be opened: {error}"]
+    context = Context(np.zeros((1 + real, *shape), np.uint8), (action,), session.map_seeds[0])
     try:
         made = candidate.go_on([context], [(action,)], [0])
     except Exception as error:  # foreign code again

@@ -39,7 +39,8 @@ class Rollout:
     ``first`` uint8 ``(H, W, 3)``; ``blocks`` uint8 ``(T, k, H, W, 3)``; ``names`` the T commanded actions;
     ``reward`` float ``(T,)``; ``terminated`` bool ``(T,)``; ``truths`` T+1 dicts, ``info["truth"]`` of the reset and of
     each step; ``events`` a list of dicts per step; ``length`` the steps that really happened; ``pose`` what the world
-    was reset to, None for the map's own start.
+    was reset to, None for the map's own start; ``real`` how many of the k frames of a step the world draws (1 where it
+    is turn-based), the rest repeat the last.
     """
 
     map_seed: int
@@ -54,6 +55,7 @@ class Rollout:
     events: tuple[tuple[dict[str, Any], ...], ...]
     length: int
     pose: Pose | None = None
+    real: int = 4
 
     @cached_property
     def views(self) -> tuple[View, ...]:
@@ -97,8 +99,8 @@ class Rollout:
         return next((o for o in self.truths[step]["objects"] if o["id"] == number), None)
 
     def video(self, start: int, stop: int) -> np.ndarray:
-        """uint8 ``((stop - start) * k, H, W, 3)``: all video frames of the blocks start..stop."""
-        return np.concatenate(list(self.blocks[start:stop]))
+        """uint8 ``((stop - start) * real, H, W, 3)``: all video frames of the blocks start..stop."""
+        return np.concatenate(list(self.blocks[start:stop, : self.real]))
 
     def masks(self, bottom: int, start: int | None = None, seen_from: int = 0) -> np.ndarray:
         """bool ``(T - start, H, W)``: pixels of each later observation that those from ``seen_from`` to
@@ -141,6 +143,7 @@ class Reference:
         self._truths: list[dict[str, Any]] = [{}]
         self._events: list[tuple[dict[str, Any], ...]] = []
         self.over = False
+        self._real = 1
 
     # Whole scripts
 
@@ -198,6 +201,7 @@ class Reference:
             self.over = bool(terminated or truncated)
             self._names.append(name)
             self._blocks.append(info["frames"])
+            self._real = max(self._real, int(info.get("n_frames", len(info["frames"]))))
             self._paid.append((float(reward), bool(terminated)))
             self._truths.append(info.get("truth", {}))
             self._events.append(tuple(info.get("events", ())))
@@ -216,7 +220,7 @@ class Reference:
             blocks=np.stack(blocks) if blocks else np.zeros((0, 4, *self._first.shape), np.uint8),
             reward=np.array([r for r, _ in paid]), terminated=np.array([t for _, t in paid], bool),
             truths=(*self._truths, *[self._truths[-1]] * rest), events=(*self._events, *[()] * rest),
-            length=len(self._names), pose=pose,
+            length=len(self._names), pose=pose, real=self._real,
         )  # fmt: skip
 
     @property

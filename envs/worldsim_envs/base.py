@@ -78,6 +78,8 @@ class TrueWorld(gym.Env[np.ndarray, np.int64]):
     spec_world: ClassVar[WorldSpec]
     has_poses: ClassVar[bool] = True
     """Whether the world takes the reset option ``pose``."""
+    any_yaw: ClassVar[bool] = True
+    """Whether a pose may have any yaw. Recordings of several shots need that."""
     dynamics_later: ClassVar[bool] = False
     """Whether ``dynamics_seed`` may be ``(seed, from_step)``."""
 

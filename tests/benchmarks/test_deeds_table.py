@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from worldsim_benchmarks.candidates import Context, ReplayCandidate
+from deeds import NOISE, check_deed, continued
 from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.probes import table
 from worldsim_benchmarks.probes.judge import Made, judged
@@ -44,29 +43,9 @@ def plan_of(name: str, stage: Reference) -> Plan:
     return PLANS[name]
 
 
-@cache
-def rivals() -> tuple[np.ndarray, ...]:
-    """Pictures that continue nothing."""
-    rng = np.random.default_rng(0)
-    return tuple(rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for _ in range(3))
-
-
 @pytest.mark.parametrize("name", BY_NAME)
 def test_truth_is_right_and_what_ignores_actions_is_wrong(name: str, stage: Reference) -> None:
-    plan = plan_of(name, stage)
-    truth = Made.of(plan.acted, plan.twin)
-    assert judged("true", plan, truth, rivals(), 0).score == 1.0
-    still = np.broadcast_to(plan.acted.frame(plan.prefix), truth.acted.shape)
-    assert judged("frozen", plan, Made(still, still), rivals(), 0).score == 0.0
-    grey = np.full_like(truth.acted, 128)
-    assert judged("grey", plan, Made(grey, grey), rivals(), 0).score == 0.0
-    if plan.beside:
-        blind = replace(truth, twin=truth.acted)
-        assert not judged("does it always", plan, blind, rivals(), 0).correct
-        never = replace(truth, acted=truth.twin)
-        outcome = judged("never does it", plan, never, rivals(), 0)
-        assert not outcome.moved
-        assert not outcome.correct
+    check_deed(plan_of(name, stage))
 
 
 def test_a_deed_that_reverts_is_executed_but_not_correct(stage: Reference) -> None:
@@ -74,7 +53,7 @@ def test_a_deed_that_reverts_is_executed_but_not_correct(stage: Reference) -> No
     truth = Made.of(plan.acted, plan.twin)
     late = truth.acted.copy()
     late[-2:] = truth.twin[-2:]
-    outcome = judged("reverts", plan, replace(truth, acted=late), rivals(), 0)
+    outcome = judged("reverts", plan, replace(truth, acted=late), NOISE, 0)
     assert outcome.moved
     assert not outcome.correct
     curve = dict(outcome.measures["curve"])
@@ -85,10 +64,10 @@ def test_a_deed_that_reverts_is_executed_but_not_correct(stage: Reference) -> No
 def test_paint_elsewhere_is_collateral(stage: Reference) -> None:
     plan = plan_of("paint", stage)
     truth = Made.of(plan.acted, plan.twin)
-    assert judged("true", plan, truth, rivals(), 0).measures["collateral"] == 0.0
+    assert judged("true", plan, truth, NOISE, 0).measures["collateral"] == 0.0
     splashed = truth.acted.copy()
     splashed[:, :, 40:44, 40:44] = 255 - splashed[:, :, 40:44, 40:44]
-    assert judged("splash", plan, replace(truth, acted=splashed), rivals(), 0).measures["collateral"] > 0
+    assert judged("splash", plan, replace(truth, acted=splashed), NOISE, 0).measures["collateral"] > 0
 
 
 def test_equal_seeds_plan_and_play_alike(stage: Reference) -> None:
@@ -99,28 +78,19 @@ def test_equal_seeds_plan_and_play_alike(stage: Reference) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(again.acted.blocks, first.acted.blocks))
 
 
-def continued(name: str, plan: Plan) -> Made:
-    """What a true world or a mutant of it makes of a plan, replayed from its context."""
-    candidate = ReplayCandidate(table.WORLD, mutant=None if name == "true" else name)
-    context = Context.of(plan.acted)
-    made = [candidate.go_on([context], [take.actions], [0]).blocks[0] for take in (plan.acted, plan.twin)]
-    candidate.close()
-    return Made(*made)
-
-
 @pytest.mark.parametrize(
     ("mutant", "name"),
     [("undo", "paint"), ("idle_frozen", "plant"), ("wrong_gravity", "fall"), ("ghost_collision", "collide")],
 )
 def test_a_mutant_is_caught_by_the_task_that_is_meant_for_it(mutant: str, name: str, stage: Reference) -> None:
     plan = plan_of(name, stage)
-    assert judged("true", plan, continued("true", plan), rivals(), 0).score == 1.0
-    assert judged(mutant, plan, continued(mutant, plan), rivals(), 0).score == 0.0
+    assert judged("true", plan, continued(table.WORLD, "true", plan), NOISE, 0).score == 1.0
+    assert judged(mutant, plan, continued(table.WORLD, mutant, plan), NOISE, 0).score == 0.0
 
 
 def test_the_replayed_truth_starts_at_the_planned_pose(stage: Reference) -> None:
     plan = plan_of("push", stage)
-    assert np.array_equal(continued("true", plan).acted, plan.acted.blocks[plan.prefix :])
+    assert np.array_equal(continued(table.WORLD, "true", plan).acted, plan.acted.blocks[plan.prefix :])
 
 
 def test_the_suite_gives_the_same_rows_twice_and_asks_only_its_world(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_folder_of_another_run_is_refused_and_so_is_a_world_that_can_be_asked_
     [
         ("crash", "RuntimeError: the second map is too much"),
         ("nan", "frames are float32 with NaN; uint8 is needed"),
-        ("short", "blocks of frames are (1, 48, 48, 3); the context's are (4, 48, 48, 3)"),
+        ("short", "blocks of frames are (1, 48, 48, 3); the true world's are (4, 48, 48, 3)"),
         ("reward", "the reward is not finite"),
     ],
 )

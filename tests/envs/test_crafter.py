@@ -10,6 +10,7 @@ pytest.importorskip("crafter")
 from crafter import constants
 from true_episodes import assert_equal, play
 from worldsim_envs.crafter import CrafterEnv
+from worldsim_envs.crafter.game import CrafterGame
 from worldsim_envs.crafter.world import ENGINE_ACTION, achievement
 from worldsim_envs.policies import make_policy
 
@@ -54,6 +55,31 @@ def test_long_episodes_repeat_though_objects_lie_elsewhere_in_memory(env: Crafte
     other = CrafterEnv(truth=("labels", "depth"))
     assert_equal(first, play(other, 3, steps=250))
     assert len(ballast) == 100_000
+
+
+def test_a_map_that_was_kept_is_the_one_that_the_engine_draws(env: CrafterEnv):
+    ours = {theirs: np.int64(ours) for ours, theirs in ENGINE_ACTION.items()}
+    engine = CrafterGame((64, 64))
+    engine._seed, engine._episode = 11, 0
+    drawn = [engine.framed(engine.reset()), *(engine.framed(engine.step(i % 6)[0]) for i in range(40))]
+    for _ in range(2):  # drawn, then kept: nothing that was done in the first episode is left
+        first, _ = env.reset(seed=0, options={"map_seed": 11})
+        played = [first, *(env.step(ours[i % 6])[0] for i in range(40))]
+        np.testing.assert_array_equal(played, drawn)
+
+
+def test_a_pose_is_a_free_tile_and_where_the_player_faces(env: CrafterEnv):
+    env.reset(seed=0, options={"map_seed": 11})
+    ground = env.ground()
+    assert ground[32, 31] == env.game.tile(32, 32)[0] and ground.shape == (64, 64)
+    tree = tuple(np.argwhere(ground == "tree")[0])
+    for yaw in (0.0, 90.0, 180.0, 270.0):
+        _, info = env.reset(seed=0, options={"map_seed": 11, "pose": (33, 30, yaw)})
+        assert env.pose() == (33.0, 30.0, 0.0, yaw)
+        assert info["truth"]["camera"]["c2w"][:2, 3] == pytest.approx((33, 30))
+    for pose in ((*tree, 0.0), (-1, 3, 0.0), (33.5, 30, 0.0), (33, 30, 45.0)):
+        with pytest.raises(ValueError, match="is not a free place of map seed 11; choose x and y from"):
+            env.reset(seed=0, options={"map_seed": 11, "pose": pose})
 
 
 def test_a_step_is_one_frame(env: CrafterEnv):

@@ -136,7 +136,7 @@ def generate_episodes(
 
 
 def _need_poses(config: GenerateConfig) -> None:
-    """Raises ``ValueError`` for a world that cannot be started at a pose, before anything is played."""
+    """Raises ``ValueError`` for a world that cannot be started at any pose, before anything is played."""
     from gymnasium.envs.registration import load_env_creator, spec
 
     import worldsim  # noqa: F401  (registers the worlds)
@@ -148,10 +148,10 @@ def _need_poses(config: GenerateConfig) -> None:
         env_id = name.rpartition(":")[2] if colon else world_named(name).env_id
         entry = spec(env_id).entry_point
         made = load_env_creator(entry) if isinstance(entry, str) else entry
-        if not getattr(made, "has_poses", False):
+        if not (getattr(made, "has_poses", False) and getattr(made, "any_yaw", True)):
             raise ValueError(
-                f"{env_id} cannot be started at a pose, so it has no other shots of a map: leave it out of worlds, or "
-                "leave out shots"
+                f"{env_id} cannot be started at a pose of any yaw, so it has no other shots of a map: leave it out of "
+                "worlds, or leave out shots"
             )
 
 

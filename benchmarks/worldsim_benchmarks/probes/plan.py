@@ -20,6 +20,8 @@ from worldsim_benchmarks.truth import Reference, Rollout
 
 SHOWS = 2 / 3
 """Share of the changed pixels from which on a change counts as shown; below ``1 - SHOWS`` it counts as not shown."""
+LABELS = ("labels",)
+"""The buffers that most plans read: object ids per pixel."""
 BLOCK = 400
 """Test maps that one episode may choose from."""
 LEAST = 12
@@ -85,7 +87,7 @@ class Plan:
 @dataclass(frozen=True)
 class Deed:
     """A question to a world: when an episode of it is correct, in words, the actions that it needs, and how it is
-    planned on a map. ``thorough`` deeds are left out of quick runs."""
+    planned on a map. ``thorough`` deeds are left out of quick runs. ``truth`` are the buffers that the plan reads."""
 
     name: str
     world: str
@@ -93,6 +95,7 @@ class Deed:
     actions: tuple[str, ...]
     planner: Callable[[Reference, int], Plan | None]
     thorough: bool = False
+    truth: tuple[str, ...] = LABELS
 
     def plan(self, stage: Reference, map_seed: int) -> Plan | None:
         """The deed on that map; None where the map has nothing to do it with."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from worldsim_benchmarks import offers
 from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.probes.cues import EVENTS, Event
+from worldsim_benchmarks.probes.plan import LABELS
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import proportion
 from worldsim_benchmarks.suites import text_events, text_starts, text_worlds
@@ -23,7 +24,7 @@ from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import MODEL, Rate, Result, SuiteScore
 from worldsim_benchmarks.suites.text_starts import QUESTIONS, Question
 from worldsim_benchmarks.suites.text_worlds import WORLD
-from worldsim_benchmarks.suites.twins import AT_ONCE, LABELS
+from worldsim_benchmarks.suites.twins import AT_ONCE
 from worldsim_benchmarks.tasks import Episode, Task
 
 NAMED, UNNAMED, BOUND, CHOSEN, FIRES, SILENT = 0.75, 0.35, 0.70, 0.99, 0.60, 0.15

@@ -28,12 +28,11 @@ from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Curve, Result, SuiteScore
 from worldsim_benchmarks.tasks import Episode, Task
-from worldsim_benchmarks.truth import TEST_SEEDS, Reference
+from worldsim_benchmarks.truth import TEST_SEEDS, Reference, Rollout
 
 T = TypeVar("T")
 AT_ONCE = 48
 """Episodes that are planned, run and judged together."""
-LABELS = ("labels",)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class TwinSuite:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        return tuple(Task(d.name, d.criterion, (d.world,), d.actions, LABELS) for d in self.deeds)
+        return tuple(Task(d.name, d.criterion, (d.world,), d.actions, d.truth) for d in self.deeds)
 
     def episodes(self, session: Session) -> list[Episode]:
         """Those of the deeds that belong to the session's world."""
@@ -96,8 +95,9 @@ def nothing(map_seed: int, world: str, name: str) -> RuntimeError:
 def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
     """Runs episodes of these deeds, task by task; each result as soon as its batch is whole."""
     guards = {name: session.guarded(name, AT_ONCE) for name in session.candidates}
+    labels = any("labels" in deed.truth for deed in deeds if deed.world == session.world)
     try:
-        with session.reference(depth=False, labels=True) as stage, Rivals(session) as rivals:
+        with session.reference(depth=False, labels=labels) as stage, Rivals(session) as rivals:
             for index, deed in enumerate(deeds):
                 todo = [e for e in missing if e.task == deed.name]
                 for start in range(0, len(todo), AT_ONCE):
@@ -150,10 +150,16 @@ def floors_of(plan: Plan, rivals: Rivals, map_seed: int) -> dict[str, Made]:
 
 def _coded(plan: Plan, guard: Guarded) -> Made | None:
     """The true frames through the candidate's codec, where it offers one."""
-    truth = Made.of(plan.acted, plan.twin)
-    acted = guard.reconstruct(truth.acted)
-    twin = guard.reconstruct(truth.twin) if plan.beside else acted
+    acted = _reconstructed(plan.acted, guard)
+    twin = _reconstructed(plan.twin, guard) if plan.beside else acted
     return None if acted is None or twin is None else Made(acted, twin)
+
+
+def _reconstructed(take: Rollout, guard: Guarded) -> np.ndarray | None:
+    """The blocks after the context, of which the codec sees the frames that are real."""
+    blocks = take.blocks[take.prefix :]
+    coded = guard.reconstruct(blocks[:, : take.real])
+    return None if coded is None else np.pad(coded, [(0, 0), (0, blocks.shape[1] - take.real), *[(0, 0)] * 3], "edge")
 
 
 def _clip(episode: Episode, plan: Plan, made: Made) -> Clip:

@@ -2,18 +2,21 @@
 
 The engine keeps the creatures of a region in a Python set and draws from it by position. A set of objects is ordered by
 their addresses in memory, so that equal seeds part ways after a few hundred steps. Here regions keep the order of
-entry.
+entry. To draw a map takes the engine a second and more, so the last ones are kept as they begin: whoever tries poses or
+actions on a map begins it many times.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import crafter
 import numpy as np
-from crafter import engine, objects
+from crafter import constants, engine, objects
 
 AREA = (64, 64)
 """Tiles of the map, across and down."""
@@ -22,6 +25,8 @@ CREATURES: dict[type, str] = {
     objects.Plant: "plant",
 }  # fmt: skip
 """Classes of things that are not part of the ground, with their names in the lexicon."""
+KEPT = 64
+"""Maps that are kept as they begin, some 50 kB each."""
 
 
 class _InOrder:
@@ -64,11 +69,24 @@ class CrafterGame(crafter.Env):
         super().__init__(area=AREA, view=self.view, size=size, length=None, seed=0)
         self._world.__class__ = _OrderedWorld
 
-    def begin(self, map_seed: int) -> np.ndarray:
-        """The first frame, uint8 ``(H, W, 3)``."""
-        self._seed, self._episode = map_seed, 0
+    def begin(
+        self, map_seed: int, tile: tuple[int, int] | None = None, facing: tuple[int, int] = (0, 1)
+    ) -> np.ndarray | None:
+        """The first frame, uint8 ``(H, W, 3)``. The player stands in the middle of the map and looks down, or on the
+        ``tile`` that is given and looks in the direction ``facing``; None where nobody can stand there."""
         self._numbered = 0
-        return self.framed(self.reset())
+        world, self._player = pickle.loads(_beginning(map_seed))
+        self._world.__dict__.update(world.__dict__)  # what draws the picture holds on to this world
+        for thing in self._world.objects:
+            thing.world = self._world
+        self._step, self._last_health = 0, self._player.health
+        self._unlocked: set[str] = set()
+        if tile is not None and tile != tuple(self._player.pos):
+            if not self._player.is_free(tile, constants.walkable):  # the engine lets a player walk into lava
+                return None
+            self._world.move(self._player, tile)
+        self._player.facing = facing
+        return self.framed(self.render())
 
     def framed(self, picture: np.ndarray) -> np.ndarray:
         """The engine's picture in the middle of a black frame, uint8 ``(H, W, 3)``."""
@@ -106,6 +124,11 @@ class CrafterGame(crafter.Env):
         """Tiles of ground that a frame shows, across and down; the inventory takes the rows below."""
         return int(self._local_view._grid[0]), int(self._local_view._grid[1])
 
+    def ground(self) -> np.ndarray:
+        """Materials of all tiles, str ``(64, 64)``, at ``[x, y]`` with y down the picture."""
+        names = np.array([name or "" for name in self._world._mat_names.values()])
+        return names[self._world._mat_map]
+
     def tile(self, x: int, y: int) -> tuple[str | None, Any]:
         """Material and object of a tile; None outside of the map."""
         return self._world[x, y]
@@ -123,3 +146,12 @@ class CrafterGame(crafter.Env):
         """Materials of the eight tiles around the player and of its own."""
         materials, _ = self._world.nearby(self.player.pos, 1)
         return set(materials)
+
+
+@lru_cache(maxsize=KEPT)
+def _beginning(map_seed: int) -> bytes:
+    """The engine's world and player after its own reset, pickled; they depend on nothing but the seed."""
+    game = CrafterGame((64, 64))
+    game._seed, game._episode = map_seed, 0
+    game.reset()
+    return pickle.dumps((game._world, game._player))

@@ -39,6 +39,8 @@ GROUND: dict[str, tuple[str, str]] = {
 """Material under or around the player -> colour and pattern of a surface."""
 NAMED_TILES = {"tree": "tree", "coal": "coal", "iron": "iron ore", "diamond": "diamond", "table": "table",
                "furnace": "furnace"}  # fmt: skip
+FACING = {0: (1, 0), 90: (0, -1), 180: (-1, 0), 270: (0, 1)}
+"""Yaw in degrees -> the engine's direction, whose y is down."""
 WALLS = ("stone", "water", "lava")
 AROUND = 0.15
 """Share of the tiles in sight from which a material counts as what surrounds the player."""
@@ -62,7 +64,9 @@ class CrafterEnv(TrueWorld):
 
     ## Start
     A map of 64 x 64 tiles drawn by ``map_seed``, by day, with full health. What happens later depends on the frame size
-    too: the engine moves creatures as far as the view reaches, and draws the noise of the night by chance.
+    too: the engine moves creatures as far as the view reaches, and draws the noise of the night by chance. ``pose`` is
+    the tile that the player stands on (x to the right, y up the picture, whole numbers) and where it faces (a multiple
+    of 90 degrees, 0 to the right); refused where the tile is not free.
 
     ## End
     Terminated when health is 0, which the inventory shows; truncated after ``time_limit`` steps, 10,000 by default.
@@ -76,7 +80,7 @@ class CrafterEnv(TrueWorld):
     """
 
     spec_world = WORLDS["Crafter"]
-    has_poses = False
+    any_yaw = False
     dynamics_later = True
 
     def __init__(self, **kwargs: Any) -> None:
@@ -91,10 +95,26 @@ class CrafterEnv(TrueWorld):
     # The hooks of TrueWorld
 
     def _begin(self, start: Start) -> np.ndarray:
-        frame = self.game.begin(start.map_seed)
+        frame = self._placed(start)
         if start.dynamics is not None and start.dynamics[1] == 0:
             self.game.reseed(start.dynamics[0])
         self._done, self._events, self._were = dict(self.game.player.achievements), (), {}
+        return frame
+
+    def _placed(self, start: Start) -> np.ndarray:
+        """The first frame, with the player at the start's pose; ``ValueError`` where it cannot stand there."""
+        frame = None
+        if start.pose is None:
+            frame = self.game.begin(start.map_seed)
+        elif not any((start.pose[0] % 1, start.pose[1] % 1, start.pose[2] % 90)):
+            x, y, yaw = map(round, start.pose)
+            frame = self.game.begin(start.map_seed, (x, AREA[1] - 1 - y), FACING[yaw % 360])
+        if frame is None:
+            raise ValueError(
+                f"pose={start.pose!r} is not a free place of map seed {start.map_seed}; choose x and y from the whole "
+                f"numbers 0 to {AREA[0] - 1} where ground() is {', '.join(constants.walkable)} and nothing stands, and "
+                "0, 90, 180 or 270 degrees"
+            )
         return frame
 
     def _advance(self, action: int) -> Advance:
@@ -119,6 +139,10 @@ class CrafterEnv(TrueWorld):
         return Advance([self.game.framed(frame)], float(reward), bool(dead))
 
     # What is known of the moment
+
+    def ground(self) -> np.ndarray:
+        """The map: materials of all tiles, str ``(64, 64)``, at ``[x, y]`` as ``pose`` counts them."""
+        return self.game.ground()[:, ::-1]
 
     def pose(self) -> tuple[float, float, float, float]:
         """Tile of the player (x to the right, y up the picture), and where it faces."""
