@@ -50,9 +50,9 @@ _loaded: weakref.WeakValueDictionary[tuple[str, int], WorldSimulator] = weakref.
 
 def load_simulator(model: str | Path | WorldSimulator | None, *worlds: str) -> WorldSimulator:
     """The simulator itself, or the one of that name or folder, or, where that is None, the packaged one that simulates
-    the worlds of these names (none: the default one). Environments of one process share it, however it is
-    served (``serving.named``). ``"untrained:"`` before a name or folder, or alone for the packaged one, gives the same model with its
-    network freshly drawn."""
+    the worlds of these names (none: the default one). Environments of one process share it, however it is served
+    (``serving.named``). ``"untrained:"`` before a name or folder, or alone for the packaged one, gives the same model
+    with its network freshly drawn."""
     model, _ = named(model)
     if isinstance(model, WorldSimulator):
         return model
