@@ -98,7 +98,7 @@ def test_quick_runs_leave_swept_strengths_out(tmp_path: Path) -> None:
         name: {e.task for e in suite.episodes(Session(table.WORLD, {"true": CandidateSpec("true")}, preset, tmp_path))}
         for name, preset in PRESETS.items()
     }
-    swept = {"stroke_length", "push_speed", "hit_speed", "fall_rate"}
+    swept = {"stroke_length", "push_speed", "hit_distance", "fall_rate"}
     assert swept <= asked["default"] == asked["publish"]
     assert asked["default"] - asked["quick"] == swept
 

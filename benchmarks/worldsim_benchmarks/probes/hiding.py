@@ -1,8 +1,9 @@
 """A thing that goes out of sight behind something and comes out on the other side, before a camera that stands still.
 
-When, and how fast? Two looks at places some pixels apart say both: the thing's pixels must be at the true places, and a
-step before the first they must not be there yet. Where it lay it must be gone, and on the side where it went in there
-must be none. The gate is that it was hidden: a picture in which nothing is hidden foresees nothing.
+When, and how fast? Two looks at places some pixels apart say both: its pixels must be at the true places, and a
+step before the first, or two where it is slow, not there yet. Where it lay it must be gone, and on the side
+where it went in there must be none. The gate is that it was hidden: a picture in which nothing is hidden foresees
+nothing.
 """
 
 from __future__ import annotations
@@ -57,16 +58,21 @@ def came_out(
     take: Rollout, number: int, passed: Passage, second: int, copies: Sequence[Copy], margin: int = 2
 ) -> Plan | None:
     """The plan with looks at the first step out and at the ``second``; of the places in ``copies`` the first that is
-    free must not show the thing too. A step before the first the thing must not be seen yet where, ``margin`` pixels
-    around it left out, it is not. None where a look would tell too little, or the truth itself does not pass."""
+    free must not show the thing too. Before the first the thing must not be seen yet where, ``margin`` pixels around it
+    left out, it is not. None where a look would tell too little, or the truth itself does not pass."""
     at, first = take.prefix, passed.out[0]
     looks = [_there(take, step, number) for step in (first, second)]
-    not_yet = looks[0].mask & ~grown(pixels(take, at + first - 1, number), margin)
-    early = replace(looks[0], step=first - 1, mask=not_yet, shown=False)
+    before = [
+        replace(looks[0], step=s, mask=looks[0].mask & ~grown(pixels(take, at + s, number), margin), shown=False)
+        for s in range(first - 1, max(first - 3, 0), -1)
+    ]
+    early = next((look for look in before if look.mask.sum() >= LEAST), None)
+    if early is None:
+        return None
     again = seen_again(take, second, [number], copies)
     gate, left = gone(take, passed.hidden[-1], number), gone(take, second, number)
     checks = (*looks, early, left, *again)
-    if min(int(c.mask.sum()) for c in (*looks, early, gate, left)) < LEAST or all(c.shown for c in again):
+    if min(int(c.mask.sum()) for c in (*looks, gate, left)) < LEAST or all(c.shown for c in again):
         return None
     if not all(c.holds(take.frame(at + c.step), True) for c in checks):  # another thing gave way, where it comes out
         return None

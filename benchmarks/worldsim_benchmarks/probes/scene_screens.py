@@ -1,8 +1,8 @@
 """What the scene's screen hides while the camera stands still: a thing that is pushed through behind it.
 
 The camera may be put to any side of the scene, so the side is chosen from which a push across the view leads a thing
-out of sight and out again. Scenes in which balls roll by themselves are passed over: what they do is not foreseen by
-what was done. Metres, and degrees of yaw.
+out of sight and out again. A ball that rolls by itself may not come near: what it does is not foreseen by what was
+done. Metres, and degrees of yaw.
 """
 
 from __future__ import annotations
@@ -36,25 +36,28 @@ STEP = 0.14
 """What a push moves in a step."""
 RUN_UPS = (0.2, 0.24, 0.28, 0.31)
 """From the pusher to the middle of the thing that it is about to push: the first that is free."""
-THROUGH = 16
+THROUGH = 18
 """Steps of a push through behind the screen, waiting included: plans of a task are of equal length."""
 PUSHES = range(4, 13)
 """Steps after which a push may have led a thing out of sight and out again."""
-ON = 2
-"""Steps that it is then pushed on, so that its speed can be seen."""
+ON = 3
+"""Steps that it is then pushed on, so that it comes out whole and its speed can be seen."""
 BOUND = 1.04
 """How far from the middle of the floor a thing may be pushed."""
 CLEAR = 0.32
 """Between the middles of things that shall not meet."""
+NEAR = 0.5
+"""Between the middles of a ball that rolls by itself and the thing."""
 FURTHER = 2.0
 """Pixels (at 64 rows) between the two looks at a thing that came out."""
-TRIES = 4
+TRIES = 6
 """Ways that are played on one map."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A push that should lead a thing through behind the screen: its first ``pushes`` steps, seen from ``yaw``."""
+    """A push, seen from ``yaw``, that should lead a thing through behind the screen: ``pushes`` steps, of which the
+    first leads up to it."""
 
     number: int
     action: str
@@ -68,7 +71,7 @@ def behind_screen(stage: Reference, map_seed: int) -> Plan | None:
     """A push leads a thing behind the screen, and out on the other side."""
     stage.reset(map_seed)
     screens = stage.objects("occluder")
-    if not screens or stage.objects("ball"):
+    if not screens:
         return None
     for _, way in zip(range(TRIES), list(_ways(stage, screens[0]))):
         if any(stage.reset(map_seed, _before(way, run_up)) for run_up in RUN_UPS):
@@ -102,7 +105,7 @@ def _ways(stage: Reference, screen: dict[str, Any]) -> Iterator[Way]:
         hidden = [k for k, c in enumerate(covered) if c == 1]
         out = [k for k in PUSHES if hidden and k > hidden[-1] and max(covered[k - 1 : k + 1]) == 0]
         if covered[0] == 0 and out and all(free[: out[0] + ON + 1]):
-            yield Way(thing["id"], action, float(to), places[thing["id"]], along, out[0] + ON)
+            yield Way(thing["id"], action, float(to), places[thing["id"]], along, out[0] + ON + 1)
 
 
 def _free(place: np.ndarray, others: Sequence[np.ndarray], screen: dict[str, Any]) -> bool:
@@ -133,7 +136,7 @@ def _hides(screen: dict[str, Any], eye: np.ndarray, point: np.ndarray) -> bool:
 def _emerged(take: Rollout, number: int, screen: int) -> Plan | None:
     """The plan of a push that did what it should; None where it did not."""
     passed = passage(take, number)
-    if passed is None:
+    if passed is None or _met_a_ball(take, number):
         return None
     at, scale = take.prefix, take.first.shape[0] / 64
     places = {s: _middle(take, at + s, number) for s in passed.out}
@@ -146,6 +149,16 @@ def _emerged(take: Rollout, number: int, screen: int) -> Plan | None:
     if beyond * went_in >= 0:
         return None
     return came_out(take, number, passed, second, (moved_by(-2 * round(beyond), 0), *SHIFTS), margin=1)
+
+
+def _met_a_ball(take: Rollout, number: int) -> bool:
+    """Whether one came so near that a kick might have sent it against the thing."""
+    for truth in take.truths:
+        places = {o["id"]: np.asarray(o["position"])[:2] for o in truth["objects"]}
+        balls = [o["id"] for o in truth["objects"] if o["class"] == "ball"]
+        if any(np.hypot(*(places[ball] - places[number])) < NEAR for ball in balls):
+            return True
+    return False
 
 
 def _middle(take: Rollout, step: int, number: int) -> np.ndarray:

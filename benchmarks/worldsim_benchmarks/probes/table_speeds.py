@@ -1,8 +1,9 @@
-"""How fast things move on the table: off the hand, off a collision, down a slope.
+"""How things move on the table: off the hand, off a collision, down a slope.
 
 The true strength is the world's own state, the recovered one is read off the picture: the middle of the pixels that are
-like the thing, at two steps or more. What a collision hands over depends on both masses and on the restitution, which
-differ from map to map, so that the line over maps is a dose-response of all three. Metres, seconds, pixels.
+like the thing, at two steps or more. How far a thing slides that another one hit is what that handed over, its energy
+over friction: it depends on both masses, on the restitution and on the friction, which differ from map to map, so that
+the line over maps is a dose-response of them all. Metres, seconds, pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SLOWER = 0.35
 """m/s that friction can take from a thing in a step; what loses more has met something."""
 LANE = 0.11
 """Metres to both sides of a thing's way in which it is looked for."""
-FALLING = 4
+FALLING = 6
 """Steps of a plan in which a thing slides down."""
 LOOKED = 3
 """Steps at which it is looked for; its place at the end of the context is known."""
@@ -53,26 +54,12 @@ def push_speed(stage: Reference, map_seed: int) -> Plan | None:
         )  # fmt: skip
         if not table.untouched(takes[1]) or any(e["kind"] == "shatter" for events in takes[0].events for e in events):
             continue
-        plan = _sliding(*takes, number, action)
-        if plan is not None:
-            return plan
+        along = np.array(table.DIRECTIONS[action][:2])
+        for step in range(1, PUSHED):
+            plan = _leaving(*takes, number, along, step)
+            if plan is not None:
+                return plan
     return None
-
-
-def hit_speed(stage: Reference, map_seed: int) -> Plan | None:
-    """A thing is struck and hits a second one, which slides off. The twin strikes the other way."""
-    for takes, second, action in table.collisions(stage, map_seed):
-        plan = _sliding(*takes, second, action)
-        if plan is not None:
-            return plan
-    return None
-
-
-def _sliding(acted: Rollout, twin: Rollout, number: int, action: str) -> Plan | None:
-    """The plan that reads a thing's speed at the first step at which it slides freely."""
-    along = np.array(table.DIRECTIONS[action][:2])
-    plans = (_leaving(acted, twin, number, along, step) for step in range(1, len(acted.actions)))
-    return next((plan for plan in plans if plan is not None), None)
 
 
 def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step: int) -> Plan | None:
@@ -110,6 +97,46 @@ def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step
     return Plan(acted, twin, (change,), (), (change,), dose=dose)
 
 
+def hit_distance(stage: Reference, map_seed: int) -> Plan | None:
+    """A thing is struck and hits a second one, which slides off and stops. The twin strikes the other way."""
+    for takes, second, _ in table.collisions(stage, map_seed):
+        plan = _driven(*takes, second)
+        if plan is not None:
+            return plan
+    return None
+
+
+def _driven(acted: Rollout, twin: Rollout, number: int) -> Plan | None:
+    """The plan that reads how far the thing lies from where it lay."""
+    at, end, scale = acted.prefix, len(acted.names), acted.first.shape[0]
+    before, after = acted.object(at, number), acted.object(end, number)
+    start, own = pixels(acted, at, number), pixels(acted, end, number)
+    if before is None or after is None or (acted.labels(end)[grown(start)] > 0).any() or not _bare(acted, own, number):
+        return None
+    others = (acted.labels(end) > 0) & ~own
+    change = look(acted, twin, end - at, table.hand(acted), (number,))
+    if own.sum() < 0.95 * start.sum() or (grown(own) & others).any() or change.mask.sum() < LEAST:
+        return None
+    moved = (after["position"] - before["position"])[:2]
+    distance = float(np.hypot(*moved))
+    way = moved / distance * (1, -1)  # of pictures: rows go down
+    background, colour = acted.frame(at).copy(), acted.frame(at)[start].mean(0)
+    background[grown(start)] = acted.frame(end)[grown(start)]
+    begun = middle(like(acted.frame(at), colour, background, grown(start)))
+    if begun is None:
+        return None
+    rows, columns = np.indices(start.shape)
+    aside = np.abs((columns - begun[0]) * way[1] - (rows - begun[1]) * way[0])
+    region = (aside <= LANE * scale) & ~grown(others, 1)
+
+    def read(blocks: np.ndarray) -> float:
+        seen = middle(like(blocks[-1, -1], colour, background, region))
+        return 0.0 if seen is None else float((seen - begun) @ way) / scale
+
+    dose = Dose(distance, "m", read, 1.5 / scale)
+    return Plan(acted, twin, (change,), (), (change,), dose=dose)
+
+
 def fall_rate(stage: Reference, map_seed: int) -> Plan | None:
     """On a tilted table a thing slides down freely: how fast does it gather speed? There is nothing to leave out."""
     context = ("noop",) * 2
@@ -132,20 +159,24 @@ def fall_rate(stage: Reference, map_seed: int) -> Plan | None:
 
 
 def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
-    at, scale, steps = take.prefix, take.first.shape[0], range(1, LOOKED + 1)
-    bare = np.median([take.frame(s) for s in range(len(take.names) + 1)], 0).astype(np.uint8)  # things only pass
-    track = _tracked(take, number, steps, bare, 1) if whole_in_view(take.labels(at), number) else None
+    at, scale, steps = take.prefix, take.first.shape[0], range(LOOKED + 1)
+    background, bare = take.frame(at).copy(), np.zeros(take.first.shape[:2], bool)
+    for s in range(len(take.names) + 1):
+        empty = ~grown(take.labels(s) > 0, 1)
+        background[empty], bare = take.frame(s)[empty], bare | empty
+    if not whole_in_view(take.labels(at), number) or not all(bare[pixels(take, at + s, number)].all() for s in steps):
+        return None  # what is always covered has no background that could be told from the thing
+    track = _tracked(take, number, steps, background, 1)
     done, undone = take.frame(at + 2), take.frame(at)
     change = Check(2, pixels(take, at + 2, number) & differs(done, undone), done, undone)
     if track is None or change.mask.sum() < LEAST:
         return None
-    begun = np.argwhere(pixels(take, at, number)).mean(0)[0]
 
     def read(blocks: np.ndarray) -> float:
         seen = track(blocks)
         if seen is None:
             return 0.0
-        rows = np.array([begun, *(place[1] for place in seen)]) / scale
+        rows = np.array([place[1] for place in seen]) / scale
         return float(2 * np.polyfit(STEP * np.arange(LOOKED + 1), rows, 2)[0])
 
     dose = Dose(rate, "m/s^2", read, 0.2 / scale / STEP**2)
@@ -154,7 +185,8 @@ def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
 
 def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.ndarray, axis: int) -> Tracked | None:
     """A tracker of a thing that moves along the columns (``axis`` 0) or rows (1), by its colour at the end of the
-    context; None where at one of the steps something covers it or lies beside it, which would move its middle."""
+    context (step 0, of which the picture is given); None where at one of the steps something covers it or lies beside
+    it, which would move its middle."""
     at, scale, shape = take.prefix, take.first.shape[0], take.first.shape[:2]
     mask = pixels(take, at, number)
     colour = take.frame(at)[mask].mean(0)
@@ -170,7 +202,8 @@ def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.nd
         regions.append((across[axis] <= LANE) & ~grown(others, 1))
 
     def track(blocks: np.ndarray) -> list[np.ndarray] | None:
-        seen = [middle(like(blocks[s - 1, -1], colour, background, r)) for s, r in zip(steps, regions)]
+        frames = [blocks[s - 1, -1] if s else take.frame(at) for s in steps]
+        seen = [middle(like(frame, colour, background, region)) for frame, region in zip(frames, regions)]
         return None if any(place is None for place in seen) else [place for place in seen if place is not None]
 
     return track
@@ -189,9 +222,9 @@ DEEDS = (
         ("attack", *table.DIRECTIONS), push_speed, thorough=True,
     ),
     Deed(
-        "hit_speed", table.WORLD,
-        "what a struck thing hits slides off as fast as it should, to a quarter and 0.08 m/s",
-        ("attack", *table.DIRECTIONS), hit_speed, thorough=True,
+        "hit_distance", table.WORLD,
+        "what a struck thing hits slides as far as it should, to a quarter and 2 cm",
+        ("attack", *table.DIRECTIONS), hit_distance, thorough=True,
     ),
     Deed(
         "fall_rate", table.WORLD,
