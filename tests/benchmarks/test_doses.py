@@ -154,11 +154,10 @@ def test_the_rate_of_a_fall_is_read_from_the_true_picture_and_from_one_that_fall
     assert not judged("wrong_gravity", plan, Made(blocks, blocks), RIVALS, 0).correct
 
 
-@pytest.mark.parametrize("mutant", ["ghost_collision", "wrong_restitution"])
-def test_what_passes_through_or_does_not_bounce_hands_over_another_speed(stage: Reference, mutant: str) -> None:
+def test_what_passes_through_hands_nothing_over(stage: Reference) -> None:
     plan = twins.planned(HIT, stage, 2_000_000)
     assert plan.dose is not None
-    broken = ReplayCandidate(table.WORLD, mutant=mutant)
+    broken = ReplayCandidate(table.WORLD, mutant="ghost_collision")
     blocks = broken.go_on([Context.of(plan.acted)], [plan.acted.actions], [3]).blocks[0]
     broken.close()
-    assert plan.dose.read(blocks) < plan.dose.true - plan.dose.slack
+    assert plan.dose.read(blocks) == pytest.approx(0.0, abs=plan.dose.slack)

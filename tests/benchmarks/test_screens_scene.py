@@ -19,7 +19,7 @@ pytest.importorskip("mujoco")
 assert worldsim.__version__
 RIVALS = tuple(np.random.default_rng(0).integers(0, 256, (2, 4, 64, 64, 3), dtype=np.uint8))
 (BEHIND,) = scene_screens.LOOKS
-MAP = 2_000_063
+MAP = 2_000_415
 """A test map on which a thing can be pushed through behind the screen."""
 
 

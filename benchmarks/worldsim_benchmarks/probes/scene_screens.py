@@ -98,13 +98,13 @@ def _ways(stage: Reference, screen: dict[str, Any]) -> Iterator[Way]:
         turn, facing = np.radians(to - yaw), np.radians(to)
         seen_from = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]) @ eye
         along = side * np.array([np.sin(facing), -np.cos(facing), 0.0])
-        path = [places[thing["id"]] + k * STEP * along for k in range(PUSHES[-1] + ON + 1)]
+        path = [places[thing["id"]] + k * STEP * along for k in range(PUSHES[-1] + 1)]
         others = [p for number, p in places.items() if number != thing["id"]]
         free = [_free(p, others, screen) for p in path]
         covered = [_covered(seen_from, p, along, screen) for p in path]
         hidden = [k for k, c in enumerate(covered) if c == 1]
         out = [k for k in PUSHES if hidden and k > hidden[-1] and max(covered[k - 1 : k + 1]) == 0]
-        if covered[0] == 0 and out and all(free[: out[0] + ON + 1]):
+        if covered[0] == 0 and out and all(free[: out[0] + 1]):
             yield Way(thing["id"], action, float(to), places[thing["id"]], along, out[0] + ON + 1)
 
 

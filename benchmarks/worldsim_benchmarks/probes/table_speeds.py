@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from worldsim_benchmarks.probes import table
-from worldsim_benchmarks.probes.detect import differs, grown
+from worldsim_benchmarks.probes.detect import differs, grown, without
 from worldsim_benchmarks.probes.dose import Dose, like, middle
 from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, look
 from worldsim_benchmarks.probes.presence import pixels, whole_in_view
@@ -30,8 +30,8 @@ LANE = 0.11
 """Metres to both sides of a thing's way in which it is looked for."""
 FALLING = 6
 """Steps of a plan in which a thing slides down."""
-LOOKED = 3
-"""Steps at which it is looked for; its place at the end of the context is known."""
+LOOKED = (1, 2, 3, 4)
+"""Steps after the context at which it is looked for."""
 EVEN = 0.06
 """m/s^2 by which the true rate may differ between steps of a thing that slides freely."""
 SHALLOW = 0.3
@@ -111,7 +111,7 @@ def _driven(acted: Rollout, twin: Rollout, number: int) -> Plan | None:
     at, end, scale = acted.prefix, len(acted.names), acted.first.shape[0]
     before, after = acted.object(at, number), acted.object(end, number)
     start, own = pixels(acted, at, number), pixels(acted, end, number)
-    if before is None or after is None or (acted.labels(end)[grown(start)] > 0).any() or not _bare(acted, own, number):
+    if before is None or after is None or not _bare(acted, own, number):
         return None
     others = (acted.labels(end) > 0) & ~own
     change = look(acted, twin, end - at, table.hand(acted), (number,))
@@ -120,20 +120,25 @@ def _driven(acted: Rollout, twin: Rollout, number: int) -> Plan | None:
     moved = (after["position"] - before["position"])[:2]
     distance = float(np.hypot(*moved))
     way = moved / distance * (1, -1)  # of pictures: rows go down
-    background, colour = acted.frame(at).copy(), acted.frame(at)[start].mean(0)
-    background[grown(start)] = acted.frame(end)[grown(start)]
-    begun = middle(like(acted.frame(at), colour, background, grown(start)))
-    if begun is None:
-        return None
+    begun = np.argwhere(start).mean(0)[::-1]
     rows, columns = np.indices(start.shape)
     aside = np.abs((columns - begun[0]) * way[1] - (rows - begun[1]) * way[0])
     region = (aside <= LANE * scale) & ~grown(others, 1)
 
+    labels, bare = acted.labels(at), without(acted.frame(at), acted.labels(at) > 0)
+    colour, *rest = (acted.frame(at)[labels == n].mean(0) for n in (number, *(set(labels[labels > 0]) - {number})))
+
     def read(blocks: np.ndarray) -> float:
-        seen = middle(like(blocks[-1, -1], colour, background, region))
+        frame = blocks[-1, -1]
+        mask = like(frame, colour, bare, region)
+        for other in rest:  # the hand and the thing that was struck lie in the lane too
+            mask &= like(frame, colour, np.broadcast_to(other, frame.shape), region)
+        seen = middle(mask)
         return 0.0 if seen is None else float((seen - begun) @ way) / scale
 
     dose = Dose(distance, "m", read, 1.5 / scale)
+    if not dose.holds(read(acted.blocks[at:]), True) or not dose.holds(read(twin.blocks[at:]), False):
+        return None  # two things of one colour
     return Plan(acted, twin, (change,), (), (change,), dose=dose)
 
 
@@ -147,10 +152,10 @@ def fall_rate(stage: Reference, map_seed: int) -> Plan | None:
     take = stage.played(len(context))
     at = take.prefix
     for thing in (o["id"] for o in take.truths[at]["objects"] if o["class"] in table.MOVABLE):
-        states = [take.object(at + s, thing) for s in range(LOOKED + 1)]
+        states = [take.object(at + s, thing) for s in LOOKED]
         speeds = np.array([o["velocity"][1] for o in states if o])
         rates = -np.diff(speeds) / STEP
-        if len(speeds) <= LOOKED or rates.min() < SHALLOW or np.ptp(rates) > EVEN:
+        if len(speeds) < len(LOOKED) or rates.min() < SHALLOW or np.ptp(rates) > EVEN:
             continue
         plan = _falling(take, thing, float(rates.mean()))
         if plan is not None:
@@ -159,14 +164,14 @@ def fall_rate(stage: Reference, map_seed: int) -> Plan | None:
 
 
 def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
-    at, scale, steps = take.prefix, take.first.shape[0], range(LOOKED + 1)
+    at, scale = take.prefix, take.first.shape[0]
     background, bare = take.frame(at).copy(), np.zeros(take.first.shape[:2], bool)
     for s in range(len(take.names) + 1):
         empty = ~grown(take.labels(s) > 0, 1)
         background[empty], bare = take.frame(s)[empty], bare | empty
-    if not whole_in_view(take.labels(at), number) or not all(bare[pixels(take, at + s, number)].all() for s in steps):
+    if not whole_in_view(take.labels(at), number) or not all(bare[pixels(take, at + s, number)].all() for s in LOOKED):
         return None  # what is always covered has no background that could be told from the thing
-    track = _tracked(take, number, steps, background, 1)
+    track = _tracked(take, number, LOOKED, background, 1)
     done, undone = take.frame(at + 2), take.frame(at)
     change = Check(2, pixels(take, at + 2, number) & differs(done, undone), done, undone)
     if track is None or change.mask.sum() < LEAST:
@@ -177,7 +182,7 @@ def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
         if seen is None:
             return 0.0
         rows = np.array([place[1] for place in seen]) / scale
-        return float(2 * np.polyfit(STEP * np.arange(LOOKED + 1), rows, 2)[0])
+        return float(2 * np.polyfit(STEP * np.array(LOOKED), rows, 2)[0])
 
     dose = Dose(rate, "m/s^2", read, 0.2 / scale / STEP**2)
     return Plan(take, take, (change,), (), (change,), beside=False, dose=dose)
@@ -185,25 +190,26 @@ def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
 
 def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.ndarray, axis: int) -> Tracked | None:
     """A tracker of a thing that moves along the columns (``axis`` 0) or rows (1), by its colour at the end of the
-    context (step 0, of which the picture is given); None where at one of the steps something covers it or lies beside
-    it, which would move its middle."""
+    context; None where at one of the steps something covers it or lies beside it, which would move its middle."""
     at, scale, shape = take.prefix, take.first.shape[0], take.first.shape[:2]
     mask = pixels(take, at, number)
     colour = take.frame(at)[mask].mean(0)
+    first = take.object(at + steps[0], number)
+    if first is None:
+        return None
+    x, y = first["position"][:2]
+    across = np.abs((np.indices(shape) + 0.5) / scale - np.array([1 - y, x])[:, None, None])[axis]
     regions = []
     for s in steps:
-        labels, thing = take.labels(at + s), take.object(at + s, number)
+        labels = take.labels(at + s)
         own = labels == number
         others = (labels > 0) & ~own
-        if thing is None or own.sum() < 0.95 * mask.sum() or (grown(own) & others).any():
+        if own.sum() < 0.95 * mask.sum() or (grown(own) & others).any():
             return None
-        x, y = thing["position"][:2]
-        across = np.abs((np.indices(shape) + 0.5) / scale - np.array([1 - y, x])[:, None, None])
-        regions.append((across[axis] <= LANE) & ~grown(others, 1))
+        regions.append((across <= LANE) & ~grown(others, 1))
 
     def track(blocks: np.ndarray) -> list[np.ndarray] | None:
-        frames = [blocks[s - 1, -1] if s else take.frame(at) for s in steps]
-        seen = [middle(like(frame, colour, background, region)) for frame, region in zip(frames, regions)]
+        seen = [middle(like(blocks[s - 1, -1], colour, background, r)) for s, r in zip(steps, regions)]
         return None if any(place is None for place in seen) else [place for place in seen if place is not None]
 
     return track
