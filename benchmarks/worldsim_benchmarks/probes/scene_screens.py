@@ -99,6 +99,8 @@ def _ways(stage: Reference, screen: dict[str, Any]) -> Iterator[Way]:
         seen_from = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]) @ eye
         along = side * np.array([np.sin(facing), -np.cos(facing), 0.0])
         path = [places[thing["id"]] + k * STEP * along for k in range(PUSHES[-1] + 1)]
+        if not any(_hides(screen, seen_from, p) for p in path):
+            continue  # what hides a thing whole hides its middle
         others = [p for number, p in places.items() if number != thing["id"]]
         free = [_free(p, others, screen) for p in path]
         covered = [_covered(seen_from, p, along, screen) for p in path]
