@@ -81,7 +81,8 @@ results: $(STAMP)
 		'panorama={"model": "?memory=panorama"}'
 	for suite in consistency permanence memory interaction surprise text; do \
 		$(BENCH) selfcheck --suite $$suite --n $(N) --out $(RUNS)/mutants/$$suite || exit 1; done
-	$(BENCH) selfcheck --suite consistency --world Scene --n $(N) --out $(RUNS)/mutants/consistency-scene
+	for suite in consistency permanence; do \
+		$(BENCH) selfcheck --suite $$suite --world Scene --n $(N) --out $(RUNS)/mutants/$$suite-scene || exit 1; done
 	for suite in permanence interaction; do \
 		$(BENCH) selfcheck --suite $$suite --world Table --n $(N) --out $(RUNS)/mutants/$$suite-table || exit 1; done
 	$(BENCH) publish $(RUNS)/model $(RUNS)/mutants --out benchmarks/results

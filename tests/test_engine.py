@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -69,7 +70,7 @@ def differ(a: Block, b: Block, row_a: int | None = None, row_b: int | None = Non
 
 class Uncached:
     """The same rollout without a cache: every evaluation runs the whole history through
-    ``WorldModel.forward``."""
+    ``WorldModel.forward``, under the band of ``window`` latents (None: the model's)."""
 
     def __init__(
         self,
@@ -79,8 +80,10 @@ class Uncached:
         steps: int,
         video: np.ndarray,
         actions: Sequence[int] = (),
+        window: int | None = None,
     ) -> None:
-        self.simulator, self.world, self.steps = simulator, simulator.world, steps
+        self.simulator, self.world, self.steps = simulator, copy(simulator.world), steps
+        self.world.config = replace(self.world.config, window=window or self.world.config.window)
         self.seed, self.tau = torch.tensor([seed]), 1 - context_noise
         first = len(video) - 4 * len(actions)
         blocks = [video[:1]] * first + [video[i : i + 4] for i in range(first, len(video), 4)]
@@ -133,11 +136,14 @@ class Uncached:
         return latent, reward
 
 
-def test_the_ring_equals_the_full_history_past_the_first_eviction(simulator: WorldSimulator) -> None:
+@pytest.mark.parametrize("window", [None, 4, 1])
+def test_the_ring_equals_the_full_history_past_the_first_eviction(
+    simulator: WorldSimulator, window: int | None
+) -> None:
     steps = simulator.config.world.window + 5
-    cached = engine(simulator, denoising_steps=3, context_noise=0.15)
+    cached = engine(simulator, denoising_steps=3, context_noise=0.15, window=window)
     cached.begin([0], [start(11)])
-    plain = Uncached(simulator, 11, 0.15, 3, picture(11))
+    plain = Uncached(simulator, 11, 0.15, 3, picture(11), window=window)
     for t, (action,) in enumerate(plan(steps, 1)):
         if t == 3:
             cached.set_text([0], ["a red door opens"], "event", 2)
@@ -228,14 +234,18 @@ def test_an_event_reverts_and_a_scene_clears_the_view(simulator: WorldSimulator)
         rollout.set_text([0], ["a door opens"], "event", 0)
 
 
-@pytest.mark.parametrize(("blocks", "first"), [(3, 1), (3, 0), (9, 1), (9, 0)])
-def test_given_frames_fill_the_ring_as_the_full_history(simulator: WorldSimulator, blocks: int, first: int) -> None:
+@pytest.mark.parametrize(
+    ("blocks", "first", "window"), [(3, 1, None), (3, 0, None), (9, 1, None), (9, 0, None), (5, 0, 3)]
+)
+def test_given_frames_fill_the_ring_as_the_full_history(
+    simulator: WorldSimulator, blocks: int, first: int, window: int | None
+) -> None:
     """Prefixes from a reset frame on or from the middle, shorter and longer than the window."""
     video, actions = picture(1, first + 4 * blocks), [a for (a,) in plan(blocks, 1)]
-    cached = engine(simulator, context_noise=0.15)
+    cached = engine(simulator, context_noise=0.15, window=window)
     shown = cached.begin([0], [LaneStart(ROOMS, 5, TEXT, video, np.array(actions))])
     assert torch.equal(shown.frames[0], torch.from_numpy(video[-1:]).expand(4, -1, -1, -1))
-    plain = Uncached(simulator, 5, 0.15, 2, video, actions)
+    plain = Uncached(simulator, 5, 0.15, 2, video, actions, window)
     for action in (1, 5):
         block = cached.step(*controls(ROOMS, [action]))
         assert float((block.latent - plain.step(action, "")[0]).abs().max()) < 1e-4
@@ -312,7 +322,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 6 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 7 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
@@ -378,6 +388,8 @@ def test_frames_of_other_sizes_and_worlds_of_single_frames(simulator: WorldSimul
         ({"cache_mode": "none"}, "'renoise' and 'reuse'"),
         ({"reward": "best"}, "'expected' and 'sample'"),
         ({"frame_size": (60, 64)}, "multiples of 16"),
+        ({"window": 0}, "window=0: this model was trained on 6 latents; accepted are 1 to 6"),
+        ({"window": 7}, "window=7: this model was trained on 6 latents"),
     ],
 )
 def test_wrong_arguments_are_refused(simulator: WorldSimulator, wrong: dict[str, Any], message: str) -> None:
@@ -620,6 +632,34 @@ def test_a_memory_that_a_model_cannot_serve_and_a_state_of_another_are_refused()
     far.begin([0], [start(1)])
     with pytest.raises(ValueError, match="memory='window'; this one's is 'places'"):
         far.set_state(0, near.get_state(0))
+
+
+def test_a_shorter_window_sees_what_it_holds_and_no_further(simulator: WorldSimulator) -> None:
+    """Two pasts that differ in their first frame alone: told apart only while its latent is held."""
+
+    def last_step(window: int, steps: int) -> list[torch.Tensor]:
+        found = []
+        for shade in (0, 200):
+            frames = np.concatenate([np.full((1, 64, 64, 3), shade, np.uint8), picture(3, 4 * steps)])
+            rollout = engine(simulator, context_noise=0.0, temperature=0.0, window=window)
+            rollout.begin([0], [LaneStart(ROOMS, 1, TEXT, frames, np.zeros(steps, np.int64))])
+            found.append(rollout.step(*controls(ROOMS, [1])).latent)
+        return found
+
+    assert torch.equal(*last_step(2, 4))
+    assert not torch.equal(*last_step(6, 4))
+
+
+def test_a_state_goes_to_an_engine_of_the_same_window_alone(simulator: WorldSimulator) -> None:
+    short, same, whole = engine(simulator, window=3), engine(simulator, window=3), engine(simulator)
+    short.begin([0], [start(1)])
+    run(short, plan(5, 1))
+    state = short.get_state(0)
+    expected = run(short, plan(2, 1, seed=1))
+    with pytest.raises(ValueError, match="window=3; this one's is 6"):
+        whole.set_state(0, state)
+    same.set_state(0, state)
+    assert all(differ(a, b) < 1e-4 for a, b in zip(expected, run(same, plan(2, 1, seed=1))))
 
 
 def test_what_a_lane_shows_is_its_own_however_the_others_begin() -> None:

@@ -48,7 +48,7 @@ CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 6
+STATE_VERSION = 7
 
 
 class RolloutEngine(Passes):
@@ -71,6 +71,8 @@ class RolloutEngine(Passes):
         compile: compiles the network's step (GPU; the first steps are slow).
         memory: what is kept of what is out of view, beside the window of latents: ``"window"`` nothing, ``"panorama"``
             or ``"places"`` (see ``screen.Memory``); None for the farthest-reaching that the model can serve.
+        window: latents that attention along time sees, the newest included: 1 to those that the model was trained on,
+            which is None. The latent before the newest enters it by another way too, whatever the window.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class RolloutEngine(Passes):
         compile: bool = False,
         temperature: float | None = None,
         memory: Memory | None = None,
+        window: int | None = None,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes={lanes}; an engine has at least one lane")
@@ -99,7 +102,7 @@ class RolloutEngine(Passes):
         self.temperature = model.config.temperature if temperature is None else float(temperature)
         if not 0 <= self.temperature <= 1:
             raise ValueError(f"temperature={temperature}; accepted is 0 to 1")
-        super().__init__(model, device, frame_size, context_noise, dtype, compile)
+        super().__init__(model, device, frame_size, context_noise, dtype, compile, window)
         able = memories(self.codec)
         self.memory = able[-1] if memory is None else memory
         if self.memory not in able:
@@ -232,6 +235,7 @@ class RolloutEngine(Passes):
             "version": STATE_VERSION,
             "digest": self.model.digest,
             "kept": self.memory,
+            "window": self.window,
             "world": spec.name,
             "seed": int(self._seeds[lane]),
             "step": int(self._steps[lane]),
@@ -250,8 +254,9 @@ class RolloutEngine(Passes):
                 f"the state has version {state.get('version')} and is of model {state.get('digest')}; this "
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
-        if state["kept"] != self.memory:
-            raise ValueError(f"the state is of an engine with memory={state['kept']!r}; this one's is {self.memory!r}")
+        for name, kept, own in (("memory", "kept", self.memory), ("window", "window", self.window)):
+            if state[kept] != own:
+                raise ValueError(f"the state is of an engine with {name}={state[kept]!r}; this one's is {own!r}")
         if self._player is not None:
             self._player.check(state["player"])
         self._ring.set_lane(lane, state["memory"])

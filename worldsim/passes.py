@@ -55,6 +55,7 @@ class Passes:
         context_noise: float | None,
         dtype: torch.dtype | None,
         compile: bool,
+        window: int | None,
     ) -> None:
         config = model.config
         noise_level = config.context_noise if context_noise is None else float(context_noise)
@@ -67,6 +68,12 @@ class Passes:
         if min(frame_size) < 1 or height % self.world.stride or width % self.world.stride:
             raise ValueError(
                 f"frame_size={frame_size}: height and width must be multiples of {self.world.stride} pixels"
+            )
+        self.window = config.world.window if window is None else window
+        if not 1 <= self.window <= config.world.window:
+            raise ValueError(
+                f"window={window}: this model was trained on {config.world.window} latents; accepted are 1 to "
+                f"{config.world.window}"
             )
         self.frame_size = (int(height), int(width))
         pixels, patch = config.world.pixel_stride, config.world.patch
@@ -81,7 +88,7 @@ class Passes:
         )
 
     def _new_ring(self, lanes: int, slot: int = 0) -> Ring:
-        return Ring(self.world, lanes, self.tokens, self.latent_shape, self.dtype, self.device, slot)
+        return Ring(self.world, lanes, self.tokens, self.window, self.latent_shape, self.dtype, self.device, slot)
 
     def _remember(
         self,

@@ -18,22 +18,23 @@ from worldsim.model.transformer import WorldModel
 
 
 class Ring:
-    """Memory of ``lanes`` lanes with ``tokens`` patch tokens per frame; the next ``advance`` is after
-    ``slot``."""
+    """Memory of the last ``window`` latents of ``lanes`` lanes with ``tokens`` patch tokens per frame; the next
+    ``advance`` is after ``slot``."""
 
     def __init__(
         self,
         world: WorldModel,
         lanes: int,
         tokens: int,
+        window: int,
         latent_shape: tuple[int, int, int],
         dtype: torch.dtype,
         device: torch.device,
         slot: int = 0,
     ) -> None:
-        self.window = world.config.window
+        self.window = window
         self.slot = slot % self.window
-        self.caches = world.empty_caches(lanes, tokens, dtype, device)
+        self.caches = world.empty_caches(lanes, tokens, window, dtype, device)
         self.held = torch.zeros(lanes, self.window, dtype=torch.bool, device=device)
         self.previous = torch.zeros(lanes, *latent_shape, device=device)
         """The latest latent as the network saw it, context noise included; zeros where there is none."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from worldsim_benchmarks.candidates import Context, ReplayCandidate
 from worldsim_benchmarks.presets import PRESETS
-from worldsim_benchmarks.probes import table, table_doses
+from worldsim_benchmarks.probes import table, table_doses, table_speeds
 from worldsim_benchmarks.probes.dose import Dose, extent, like, middle
 from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.records import Row
@@ -23,7 +24,8 @@ import worldsim
 
 assert worldsim.__version__
 RIVALS = tuple(np.random.default_rng(0).integers(0, 256, (2, 4, 64, 64, 3), dtype=np.uint8))
-STROKE, PUSH = table_doses.DEEDS
+(STROKE,) = table_doses.DEEDS
+PUSH, HIT, FALL = table_speeds.DEEDS
 
 
 def rows(candidate: str, slope: float, offset: float = 0.0) -> list[Row]:
@@ -96,8 +98,9 @@ def test_quick_runs_leave_swept_strengths_out(tmp_path: Path) -> None:
         name: {e.task for e in suite.episodes(Session(table.WORLD, {"true": CandidateSpec("true")}, preset, tmp_path))}
         for name, preset in PRESETS.items()
     }
-    assert {"stroke_length", "push_speed"} <= asked["default"] == asked["publish"]
-    assert asked["default"] - asked["quick"] == {"stroke_length", "push_speed"}
+    swept = {"stroke_length", "push_speed", "hit_distance", "fall_rate"}
+    assert swept <= asked["default"] == asked["publish"]
+    assert asked["default"] - asked["quick"] == swept
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +111,7 @@ def stage() -> Iterator[Reference]:
     opened.close()
 
 
-@pytest.mark.parametrize("deed", [STROKE, PUSH], ids=lambda d: d.name)
+@pytest.mark.parametrize("deed", [STROKE, PUSH, HIT], ids=lambda d: d.name)
 def test_the_true_strength_is_read_from_the_true_picture(deed: table_doses.Deed, stage: Reference) -> None:
     plan = twins.planned(deed, stage, 2_000_000)
     assert plan.dose is not None
@@ -132,3 +135,29 @@ def test_half_a_stroke_is_half_the_dose(stage: Reference) -> None:
     blocks[-1, -1][:, cut] = change.undone[:, cut]
     whole, half = (plan.dose.read(b) for b in (plan.acted.blocks[plan.prefix :], blocks))
     assert half + table_doses.BRUSH == pytest.approx((whole + table_doses.BRUSH) / 2, abs=2 / 64)
+
+
+def test_the_rate_of_a_fall_is_read_from_the_true_picture_and_from_one_that_falls_slower(stage: Reference) -> None:
+    plan = twins.planned(FALL, stage, 2_000_000)
+    assert plan.dose is not None
+    truth = Made.of(plan.acted, plan.twin)
+    found = judged("true", plan, truth, RIVALS, 0)
+    assert found.score == 1.0
+    assert found.measures["recovered"] == pytest.approx(plan.dose.true, abs=plan.dose.slack)
+    assert "recovered_twin" not in found.measures
+    still = np.broadcast_to(plan.acted.frame(plan.prefix), truth.acted.shape)
+    assert judged("frozen", plan, Made(still, still), RIVALS, 0).score == 0.0
+    slow = ReplayCandidate(table.WORLD, mutant="wrong_gravity")
+    blocks = slow.go_on([Context.of(plan.acted)], [plan.acted.actions], [3]).blocks[0]
+    slow.close()
+    assert plan.dose.read(blocks) < plan.dose.true - plan.dose.slack
+    assert not judged("wrong_gravity", plan, Made(blocks, blocks), RIVALS, 0).correct
+
+
+def test_what_passes_through_hands_nothing_over(stage: Reference) -> None:
+    plan = twins.planned(HIT, stage, 2_000_000)
+    assert plan.dose is not None
+    broken = ReplayCandidate(table.WORLD, mutant="ghost_collision")
+    blocks = broken.go_on([Context.of(plan.acted)], [plan.acted.actions], [3]).blocks[0]
+    broken.close()
+    assert plan.dose.read(blocks) == pytest.approx(0.0, abs=plan.dose.slack)

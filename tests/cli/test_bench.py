@@ -121,8 +121,9 @@ def test_variants_are_the_same_environment_with_other_arguments() -> None:
     assert found["plain"] == spec
     assert found["window"].kwargs == {"denoising_steps": 2, "model": "?memory=window"} and found["window"].lanes == 4
     mine = candidate("SoraWorld-v0", '{"model": "runs/mine?memory=frames"}', 4, "world")
-    own = variants(mine, ('window={"model": "?memory=window"}',))["window"]
-    assert own.kwargs == {"model": "runs/mine?memory=window"}
+    own = variants(mine, ('window={"model": "?memory=window"}', 'short={"model": "?window=8"}'))
+    assert own["window"].kwargs == {"model": "runs/mine?memory=window"}
+    assert own["short"].kwargs == {"model": "runs/mine?window=8"}
     asked = session(spec, "DoomRooms", "quick", Path("runs"), 0, beside=('window={"model": "?memory=window"}',))
     assert list(asked.candidates) == ["model", "window"]
     shipped = WorldSimulator.from_pretrained().digest

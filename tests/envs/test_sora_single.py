@@ -17,6 +17,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from worldsim_envs.sora import SoraWorldEnv, SoraWorldVectorEnv
 from worldsim_envs.sora import lanes as lanes_module
+from worldsim_envs.sora.serving import Serving, named
 
 import worldsim  # noqa: F401  (registers the environments)
 from worldsim.model import weights
@@ -362,4 +363,38 @@ def test_a_model_is_named_with_the_memory_that_it_is_to_have(tmp_path: Path) -> 
     assert list(kinds) == ["places", "panorama", "window"] and len(set(kinds.values())) == 1
     with pytest.raises(ValueError, match="memory='elephant'; this model can serve 'window', 'panorama', 'places'"):
         SoraWorldEnv(model=f"{folder}?memory=elephant")
-    assert lanes_module.named_memory("?memory=window") == (None, "window")
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "memory", "window"),
+    [
+        ("doom", "doom", None, None),
+        ("?memory=window", None, "window", None),
+        ("runs/a?window=8", "runs/a", None, 8),
+        ("untrained:doom?window=4&memory=panorama", "untrained:doom", "panorama", 4),
+        ("?memory=places&window=24", None, "places", 24),
+    ],
+)
+def test_a_name_says_how_the_model_is_served(name: str, model: str | None, memory: str | None, window: int | None):
+    assert named(name) == (model, Serving(memory, window))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("doom?windows=8", "each of memory=KIND and window=LATENTS can be said once, joined by &"),
+        ("doom?window=8&window=4", "can be said once"),
+        ("doom?window=eight", "window='eight' is no whole number of latents"),
+        ("doom?window=-1", "window='-1' is no whole number"),
+    ],
+)
+def test_what_is_no_way_to_serve_a_model_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        named(name)
+
+
+def test_an_environment_is_served_with_the_window_of_its_name(folder: Path) -> None:
+    env = SoraWorldEnv(model=f"{folder}?window=3", world="DoomBasic", frame_size=(32, 32))
+    assert env._lanes.predictor.window == 3  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="window=99: this model was trained on 6 latents; accepted are 1 to 6"):
+        SoraWorldEnv(model=f"{folder}?window=99", world="DoomBasic")

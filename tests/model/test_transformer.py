@@ -75,7 +75,7 @@ def test_stepping_with_a_cache_equals_the_whole_clip_past_the_first_eviction(hei
     window = model.config.window
     z, tau, controls, text, seconds = inputs(model, frames=2 * window + 3, height=height, width=width)
     whole = model(z, tau, controls, text, seconds, causal(2))
-    caches = model.empty_caches(2, height * width // 16, torch.float32, z.device)
+    caches = model.empty_caches(2, height * width // 16, window, torch.float32, z.device)
     held, when = torch.zeros(2, window, dtype=torch.bool), torch.zeros(2, window)
     for t in range(z.shape[1]):
         slot = t % window

@@ -22,8 +22,8 @@ EVENT_WORLDS = {
 EVENT_WORLDS["publish"] = EVENT_WORLDS["default"]
 RESERVED = ("model", "true", "codec", "frozen", "grey", "other", "copy_last", "untrained")
 """What a run calls the environment itself, its ceilings, its floors and its controls."""
-MEMORY = "?memory="
-"""Before the kind of memory that a model is served with (``RolloutEngine``)."""
+SERVED = "?"
+"""Before what says how a model is served (``worldsim_envs.sora.serving``)."""
 Amount = Literal["tiny", "quick", "default", "publish"]
 
 
@@ -55,7 +55,9 @@ def candidate(env: str, env_kwargs: str, lanes: int, world_keyword: str) -> Cand
 
 def variants(spec: CandidateSpec, beside: tuple[str, ...]) -> dict[str, CandidateSpec]:
     """The same environment with other constructor arguments, by name: texts ``NAME=JSON`` of ``--beside``. A model
-    that is only ``?memory=KIND`` is that of ``spec``, so served."""
+    that is only ``?memory=KIND``, ``?window=LATENTS`` or both is that of ``spec``, so served."""
+    from worldsim_envs.sora.serving import named
+
     found: dict[str, CandidateSpec] = {}
     for text in beside:
         name, equals, arguments = text.partition("=")
@@ -65,9 +67,9 @@ def variants(spec: CandidateSpec, beside: tuple[str, ...]) -> dict[str, Candidat
                 f"{', '.join(RESERVED)}"
             )
         given = constructor_arguments(arguments, f"--beside {name}=")
-        if str(given.get("model", "")).startswith(MEMORY):
-            own = str(spec.kwargs.get("model") or "").partition(MEMORY)[0]
-            given["model"] = f"{own}{given['model']}"
+        if str(given.get("model", "")).startswith(SERVED):
+            own = named(spec.kwargs.get("model"))[0]
+            given["model"] = f"{own or ''}{given['model']}"
         found[name] = replace(spec, kwargs={**spec.kwargs, **given})
     return found
 
@@ -78,12 +80,13 @@ def pinned(spec: CandidateSpec, *worlds: str) -> CandidateSpec:
     there is no such model or it cannot be loaded."""
     if spec.env != SORA_WORLD:
         return spec
-    from worldsim_envs.sora.lanes import load_simulator, named_memory
+    from worldsim_envs.sora.lanes import load_simulator
+    from worldsim_envs.sora.serving import named
 
     from worldsim.model.weights import packaged_model
 
     model = spec.kwargs.get("model")
-    if named_memory(model)[0] is None:
+    if named(model)[0] is None:
         model = packaged_model(*worlds) + (model or "")
     return replace(spec, kwargs={**spec.kwargs, "model": model}, version=load_simulator(model).digest)
 

@@ -345,11 +345,14 @@ class WorldModel(nn.Module):
         newest = Noisy(z[:, None], tau[:, None], step_size, prepared.frame)
         return self._predict([newest], Dense(prepared.frame.rotation, along_time))[0]
 
-    def empty_caches(self, lanes: int, tokens: int, dtype: torch.dtype, device: torch.device) -> list[TimeCache]:
-        """Ring caches for ``lanes`` worlds of ``tokens`` patch tokens per frame, one per time layer."""
+    def empty_caches(
+        self, lanes: int, tokens: int, window: int, dtype: torch.dtype, device: torch.device
+    ) -> list[TimeCache]:
+        """Ring caches of ``window`` latents for ``lanes`` worlds of ``tokens`` patch tokens per frame, one per time
+        layer."""
         c = self.config
         return [
-            TimeCache.empty(lanes, c.heads, tokens + c.registers, c.window, c.width // c.heads, dtype, device)
+            TimeCache.empty(lanes, c.heads, tokens + c.registers, window, c.width // c.heads, dtype, device)
             for _ in self._time_attentions
         ]
 

@@ -104,9 +104,12 @@ def judged(
         correct = correct and all(_holds(plan, check, made, False) for check in plan.checks)
         measures["collateral"] = _collateral(plan, made)
     if plan.dose is not None:
-        done_twin = [plan.dose.read(blocks) for blocks in (made.acted, made.twin)]
-        measures |= {"dose": plan.dose.true, "recovered": done_twin[0], "recovered_twin": done_twin[1]}
-        correct = correct and plan.dose.holds(done_twin[0], True) and plan.dose.holds(done_twin[1], False)
+        recovered = plan.dose.read(made.acted)
+        measures |= {"dose": plan.dose.true, "recovered": recovered}
+        correct = correct and plan.dose.holds(recovered, True)
+        if plan.beside:
+            measures["recovered_twin"] = without = plan.dose.read(made.twin)
+            correct = correct and plan.dose.holds(without, False)
     first = plan.acted.blocks[plan.prefix]
     return Outcome(name, moved, continues(made.acted[0], first, rivals, bottom), correct, measures)
 

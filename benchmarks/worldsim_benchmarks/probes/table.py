@@ -150,8 +150,9 @@ def struck(stage: Reference, map_seed: int, action: str, pose: Pose) -> tuple[Ro
     return (acted, other) if untouched(other) and not shattered else None
 
 
-def collide(stage: Reference, map_seed: int) -> Plan | None:
-    """A strike at a thing that hits a second one: does the second, which the hand never meets, go where it should?"""
+def collisions(stage: Reference, map_seed: int) -> Iterator[tuple[tuple[Rollout, Rollout], int, str]]:
+    """Strikes at a thing that hits a second one, which the hand never meets: deed and twin, the id of the second, the
+    action towards them."""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,), (0.0, 0.03, -0.03)):
         dx, dy, _ = DIRECTIONS[action]
         places = {o["id"]: o["position"][:2] for o in stage.first_objects(*MOVABLE) if o["visible"]}
@@ -162,9 +163,15 @@ def collide(stage: Reference, map_seed: int) -> Plan | None:
             continue
         for second in ahead:
             if 0.06 < moved(takes[0], len(takes[0].names), takes[1], second) < np.inf:
-                plan = whole(*takes, 2 + WAIT // 2, ignored=hand(takes[0]), only=(second,))
-                if plan is not None:
-                    return plan
+                yield takes, second, action
+
+
+def collide(stage: Reference, map_seed: int) -> Plan | None:
+    """A strike at a thing that hits a second one: does the second go where it should?"""
+    for takes, second, _ in collisions(stage, map_seed):
+        plan = whole(*takes, 2 + WAIT // 2, ignored=hand(takes[0]), only=(second,))
+        if plan is not None:
+            return plan
     return None
 
 

@@ -9,15 +9,14 @@ step before they are not there yet, and on the near side there is none. Metres.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from worldsim_benchmarks.probes import table
-from worldsim_benchmarks.probes.detect import differs, grown, without
-from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan
+from worldsim_benchmarks.probes.hiding import SHIFTS, came_out, gone, passage
+from worldsim_benchmarks.probes.plan import LEAST, Deed, Plan
 from worldsim_benchmarks.probes.presence import moved_by, pixels, seen_again, whole_in_view
 from worldsim_benchmarks.truth import Pose, Reference, Rollout
 
@@ -35,8 +34,6 @@ PUSHES = (2, 3, 4, 5, 7)
 """Steps of the push; what is pushed further than under the panel comes out with the hand behind it."""
 COVERED = 0.15
 """Share of its pixels up to which a thing that slides through counts as hidden."""
-OUT = 0.7
-"""Share of its pixels from which on a thing counts as come out; the hand may cover some."""
 FURTHER = 0.03
 """Metres between the two looks at a thing that came out."""
 PASS = 16
@@ -45,13 +42,6 @@ THROUGH = 12
 """Steps of a push through behind it."""
 HIDDEN = 4
 """Steps that the panel rests on the thing."""
-SHIFTS = tuple(
-    moved_by(dx, dy)
-    for dx, dy in sorted(
-        ((dx, dy) for dx in range(-24, 25, 6) for dy in range(-24, 25, 6)), key=lambda m: (m[0] ** 2 + m[1] ** 2, m)
-    )
-)
-"""Places for the false alarm, nearest first."""
 
 
 def panel_passes(stage: Reference, map_seed: int) -> Plan | None:
@@ -120,13 +110,6 @@ def _passed(take: Rollout, number: int, panel: int) -> Plan | None:
     return Plan(take, take, (gate,), checks, (checks[0],), beside=False)
 
 
-def gone(take: Rollout, step: int, number: int) -> Check:
-    """``step`` steps after the context the thing is not seen where it lay at its end."""
-    at = take.prefix
-    done, undone = take.frame(at + step), take.frame(at)
-    return Check(step, pixels(take, at, number) & differs(done, undone), done, undone)
-
-
 def behind_panel(stage: Reference, map_seed: int) -> Plan | None:
     """A push sends a thing under the panel; it comes out on the other side."""
     stage.reset(map_seed)
@@ -158,39 +141,19 @@ def _lanes(stage: Reference, panel: np.ndarray) -> Iterator[tuple[dict[str, Any]
 def _came_out(take: Rollout, number: int, panel: int, sign: int) -> Plan | None:
     """The plan with two looks at the thing beyond the panel; None where it was not hidden, or did not come
     out whole onto bare ground, or something else moved."""
-    at = take.prefix
-    shown = [int(pixels(take, s, number).sum()) for s in range(at, len(take.names) + 1)]
-    hidden = [s for s, count in enumerate(shown) if count <= COVERED * shown[0]]
-    if not hidden or not whole_in_view(take.labels(at), number):
+    at, passed = take.prefix, passage(take, number, COVERED)
+    if passed is None:
         return None
-    out = [s for s in range(hidden[-1] + 1, len(shown)) if shown[s] >= OUT * shown[0]]
-    first = out[0] if out else 0
-    second = next((s for s in out if _apart(take, at + first, at + s, number) > FURTHER), None)
+    first = passed.out[0]
+    second = next((s for s in passed.out if _apart(take, at + first, at + s, number) > FURTHER), None)
     place, edge = take.object(at + first, number), take.object(at, panel)
     if second is None or place is None or edge is None:
         return None
     beyond = float(place["position"][0] - edge["position"][0])
     if sign * beyond < 0:
         return None
-    looks = [_there(take, step, number) for step in (first, second)]
-    not_yet = looks[0].mask & ~grown(pixels(take, at + first - 1, number))
-    early = replace(looks[0], step=first - 1, mask=not_yet, shown=False)
     near = moved_by(-2 * round(beyond * take.first.shape[0]), 0)
-    again = seen_again(take, second, [number], (near, *SHIFTS))
-    gate, left = gone(take, hidden[-1], number), gone(take, second, number)
-    checks = (*looks, early, left, *again)
-    if min(int(c.mask.sum()) for c in (*looks, early, gate, left)) < LEAST or all(c.shown for c in again):
-        return None
-    if not all(c.holds(take.frame(at + c.step), True) for c in checks):  # another thing gave way, where it comes out
-        return None
-    return Plan(take, take, (gate,), checks, tuple(looks), beside=False)
-
-
-def _there(take: Rollout, step: int, number: int) -> Check:
-    """The thing is where the truth has it ``step`` steps after the context."""
-    truth, mask = take.frame(take.prefix + step), pixels(take, take.prefix + step, number)
-    empty = without(truth, mask)
-    return Check(step, mask & differs(truth, empty), truth, empty)
+    return came_out(take, number, passed, second, (near, *SHIFTS))
 
 
 def _apart(take: Rollout, a: int, b: int, number: int) -> float:

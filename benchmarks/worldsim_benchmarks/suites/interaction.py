@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from worldsim_benchmarks.probes import blocks, crafter, doom, table, table_doses
+from worldsim_benchmarks.probes import blocks, crafter, doom, table, table_doses, table_speeds
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import cluster_mean
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.suite import Curve
 
-DEEDS = (*doom.DEEDS, *table.DEEDS, *table_doses.DEEDS, *crafter.DEEDS, *blocks.DEEDS)
+DEEDS = (*doom.DEEDS, *table.DEEDS, *table_doses.DEEDS, *table_speeds.DEEDS, *crafter.DEEDS, *blocks.DEEDS)
 MUTANTS = {
     "undo": ("paint", "door", "fell", "dig"),
     "gain_0.8": ("stroke_length",),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from worldsim_benchmarks.probes import doom, table_screens
+from worldsim_benchmarks.probes import doom, scene_screens, table_screens
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites import twins
 from worldsim_benchmarks.suites.scoring import score_tasks
@@ -20,8 +20,8 @@ from worldsim_benchmarks.suites.suite import MODEL, Curve
 MEMORY = "look_away_"
 MUTANTS = {
     "vanish": ("look_away_4",),
-    "vanish_behind_occluder": ("panel_passes",),
-    "swap_identity": ("look_away_2_things", "panel_passes"),
+    "vanish_behind_occluder": ("panel_passes", "behind_screen"),
+    "swap_identity": ("look_away_2_things", "panel_passes", "behind_screen"),
     "wrong_friction": ("behind_panel",),
     "duplicate": ("look_away_8",),
     "idle_frozen": ("door_closes",),
@@ -57,4 +57,4 @@ def half_life(points: Sequence[tuple[float, float]]) -> float:
     return float("inf")
 
 
-PERMANENCE = twins.TwinSuite("permanence", (*doom.LOOKS, *table_screens.LOOKS), MUTANTS, memory)
+PERMANENCE = twins.TwinSuite("permanence", (*doom.LOOKS, *table_screens.LOOKS, *scene_screens.LOOKS), MUTANTS, memory)

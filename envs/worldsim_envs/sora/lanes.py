@@ -9,7 +9,6 @@ begin.
 from __future__ import annotations
 
 import os
-import re
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -32,6 +31,7 @@ from worldsim.predictor import Block, LaneStart, LaneText, Predictor
 from worldsim.starts import lane_draws
 from worldsim.worlds import WORLDS, WorldSpec
 from worldsim_envs.sora.options import Episode, LaneOptions, SoraConfig, check_goal, echo, per_lane, resolve
+from worldsim_envs.sora.serving import named
 
 if TYPE_CHECKING:
     from worldsim.screen import Memory
@@ -45,27 +45,15 @@ WORST = float(np.finfo(np.float32).max)
 UNTRAINED = "untrained:"
 """Before a model's name or folder: the same with its network freshly drawn (``WorldSimulator.untrained``)."""
 
-_WITH_MEMORY = re.compile(r"(.*)\?memory=(.*)")
-
 _loaded: weakref.WeakValueDictionary[tuple[str, int], WorldSimulator] = weakref.WeakValueDictionary()
-
-
-def named_memory(model: str | Path | WorldSimulator | None) -> tuple[str | Path | WorldSimulator | None, str | None]:
-    """``"MODEL?memory=KIND"`` as model and kind (see ``RolloutEngine``), anything else as it is without a kind.
-
-    The kind is no property of the weights, and the environment's signature is fixed, so it is said with the model.
-    ``"?memory=KIND"`` alone is of the packaged model.
-    """
-    found = _WITH_MEMORY.fullmatch(model) if isinstance(model, str) else None
-    return (model, None) if found is None else (found[1] or None, found[2])
 
 
 def load_simulator(model: str | Path | WorldSimulator | None, *worlds: str) -> WorldSimulator:
     """The simulator itself, or the one of that name or folder, or, where that is None, the packaged one that simulates
-    the worlds of these names (none: the default one). Environments of one process share it, whatever memory is named
-    with it. ``"untrained:"`` before a name or folder, or alone for the packaged one, gives the same model with its
-    network freshly drawn."""
-    model, _ = named_memory(model)
+    the worlds of these names (none: the default one). Environments of one process share it, however it is served
+    (``serving.named``). ``"untrained:"`` before a name or folder, or alone for the packaged one, gives the same model
+    with its network freshly drawn."""
+    model, _ = named(model)
     if isinstance(model, WorldSimulator):
         return model
     if isinstance(model, str) and model.startswith(UNTRAINED):
@@ -116,7 +104,7 @@ class Lanes:
     def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
         for name in ("prompt", "start", "goal"):
             per_lane(name, getattr(config, name), count)
-        _, memory = named_memory(model)
+        _, serving = named(model)
         self.simulator = load_simulator(model, *_meant(config))
         simulated = self.simulator.config.worlds
         self._worlds = tuple(name for name in simulated if name in WORLDS)
@@ -132,7 +120,8 @@ class Lanes:
             denoising_steps=config.denoising_steps,
             context_noise=config.context_noise,
             frame_size=config.frame_size,
-            memory=cast("Memory | None", memory),  # the engine refuses others
+            memory=cast("Memory | None", serving.memory),  # the engine refuses others
+            window=serving.window,
         )
         self.bank: Bank | None = self.simulator.bank
         self.expander: Expander | None = None

@@ -1,0 +1,240 @@
+"""How things move on the table: off the hand, off a collision, down a slope.
+
+The true strength is the world's own state, the recovered one is read off the picture: the middle of the pixels that are
+like the thing, at two steps or more. How far a thing slides that another one hit is what that handed over, its energy
+over friction: it depends on both masses, on the restitution and on the friction, which differ from map to map, so that
+the line over maps is a dose-response of them all. Metres, seconds, pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from worldsim_benchmarks.probes import table
+from worldsim_benchmarks.probes.detect import differs, grown, without
+from worldsim_benchmarks.probes.dose import Dose, like, middle
+from worldsim_benchmarks.probes.plan import LEAST, Check, Deed, Plan, look
+from worldsim_benchmarks.probes.presence import pixels, whole_in_view
+from worldsim_benchmarks.probes.table_doses import of_block
+from worldsim_benchmarks.truth import Reference, Rollout
+
+PUSHED = 8
+"""Steps of a plan in which a thing leaves the hand."""
+STEP = 0.2
+"""Seconds of a step."""
+SLOWER = 0.35
+"""m/s that friction can take from a thing in a step; what loses more has met something."""
+LANE = 0.11
+"""Metres to both sides of a thing's way in which it is looked for."""
+FALLING = 6
+"""Steps of a plan in which a thing slides down."""
+LOOKED = (1, 2, 3, 4)
+"""Steps after the context at which it is looked for."""
+EVEN = 0.06
+"""m/s^2 by which the true rate may differ between steps of a thing that slides freely."""
+SHALLOW = 0.3
+"""m/s^2 from which on a rate is asked."""
+Tracked = Callable[[np.ndarray], "list[np.ndarray] | None"]
+"""From blocks after the context, places (column, row) of a thing at the steps that are looked at; None where lost."""
+
+
+def push_speed(stage: Reference, map_seed: int) -> Plan | None:
+    """A thing is pushed or struck and leaves the hand. The twin makes its steps aside."""
+    deed = of_block(map_seed, (0, 1, 2))
+    for number, action, pose in table.before_things(stage, map_seed, table.MOVABLE, (0.14, 0.17, 0.2)):
+        if not table.start(stage, map_seed, pose):
+            continue
+        done = ((action,), (action,) * 2, (action, "attack"))[deed]
+        aside = table.ASIDE[action]
+        takes = table.both(
+            stage, map_seed, pose, table.filled(done, PUSHED),
+            table.filled((aside,) * len(done), PUSHED),
+        )  # fmt: skip
+        if not table.untouched(takes[1]) or any(e["kind"] == "shatter" for events in takes[0].events for e in events):
+            continue
+        along = np.array(table.DIRECTIONS[action][:2])
+        for step in range(1, PUSHED):
+            plan = _leaving(*takes, number, along, step)
+            if plan is not None:
+                return plan
+    return None
+
+
+def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step: int) -> Plan | None:
+    """The plan that reads the speed between ``step`` and the next, where the thing slides freely then."""
+    at, scale = acted.prefix, acted.first.shape[0]
+    things = [acted.object(at + s, number) for s in (step, step + 1)]
+    if things[0] is None or things[1] is None:
+        return None
+    hands = [acted.truths[at + s]["hand"]["position"] for s in (step, step + 1)]
+    places, speeds = ([np.asarray(t[key])[:2] for t in things if t] for key in ("position", "velocity"))
+    moved = places[1] - places[0]
+    leaves = (moved @ along) > ((hands[1] - hands[0]) @ along) + 0.02
+    free = speeds[1] @ along > 0.1 and 0 <= (speeds[0] - speeds[1]) @ along < SLOWER
+    if not leaves or not free or abs(moved @ along[::-1]) > 0.02 or moved @ along < 0.06:
+        return None
+    steps, start = (step, step + 1), grown(pixels(acted, at, number))
+    if (acted.labels(len(acted.names))[start] > 0).any():
+        return None  # the place that it left must be seen bare in the end
+    if not all(_bare(acted, pixels(acted, at + s, number), number) for s in steps):
+        return None
+    background = acted.frame(at).copy()
+    background[start] = acted.frame(len(acted.names))[start]
+    track = _tracked(acted, number, steps, background, 0 if along[0] else 1)
+    change = look(acted, twin, step + 1, table.hand(acted), (number,))
+    if track is None or change.mask.sum() < LEAST:
+        return None
+
+    def read(blocks: np.ndarray) -> float:
+        seen = track(blocks)
+        if seen is None:
+            return 0.0  # what is not found has no speed
+        return float((seen[1] - seen[0]) @ (along * (1, -1))) / scale / STEP
+
+    dose = Dose(float(moved @ along) / STEP, "m/s", read, 1.0 / scale / STEP)
+    return Plan(acted, twin, (change,), (), (change,), dose=dose)
+
+
+def hit_distance(stage: Reference, map_seed: int) -> Plan | None:
+    """A thing is struck and hits a second one, which slides off and stops. The twin strikes the other way."""
+    for takes, second, _ in table.collisions(stage, map_seed):
+        plan = _driven(*takes, second)
+        if plan is not None:
+            return plan
+    return None
+
+
+def _driven(acted: Rollout, twin: Rollout, number: int) -> Plan | None:
+    """The plan that reads how far the thing lies from where it lay."""
+    at, end, scale = acted.prefix, len(acted.names), acted.first.shape[0]
+    before, after = acted.object(at, number), acted.object(end, number)
+    start, own = pixels(acted, at, number), pixels(acted, end, number)
+    if before is None or after is None or not _bare(acted, own, number):
+        return None
+    others = (acted.labels(end) > 0) & ~own
+    change = look(acted, twin, end - at, table.hand(acted), (number,))
+    if own.sum() < 0.95 * start.sum() or (grown(own) & others).any() or change.mask.sum() < LEAST:
+        return None
+    moved = (after["position"] - before["position"])[:2]
+    distance = float(np.hypot(*moved))
+    way = moved / distance * (1, -1)  # of pictures: rows go down
+    begun = np.argwhere(start).mean(0)[::-1]
+    rows, columns = np.indices(start.shape)
+    aside = np.abs((columns - begun[0]) * way[1] - (rows - begun[1]) * way[0])
+    region = (aside <= LANE * scale) & ~grown(others, 1)
+
+    labels, bare = acted.labels(at), without(acted.frame(at), acted.labels(at) > 0)
+    colour, *rest = (acted.frame(at)[labels == n].mean(0) for n in (number, *(set(labels[labels > 0]) - {number})))
+
+    def read(blocks: np.ndarray) -> float:
+        frame = blocks[-1, -1]
+        mask = like(frame, colour, bare, region)
+        for other in rest:  # the hand and the thing that was struck lie in the lane too
+            mask &= like(frame, colour, np.broadcast_to(other, frame.shape), region)
+        seen = middle(mask)
+        return 0.0 if seen is None else float((seen - begun) @ way) / scale
+
+    dose = Dose(distance, "m", read, 1.5 / scale)
+    if not dose.holds(read(acted.blocks[at:]), True) or not dose.holds(read(twin.blocks[at:]), False):
+        return None  # two things of one colour
+    return Plan(acted, twin, (change,), (), (change,), dose=dose)
+
+
+def fall_rate(stage: Reference, map_seed: int) -> Plan | None:
+    """On a tilted table a thing slides down freely: how fast does it gather speed? There is nothing to leave out."""
+    context = ("noop",) * 2
+    stage.reset(map_seed)
+    if stage.objects("ball", "occluder"):
+        return None
+    stage.do(*context, *("noop",) * FALLING)
+    take = stage.played(len(context))
+    at = take.prefix
+    for thing in (o["id"] for o in take.truths[at]["objects"] if o["class"] in table.MOVABLE):
+        states = [take.object(at + s, thing) for s in LOOKED]
+        speeds = np.array([o["velocity"][1] for o in states if o])
+        rates = -np.diff(speeds) / STEP
+        if len(speeds) < len(LOOKED) or rates.min() < SHALLOW or np.ptp(rates) > EVEN:
+            continue
+        plan = _falling(take, thing, float(rates.mean()))
+        if plan is not None:
+            return plan
+    return None
+
+
+def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
+    at, scale = take.prefix, take.first.shape[0]
+    background, bare = take.frame(at).copy(), np.zeros(take.first.shape[:2], bool)
+    for s in range(len(take.names) + 1):
+        empty = ~grown(take.labels(s) > 0, 1)
+        background[empty], bare = take.frame(s)[empty], bare | empty
+    if not whole_in_view(take.labels(at), number) or not all(bare[pixels(take, at + s, number)].all() for s in LOOKED):
+        return None  # what is always covered has no background that could be told from the thing
+    track = _tracked(take, number, LOOKED, background, 1)
+    done, undone = take.frame(at + 2), take.frame(at)
+    change = Check(2, pixels(take, at + 2, number) & differs(done, undone), done, undone)
+    if track is None or change.mask.sum() < LEAST:
+        return None
+
+    def read(blocks: np.ndarray) -> float:
+        seen = track(blocks)
+        if seen is None:
+            return 0.0
+        rows = np.array([place[1] for place in seen]) / scale
+        return float(2 * np.polyfit(STEP * np.array(LOOKED), rows, 2)[0])
+
+    dose = Dose(rate, "m/s^2", read, 0.2 / scale / STEP**2)
+    return Plan(take, take, (change,), (), (change,), beside=False, dose=dose)
+
+
+def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.ndarray, axis: int) -> Tracked | None:
+    """A tracker of a thing that moves along the columns (``axis`` 0) or rows (1), by its colour at the end of the
+    context; None where at one of the steps something covers it or lies beside it, which would move its middle."""
+    at, scale, shape = take.prefix, take.first.shape[0], take.first.shape[:2]
+    mask = pixels(take, at, number)
+    colour = take.frame(at)[mask].mean(0)
+    first = take.object(at + steps[0], number)
+    if first is None:
+        return None
+    x, y = first["position"][:2]
+    across = np.abs((np.indices(shape) + 0.5) / scale - np.array([1 - y, x])[:, None, None])[axis]
+    regions = []
+    for s in steps:
+        labels = take.labels(at + s)
+        own = labels == number
+        others = (labels > 0) & ~own
+        if own.sum() < 0.95 * mask.sum() or (grown(own) & others).any():
+            return None
+        regions.append((across <= LANE) & ~grown(others, 1))
+
+    def track(blocks: np.ndarray) -> list[np.ndarray] | None:
+        seen = [middle(like(blocks[s - 1, -1], colour, background, r)) for s, r in zip(steps, regions)]
+        return None if any(place is None for place in seen) else [place for place in seen if place is not None]
+
+    return track
+
+
+def _bare(take: Rollout, where: np.ndarray, number: int) -> bool:
+    """Whether nothing else was seen there at the end of the context."""
+    before = take.labels(take.prefix)[where]
+    return bool(((before <= 0) | (before == number)).all())
+
+
+DEEDS = (
+    Deed(
+        "push_speed", table.WORLD,
+        "what is pushed or struck slides off as fast as it should, to a quarter and 0.08 m/s",
+        ("attack", *table.DIRECTIONS), push_speed, thorough=True,
+    ),
+    Deed(
+        "hit_distance", table.WORLD,
+        "what a struck thing hits slides as far as it should, to a quarter and 2 cm",
+        ("attack", *table.DIRECTIONS), hit_distance, thorough=True,
+    ),
+    Deed(
+        "fall_rate", table.WORLD,
+        "a thing on the tilted table gathers speed as fast as it should, to a quarter and 0.08 m/s^2",
+        ("noop",), fall_rate, thorough=True,
+    ),
+)  # fmt: skip
