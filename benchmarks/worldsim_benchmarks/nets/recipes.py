@@ -1,0 +1,81 @@
+"""What each shipped net is: which commands it tells apart, what it looks at, how much play it learns from, its size.
+
+Commands that leave no mark in the pictures of random play are one class with standing still: a use of nothing, and in
+Crafter all that needs what a random walk has not gathered. Worlds of which play costs more (Scene) have less of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worldsim_benchmarks.nets.eyes import Eyes, Frames, Motion
+
+OF_MOTION = ((32, 1, 1), (32, 3, 1), (32, 3, 2))
+"""Convolutions of an action reader on matches, 8x8 to 4x4: outputs, kernel, stride."""
+OF_FRAMES = ((24, 5, 2), (32, 3, 2), (48, 3, 2), (32, 3, 1))
+"""Those of one on pictures, 32x32 to 4x4."""
+CELLS = ((16, 3, 2), (24, 3, 2), (32, 3, 1), (32, 3, 1))
+"""Those of a detector: 64x64 to cells of 4 pixels, each of which sees 23 pixels around it."""
+BAR = 3 / 64
+"""Share of the rows that a status bar takes in Doom's worlds."""
+WALKS = ("noop", "forward", "backward", "strafe_left", "strafe_right")
+TURNS = ("turn_left", "turn_right", "turn_left_small", "turn_right_small")
+COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "cyan", "white")
+
+
+def meaning(told_apart: tuple[str, ...], as_still: tuple[str, ...] = ()) -> dict[str, str]:
+    """Each command its own class, and those that look like standing still."""
+    return {**{name: name for name in told_apart}, **dict.fromkeys(as_still, "noop")}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Of one world: ``means`` maps commands to classes, ``maps`` and ``val_maps`` are played for ``steps`` steps each,
+    ``batches`` of 64 train each net. Things of the classes ``kinds`` and of ``palette`` are detected, where given."""
+
+    world: str
+    means: dict[str, str]
+    eyes: Eyes
+    convs: tuple[tuple[int, int, int], ...] = OF_MOTION
+    maps: int = 420
+    val_maps: int = 60
+    steps: int = 24
+    batches: int = 3000
+    hidden: int = 48
+    palette: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What random play draws from: one command of each class."""
+        return tuple(dict.fromkeys(self.means.values()))
+
+
+RECIPES = {
+    "DoomRooms": Recipe(
+        "worldsim/DoomRooms-v0",
+        meaning((*WALKS, "turn_left", "turn_right", "forward+turn_left", "forward+turn_right", *TURNS[2:]),
+                ("use", "attack")),
+        Motion(bottom=BAR), palette=COLOURS, kinds=("ball", "diamond", "cone"),
+    ),
+    "Table": Recipe(
+        "worldsim/Table-v0",
+        meaning((*WALKS, "use", "attack", "place", "next_item")),
+        Frames((1, 3, 5, 7)), OF_FRAMES, maps=250, val_maps=40,
+        palette=COLOURS, kinds=("disc", "box", "pane"),
+    ),
+    "Crafter": Recipe(
+        "worldsim/Crafter-v0",
+        meaning((*WALKS, "sleep"), (
+            "use", "place_stone", "place_table", "place_furnace", "place_plant", "make_wood_pickaxe",
+            "make_stone_pickaxe", "make_iron_pickaxe", "make_wood_sword", "make_stone_sword", "make_iron_sword",
+        )),
+        Frames((3, 7)), OF_FRAMES, maps=250, val_maps=40,
+    ),
+    "Scene": Recipe(
+        "worldsim/Scene-v0",
+        meaning((*WALKS, *TURNS[:2], "look_up", "look_down", "attack", *TURNS[2:])),
+        Motion(high=4, cross=True), maps=120, val_maps=25,
+    ),
+}  # fmt: skip
+"""By the world's short name."""
