@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from panorama import NAMES
+from panorama import NAMES, view
+from worldsim_benchmarks import selfcheck
+from worldsim_benchmarks.behaviour import Play, read_back
 from worldsim_benchmarks.nets import actions
 from worldsim_benchmarks.nets.actions import ActionReader, chains_of
 from worldsim_benchmarks.nets.corpus import record
@@ -96,3 +98,35 @@ def test_a_class_that_is_read_and_never_told_is_wrong_and_not_left_open() -> Non
     assert found["coverage"]["value"] == 0.5
     assert found["accuracy"]["value"] == 0.0
     assert found["classes"] == {"a": 0.0}
+
+
+def test_shares_read_right_are_by_script_and_map_and_the_check_wants_truth_above() -> None:
+    def row(candidate: str, map_seed: int, read: list[str | None]) -> dict[str, Any]:
+        return {"candidate": candidate, "script": "wander_0", "map_seed": map_seed, "told": ["a", "b"], "read": read}
+
+    rows = [row("true", m, ["a", "b"]) for m in range(4)] + [row("mirrored", m, ["b", None]) for m in range(4)]
+    rows += [row("delayed", m, ["a", "b"]) for m in range(4)]
+    assert reading.right_of(rows[:1] + rows[4:5]) == {
+        "true": {("wander_0", 0): 1.0}, "mirrored": {("wander_0", 0): 0.0},
+    }  # fmt: skip
+    assert [line.ok for line in selfcheck.read_lines(rows)] == [True, False]
+
+
+def test_broken_controls_are_caught_on_the_toy_world(reader: ActionReader, tmp_path: Path) -> None:
+    candidates = {name: CandidateSpec(name) for name in ("true", *selfcheck.CONTROL_MUTANTS)}
+    session = Session(WORLD, candidates, replace(PRESETS["tiny"], hold=4), tmp_path, frame_size=(48, 48), bottom=0)
+    shares = reading.right_of(plain(reading.run(session, reader)))
+    mean = {name: float(np.mean(list(by.values()))) for name, by in shares.items()}
+    assert mean["true"] == mean["truth"] > 0.95
+    assert mean["gain_0.8"] < mean["true"] - 0.1
+    assert max(mean["mirrored"], mean["delayed"]) < mean["true"] - 0.3
+
+
+def test_actions_of_play_are_read_back(reader: ActionReader) -> None:
+    names = ("turn_left", "turn_left", "turn_right_small", "noop", "turn_right")
+    headings = np.cumsum([0.0, *np.repeat([14.0, 14.0, -3.5, 0.0, -14.0], 4) / 4])
+    play = Play(np.stack([view(5, heading) for heading in headings]), names)
+    assert play.chains.shape == (5, 8, 48, 48, 3)
+    assert np.array_equal(play.chains[0, 3], play.frames[0]) and np.array_equal(play.chains[1, 3], play.frames[4])
+    line = read_back({"model": [play], "frozen": [play.frozen()]}, reader)
+    assert line.value == "model 1.00 (answered 100%), frozen 0.08 (answered 100%)"  # one of four classes: 2/6 of noop

@@ -24,6 +24,8 @@ from worldsim_benchmarks.nets.training import fit
 
 ACCURACY = 0.95
 """Share of answers on validation maps that are right, from the threshold on."""
+PER_STEP = 4
+"""Video frames of a step, as a reader wants them."""
 SPOILED = 2
 """Spoiled copies of each sample of play that a reader learns from, beside the true one."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from worldsim_benchmarks.nets.eyes import Eyes, Frames, Motion
 
-OF_MOTION = ((32, 1, 1), (32, 3, 1), (32, 3, 2))
+OF_MOTION = ((32, 1, 1), (32, 3, 1), (32, 3, 1), (32, 3, 2))
 """Convolutions of an action reader on matches, 8x8 to 4x4: outputs, kernel, stride."""
 OF_FRAMES = ((24, 5, 2), (32, 3, 2), (48, 3, 2), (32, 3, 1))
 """Those of one on pictures, 32x32 to 4x4."""
@@ -31,7 +31,8 @@ def meaning(told_apart: tuple[str, ...], as_still: tuple[str, ...] = ()) -> dict
 @dataclass(frozen=True)
 class Recipe:
     """Of one world: ``means`` maps commands to classes, ``maps`` and ``val_maps`` are played for ``steps`` steps each,
-    ``batches`` of 64 train each net. Things of the classes ``kinds`` and of ``palette`` are detected, where given."""
+    ``batches`` of 64 train the reader. Things of the classes ``kinds`` and of ``palette`` are detected, where given, by a
+    detector that ``palette_batches`` train."""
 
     world: str
     means: dict[str, str]
@@ -40,8 +41,9 @@ class Recipe:
     maps: int = 420
     val_maps: int = 60
     steps: int = 24
-    batches: int = 3000
-    hidden: int = 48
+    batches: int = 2500
+    hidden: int = 64
+    palette_batches: int = 800
     palette: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
 

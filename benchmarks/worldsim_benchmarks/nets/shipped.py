@@ -68,16 +68,16 @@ def train(
         kind = next(name for name, eyes in KINDS.items() if isinstance(recipe.eyes, eyes))
         seen = {"kind": kind, **asdict(recipe.eyes)}
         told = {"means": reader.means, "eyes": seen, "threshold": reader.threshold}
-        entries.append(_written(out, recipe, ACTIONS, reader.net, told, seed))
+        entries.append(_written(out, recipe, ACTIONS, reader.net, told, seed, recipe.batches))
     if THINGS in kinds and recipe.palette:
         say(f"{recipe.world}: detector of things")
-        found = things.train(corpus, val, CELLS, recipe.batches, seed)
+        found = things.train(corpus, val, CELLS, recipe.palette_batches, seed)
         told = {"palette": found.palette, "present": found.present, "absent": found.absent}
-        entries.append(_written(out, recipe, THINGS, found.net, told, seed))
+        entries.append(_written(out, recipe, THINGS, found.net, told, seed, recipe.palette_batches))
     return entries
 
 
-def _written(out: Path, recipe: Recipe, kind: str, net: Net, told: Entry, seed: int) -> Entry:
+def _written(out: Path, recipe: Recipe, kind: str, net: Net, told: Entry, seed: int, batches: int) -> Entry:
     name = f"{recipe.world.rpartition('/')[2].removesuffix('-v0')}-{kind}.npz"
     never = [t for t, value in told.items() if value == float("inf")]
     if never:
@@ -88,7 +88,7 @@ def _written(out: Path, recipe: Recipe, kind: str, net: Net, told: Entry, seed: 
         "file": name, "kind": kind, "world": recipe.world, "sha256": _digest(out / name), "parameters": net.parameters,
         **told,
         "trained": {
-            "split": "train", "maps": recipe.maps, "steps": recipe.steps, "batches": recipe.batches, "seed": seed,
+            "split": "train", "maps": recipe.maps, "steps": recipe.steps, "batches": batches, "seed": seed,
             "thresholds_from": {"split": "val", "maps": recipe.val_maps}, "commit": run_block()["commit"],
         },
     }  # fmt: skip

@@ -114,6 +114,16 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     return out
 
 
+def right_of(rows: Sequence[Row]) -> dict[str, dict[tuple[str, int], float]]:
+    """candidate -> (script, map) -> share of the commands that are read right; what is left open is not."""
+    gathered: dict[str, dict[tuple[str, int], list[bool]]] = {}
+    for row in rows:
+        key = (row["script"], row["map_seed"])
+        hits = [told == read for told, read in zip(row["told"], row["read"])]
+        gathered.setdefault(row["candidate"], {}).setdefault(key, []).extend(hits)
+    return {name: {key: float(np.mean(hits)) for key, hits in by.items()} for name, by in gathered.items()}
+
+
 def _columns(rows: Sequence[Row], classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Told and read classes (-1: left open) of all steps, and their maps."""
     code: dict[str | None, int] = {None: -1, **{name: c for c, name in enumerate(classes)}}
