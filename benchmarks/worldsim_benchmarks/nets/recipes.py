@@ -31,8 +31,8 @@ def meaning(told_apart: tuple[str, ...], as_still: tuple[str, ...] = ()) -> dict
 @dataclass(frozen=True)
 class Recipe:
     """Of one world: ``means`` maps commands to classes, ``maps`` and ``val_maps`` are played for ``steps`` steps each,
-    ``batches`` of 64 train the reader. Things of the classes ``kinds`` and of ``palette`` are detected, where given, by a
-    detector that ``palette_batches`` train."""
+    ``batches`` of 64 train the reader. Things of the classes ``kinds`` and of ``palette`` are detected, where given, by
+    a detector that ``palette_batches`` train."""
 
     world: str
     means: dict[str, str]
