@@ -63,7 +63,7 @@ RECIPES = {
     "Table": Recipe(
         "worldsim/Table-v0",
         meaning((*WALKS, "use", "attack", "place", "next_item")),
-        Frames((1, 3, 5, 7)), OF_FRAMES, maps=250, val_maps=40,
+        Frames((1, 3, 5, 7)), OF_FRAMES, maps=250, val_maps=40, batches=1500, palette_batches=600,
         palette=COLOURS, kinds=("disc", "box", "pane"),
     ),
     "Crafter": Recipe(
@@ -72,7 +72,7 @@ RECIPES = {
             "use", "place_stone", "place_table", "place_furnace", "place_plant", "make_wood_pickaxe",
             "make_stone_pickaxe", "make_iron_pickaxe", "make_wood_sword", "make_stone_sword", "make_iron_sword",
         )),
-        Frames((3, 7)), OF_FRAMES, maps=250, val_maps=40,
+        Frames((3, 7)), OF_FRAMES, maps=250, val_maps=40, batches=1200,
     ),
     "Scene": Recipe(
         "worldsim/Scene-v0",
