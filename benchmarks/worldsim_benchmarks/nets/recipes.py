@@ -63,7 +63,7 @@ RECIPES = {
     "Table": Recipe(
         "worldsim/Table-v0",
         meaning((*WALKS, "use", "attack", "place", "next_item")),
-        Frames((1, 3, 5, 7)), OF_FRAMES, maps=250, val_maps=40, batches=1500, palette_batches=600,
+        Motion(((1, 3), (3, 5), (5, 7)), wide=3, high=3), maps=250, val_maps=40, batches=1500, palette_batches=600,
         palette=COLOURS, kinds=("disc", "box", "pane"),
     ),
     "Crafter": Recipe(

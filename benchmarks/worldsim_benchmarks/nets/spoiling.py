@@ -32,9 +32,10 @@ def spoiled(frames_SSC: np.ndarray, channels: int, rng: np.random.Generator) -> 
     and with noise. ``channels`` are those of one frame, the innermost."""
     count = frames_SSC.shape[-1] // channels
     gain = np.tile(rng.uniform(0.8, 1.2, channels) * rng.uniform(0.8, 1.15), count).astype(np.float32)
-    out = frames_SSC * gain + np.tile(rng.uniform(-15, 15, channels), count).astype(np.float32)
+    shown = frames_SSC * gain + np.tile(rng.uniform(-15, 15, channels), count).astype(np.float32)
     if rng.random() < 0.5:
-        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(*SOFT) * len(out) / SIZE).reshape(out.shape)
+        soft = cv2.GaussianBlur(shown, (0, 0), rng.uniform(*SOFT) * len(shown) / SIZE)
+        shown = np.asarray(soft, np.float32).reshape(frames_SSC.shape)
     if rng.random() < 0.5:
-        out = out + rng.standard_normal(out.shape, np.float32) * np.float32(rng.uniform(0, NOISE))
-    return np.asarray(out, np.float32)
+        shown = shown + rng.standard_normal(shown.shape, np.float32) * np.float32(rng.uniform(0, NOISE))
+    return np.asarray(shown, np.float32)
