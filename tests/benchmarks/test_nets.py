@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from worldsim_benchmarks.nets import actions, shipped, things, training
 from worldsim_benchmarks.nets.actions import macro_f1, mirrored_name
 from worldsim_benchmarks.nets.corpus import SPLITS, Corpus, seeds_of, wander
-from worldsim_benchmarks.nets.eyes import Frames, Motion, eyes_of
+from worldsim_benchmarks.nets.eyes import Motion
 from worldsim_benchmarks.nets.net import Conv, Dense, Net, Shape, least_threshold
 from worldsim_benchmarks.nets.recipes import RECIPES
 from worldsim_benchmarks.nets.things import ThingDetector, areas_of, cells_of
@@ -129,7 +129,7 @@ def test_maps_are_of_their_split() -> None:
 def test_no_net_is_trained_on_another_split(strange: tuple[str, str]) -> None:
     first, second = (corpus(split) for split in strange)
     with pytest.raises(ValueError, match="nets are trained on training maps"):
-        actions.train(first, second, {"noop": "noop"}, Frames(), ((4, 3, 2),), 4, 1)
+        actions.train(first, second, {"noop": "noop"}, Motion(), ((4, 3, 2),), 4, 1)
     with pytest.raises(ValueError, match="nets are trained on training maps"):
         things.train(first, second, ((4, 3, 2),), 1)
 
@@ -166,9 +166,7 @@ def cv2_noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 def test_eyes_of_a_manifest_are_those_that_were_written() -> None:
     for recipe in RECIPES.values():
-        kind = "motion" if isinstance(recipe.eyes, Motion) else "frames"
-        told = json.loads(json.dumps({"kind": kind, **vars(recipe.eyes)}))
-        assert eyes_of(told) == recipe.eyes
+        assert Motion.told(json.loads(json.dumps(asdict(recipe.eyes)))) == recipe.eyes
 
 
 def test_commands_in_a_mirror() -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldsim_benchmarks.nets.corpus import Corpus
-from worldsim_benchmarks.nets.eyes import Eyes
+from worldsim_benchmarks.nets.eyes import Motion
 from worldsim_benchmarks.nets.net import Net, Shape, least_threshold, softmax
 from worldsim_benchmarks.nets.spoiling import blurred
 from worldsim_benchmarks.nets.training import fit
@@ -58,7 +58,7 @@ class ActionReader:
     """``classes`` names the classes; ``means`` maps each command that can be read to its class."""
 
     net: Net
-    eyes: Eyes
+    eyes: Motion
     classes: tuple[str, ...]
     means: dict[str, str]
     threshold: float
@@ -76,7 +76,7 @@ class ActionReader:
         sure = chances.max(1)
         return Reading(chances.argmax(1), sure, sure >= self.threshold)
 
-    def encode(self, names: Sequence[str]) -> np.ndarray:
+    def encode(self, names: Sequence[str] | np.ndarray) -> np.ndarray:
         """Classes of commands; ``ValueError`` for one that cannot be read."""
         unknown = sorted({n for n in names if n not in self.means})
         if unknown:
@@ -97,8 +97,8 @@ def chains_at(corpus: Corpus, where: np.ndarray) -> np.ndarray:
     return np.concatenate([np.stack(before), corpus.blocks[where[:, 0], where[:, 1]]], 1)
 
 
-def looked(eyes: Eyes, corpus: Corpus, where: np.ndarray, seed: int) -> np.ndarray:
-    """8-bit ``(1 + SPOILED, N, channels, grid, grid)``: what the eyes see of the steps, truly and spoiled."""
+def looked(eyes: Motion, corpus: Corpus, where: np.ndarray, seed: int) -> np.ndarray:
+    """int8 ``(1 + SPOILED, N, channels, grid, grid)``: what the eyes see of the steps, truly and spoiled."""
     rng = np.random.default_rng((seed, 20))
     out = np.empty(
         (1 + SPOILED, len(where), eyes.channels, eyes.grid, eyes.grid), eyes.look(chains_at(corpus, where[:1])).dtype
@@ -121,7 +121,7 @@ def train(
     corpus: Corpus,
     val: Corpus,
     means: dict[str, str],
-    eyes: Eyes,
+    eyes: Motion,
     convs: tuple[tuple[int, int, int], ...],
     hidden: int,
     steps: int,

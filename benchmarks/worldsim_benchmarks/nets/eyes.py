@@ -1,7 +1,6 @@
-"""What an action reader looks at: the frames of the block before a step and of the block that it made.
+"""What an action reader looks at: how the frames of the block before a step and of the one that it made match.
 
-``Frames`` are the pictures themselves, for worlds under a camera that stands still or jumps by tiles. ``Motion`` is for
-a camera that moves: how well each neighbourhood of one frame matches the other frame under every shift of a small
+Not the pictures themselves: how well each neighbourhood of one frame matches another frame under every shift of a small
 range, the correlation layer of FlowNet (Dosovitskiy et al., arXiv:1504.06852) on locally standardised brightness. A net
 that is given raw frames has to find that product by itself; and matches are what colours and sharpness change least.
 Shapes: N samples, eight frames (0 to 3 before, 4 to 7 made) of H x W; a sample is kept in 8 bits, ``(channels, grid,
@@ -11,7 +10,7 @@ grid)``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,31 +20,6 @@ from worldsim_benchmarks.nets.spoiling import spoiled
 PLAIN = 4.0
 """Grey levels of spread at which a neighbourhood counts half as much: noise on a plain wall is no pattern."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-class Eyes(Protocol):
-    """How two blocks become what a net is given."""
-
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def grid(self) -> int:
-        """Rows and columns of what the net is given."""
-        ...
-
-    def look(self, chains: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """uint8 ``(N, 8, H, W, 3)`` -> 8-bit ``(N, channels, grid, grid)``; of spoiled frames where ``rng`` is
-        given."""
-        ...
-
-    def inputs(self, kept: np.ndarray) -> np.ndarray:
-        """What ``look`` gave, as float32 about 0."""
-        ...
-
-    def mirrored(self, kept: np.ndarray) -> np.ndarray:
-        """What ``look`` would give in a mirror, left and right changed over."""
-        ...
 
 
 def at_size(frame: np.ndarray, size: int) -> np.ndarray:
@@ -59,28 +33,6 @@ def _sample(chain: np.ndarray, frames: tuple[int, ...], size: int, rng: np.rando
     """float32 ``(size, size, F * 3)`` in grey levels."""
     shown = np.concatenate([at_size(chain[f], size) for f in frames], -1).astype(np.float32)
     return shown if rng is None else spoiled(shown, 3, rng)
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The pictures of some ``frames`` in colours, ``grid`` rows and columns."""
-
-    frames: tuple[int, ...] = (3, 5, 7)
-    grid: int = 32
-
-    @property
-    def channels(self) -> int:
-        return 3 * len(self.frames)
-
-    def look(self, chains: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        shown = np.stack([_sample(chain, self.frames, self.grid, rng) for chain in chains])
-        return np.moveaxis(shown.round().clip(0, 255).astype(np.uint8), -1, 1)
-
-    def inputs(self, kept: np.ndarray) -> np.ndarray:
-        return np.asarray(kept, np.float32) / 64 - 2
-
-    def mirrored(self, kept: np.ndarray) -> np.ndarray:
-        return kept[..., ::-1]
 
 
 @dataclass(frozen=True)
@@ -108,9 +60,11 @@ class Motion:
 
     @property
     def grid(self) -> int:
+        """Rows and columns of cells."""
         return self.size // 4
 
     def look(self, chains: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """uint8 ``(N, 8, H, W, 3)`` -> int8 ``(N, channels, grid, grid)``; of spoiled frames where ``rng`` is given."""
         frames = tuple(sorted({f for pair in self.pairs for f in pair}))
         each = [self._plain(_sample(chain, frames, self.size, rng), rng) for chain in chains]
         plain = dict(zip(frames, np.ascontiguousarray(np.moveaxis(np.stack(each), -1, 0))))
@@ -140,22 +94,16 @@ class Motion:
         return out / 16
 
     def inputs(self, kept: np.ndarray) -> np.ndarray:
+        """What ``look`` gave, as float32 for a net."""
         return np.asarray(kept, np.float32) / 32
 
     def mirrored(self, kept: np.ndarray) -> np.ndarray:
+        """What ``look`` would give in a mirror, left and right changed over."""
         order = [self.shifts.index((-dx, dy)) for dx, dy in self.shifts]
         every = [p * len(order) + i for p in range(len(self.pairs)) for i in order]
         return kept[:, every, :, ::-1]
 
-
-KINDS = {"frames": Frames, "motion": Motion}
-
-
-def eyes_of(told: dict[str, object]) -> Eyes:
-    """Eyes as a manifest describes them: ``kind`` and their fields."""
-    fields = {k: v for k, v in told.items() if k != "kind"}
-    for name in ("frames", "pairs"):
-        if name in fields:
-            fields[name] = tuple(tuple(v) if isinstance(v, list) else v for v in fields[name])  # type: ignore[attr-defined]
-    made: Eyes = KINDS[str(told["kind"])](**fields)
-    return made
+    @classmethod
+    def told(cls, fields: dict[str, Any]) -> Motion:
+        """As a manifest writes the fields."""
+        return cls(**{**fields, "pairs": tuple((a, b) for a, b in fields["pairs"])})

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldsim_benchmarks.nets.eyes import Eyes, Frames, Motion
+from worldsim_benchmarks.nets.eyes import Motion
 
-OF_MOTION = ((32, 1, 1), (32, 3, 1), (32, 3, 1), (32, 3, 2))
+MATCHES = ((32, 1, 1), (32, 3, 1), (32, 3, 1), (32, 3, 2))
 """Convolutions of an action reader on matches, 8x8 to 4x4: outputs, kernel, stride."""
-OF_FRAMES = ((24, 5, 2), (32, 3, 2), (48, 3, 2), (32, 3, 1))
-"""Those of one on pictures, 32x32 to 4x4."""
-CELLS = ((16, 3, 2), (24, 3, 2), (32, 3, 1), (32, 3, 1))
-"""Those of a detector: 64x64 to cells of 4 pixels, each of which sees 23 pixels around it."""
+CELLS = ((16, 3, 2), (32, 3, 2), (32, 3, 1), (32, 3, 1), (32, 3, 1))
+"""Those of a detector: 64x64 to cells of 4 pixels, each of which sees 31 pixels."""
 BAR = 3 / 64
 """Share of the rows that a status bar takes in Doom's worlds."""
 WALKS = ("noop", "forward", "backward", "strafe_left", "strafe_right")
@@ -36,14 +34,13 @@ class Recipe:
 
     world: str
     means: dict[str, str]
-    eyes: Eyes
-    convs: tuple[tuple[int, int, int], ...] = OF_MOTION
+    eyes: Motion
     maps: int = 420
     val_maps: int = 60
     steps: int = 24
     batches: int = 2500
     hidden: int = 64
-    palette_batches: int = 800
+    palette_batches: int = 1400
     palette: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
 
@@ -72,7 +69,7 @@ RECIPES = {
             "use", "place_stone", "place_table", "place_furnace", "place_plant", "make_wood_pickaxe",
             "make_stone_pickaxe", "make_iron_pickaxe", "make_wood_sword", "make_stone_sword", "make_iron_sword",
         )),
-        Frames((3, 7)), OF_FRAMES, maps=250, val_maps=40, batches=1200,
+        Motion(((3, 7),), wide=5, high=5, cross=True), maps=250, val_maps=40, batches=1200,
     ),
     "Scene": Recipe(
         "worldsim/Scene-v0",

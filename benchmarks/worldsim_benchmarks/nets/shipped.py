@@ -20,9 +20,9 @@ import numpy as np
 from worldsim_benchmarks.nets import actions, things
 from worldsim_benchmarks.nets.actions import ActionReader
 from worldsim_benchmarks.nets.corpus import Corpus, record
-from worldsim_benchmarks.nets.eyes import KINDS, eyes_of
+from worldsim_benchmarks.nets.eyes import Motion
 from worldsim_benchmarks.nets.net import Net
-from worldsim_benchmarks.nets.recipes import CELLS, Recipe
+from worldsim_benchmarks.nets.recipes import CELLS, MATCHES, Recipe
 from worldsim_benchmarks.nets.things import ThingDetector
 from worldsim_benchmarks.records import plain, run_block, write_text
 
@@ -62,12 +62,8 @@ def train(
     entries = []
     if ACTIONS in kinds:
         say(f"{recipe.world}: action reader")
-        reader = actions.train(
-            corpus, val, recipe.means, recipe.eyes, recipe.convs, recipe.hidden, recipe.batches, seed
-        )
-        kind = next(name for name, eyes in KINDS.items() if isinstance(recipe.eyes, eyes))
-        seen = {"kind": kind, **asdict(recipe.eyes)}
-        told = {"means": reader.means, "eyes": seen, "threshold": reader.threshold}
+        reader = actions.train(corpus, val, recipe.means, recipe.eyes, MATCHES, recipe.hidden, recipe.batches, seed)
+        told = {"means": reader.means, "eyes": asdict(recipe.eyes), "threshold": reader.threshold}
         entries.append(_written(out, recipe, ACTIONS, reader.net, told, seed, recipe.batches))
     if THINGS in kinds and recipe.palette:
         say(f"{recipe.world}: detector of things")
@@ -128,7 +124,9 @@ def reader_of(world: str, folder: Path = WEIGHTS) -> ActionReader | None:
         return None
     net, entry = found
     means = entry["means"]
-    return ActionReader(net, eyes_of(entry["eyes"]), tuple(dict.fromkeys(means.values())), means, entry["threshold"])
+    return ActionReader(
+        net, Motion.told(entry["eyes"]), tuple(dict.fromkeys(means.values())), means, entry["threshold"]
+    )
 
 
 def detector_of(world: str, folder: Path = WEIGHTS) -> ThingDetector | None:

@@ -100,20 +100,26 @@ def views_of(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def train(
     corpus: Corpus, val: Corpus, convs: tuple[tuple[int, int, int], ...], steps: int, seed: int = 0
 ) -> ThingDetector:
-    """A detector of the corpus' palette; ``ValueError`` where a map is not of the training or validation split."""
+    """A detector of the corpus' palette; ``ValueError`` where a map is not of the training or validation split, or
+    nothing shows a thing."""
     corpus.require("train")
     val.require("val")
     count = len(corpus.palette)
     frames, colours, _ = views_of(corpus)
     cells = cells_of(colours, count)
+    showing = np.flatnonzero(cells.any((1, 2)))
+    if not len(showing):
+        raise ValueError(f"no map of {corpus.world} shows a thing of {', '.join(corpus.palette)}; play more maps")
 
     def batch(index: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        often = rng.random(len(index)) < 0.5  # random play seldom looks at a thing
+        index = np.where(often, showing[index % len(showing)], index)
         x = np.stack([spoiled(frames[i].astype(np.float32), 3, rng) for i in index])
         y, flip = cells[index], rng.random(len(index)) < 0.5
         x[flip], y[flip] = x[flip][:, :, ::-1], y[flip][..., ::-1]
         return np.ascontiguousarray(np.moveaxis(x, -1, 1)) / 64 - 2, y
 
-    weights = np.array([1.0, *[4.0] * count])  # cells with a thing are rare
+    weights = np.array([1.0, *[2.0] * count])  # cells with a thing are rare
     net = fit(Shape(3, SIZE, (*convs, (1 + count, 1, 1)), ()), batch, len(frames), steps, seed, weights=weights)
     looks, truth, _ = views_of(val)
     areas = np.tile(areas_of(truth, count), (2, 1))

@@ -96,9 +96,10 @@ def folded(net: Any) -> Net:
         weight, bias = (p.detach().double().numpy() for p in (module.weight, module.bias))
         follows = modules[i + 1] if i + 1 < len(modules) else None
         if isinstance(follows, nn.BatchNorm2d):
-            scale = (follows.weight.detach().double() / (follows.running_var + follows.eps).double().sqrt()).numpy()
+            held = {name: value.detach().double().numpy() for name, value in follows.state_dict().items()}
+            scale = held["weight"] / np.sqrt(held["running_var"] + follows.eps)
             weight = weight * scale[:, None, None, None]
-            bias = (bias - follows.running_mean.double().numpy()) * scale + follows.bias.detach().double().numpy()
+            bias = (bias - held["running_mean"]) * scale + held["bias"]
         weight, bias = weight.astype(np.float32), bias.astype(np.float32)
         if isinstance(module, nn.Conv2d):
             layers.append(Conv(weight, bias, module.stride[0], follows is None))
