@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -204,9 +204,8 @@ def test_a_detector_answers_above_one_threshold_and_below_another() -> None:
 def test_what_is_not_the_net_of_the_manifest_is_refused(tmp_path: Path) -> None:
     assert shipped.reader_of("toy/Grey-v0", tmp_path) is None
     net = Net((Dense(np.zeros((2, 4), np.float32), np.zeros(2, np.float32), True),))
-    recipe = replace(RECIPES["Crafter"], world="toy/Grey-v0")
     told = {"palette": ("red",), "present": 0.5, "absent": 0.25}
-    shipped._written(tmp_path, recipe, shipped.THINGS, net, told, 0, 1)
+    shipped._written(tmp_path, "toy/Grey-v0", shipped.THINGS, net, told, {})
     found = shipped.detector_of("toy/Grey-v0", tmp_path)
     assert found is not None
     assert (found.palette, found.present, found.absent) == (("red",), 0.5, 0.25)
@@ -216,7 +215,7 @@ def test_what_is_not_the_net_of_the_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is not the net that .*manifest\.json names"):
         shipped.detector_of("toy/Grey-v0", tmp_path)
     with pytest.raises(ValueError, match="no present makes its answers right often enough"):
-        shipped._written(tmp_path, recipe, shipped.THINGS, net, {**told, "present": float("inf")}, 0, 1)
+        shipped._written(tmp_path, "toy/Grey-v0", shipped.THINGS, net, {**told, "present": float("inf")}, {})
 
 
 def test_the_shipped_nets_are_small_and_of_training_maps() -> None:

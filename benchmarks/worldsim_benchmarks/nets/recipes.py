@@ -30,7 +30,7 @@ def meaning(told_apart: tuple[str, ...], as_still: tuple[str, ...] = ()) -> dict
 class Recipe:
     """Of one world: ``means`` maps commands to classes, ``maps`` and ``val_maps`` are played for ``steps`` steps each,
     ``batches`` of 64 train the reader. Things of the classes ``kinds`` and of ``palette`` are detected, where given, by
-    a detector that ``palette_batches`` train."""
+    a detector that ``palette_batches`` train. Play draws from one command of each class, and from ``also``."""
 
     world: str
     means: dict[str, str]
@@ -43,11 +43,12 @@ class Recipe:
     palette_batches: int = 1400
     palette: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What random play draws from: one command of each class."""
-        return tuple(dict.fromkeys(self.means.values()))
+        """What random play draws from: one command of each class, and some that are read as standing still."""
+        return (*dict.fromkeys(self.means.values()), *self.also)
 
 
 RECIPES = {
@@ -59,8 +60,9 @@ RECIPES = {
     ),
     "Table": Recipe(
         "worldsim/Table-v0",
-        meaning((*WALKS, "use", "attack", "place", "next_item")),
-        Motion(((1, 3), (3, 5), (5, 7)), wide=3, high=3), maps=250, val_maps=40, batches=1500, palette_batches=600,
+        meaning(WALKS, ("use", "attack", "place", "next_item")),
+        Motion(((1, 3), (3, 5), (5, 7)), wide=3, high=3), maps=250, val_maps=40, batches=1200,
+        also=("use", "attack", "place", "next_item"),
         palette=COLOURS, kinds=("disc", "box", "pane"),
     ),
     "Crafter": Recipe(

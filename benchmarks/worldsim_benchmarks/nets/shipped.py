@@ -57,6 +57,11 @@ def train(
     say: Callable[[str], None] = print,
 ) -> list[Entry]:
     """Trains the nets of one world and writes them and their lines of the manifest to ``out``; returns those lines."""
+    trained = {
+        "split": "train", "maps": recipe.maps, "steps": recipe.steps, "seed": seed,
+        "thresholds_from": {"split": "val", "maps": recipe.val_maps},
+        "commit": run_block()["commit"],  # as it is now: a checkout may go on meanwhile
+    }  # fmt: skip
     corpus = corpus_of(recipe, "train", recipe.maps, seed, kept, say)
     val = corpus_of(recipe, "val", recipe.val_maps, seed, kept, say)
     entries = []
@@ -64,29 +69,27 @@ def train(
         say(f"{recipe.world}: action reader")
         reader = actions.train(corpus, val, recipe.means, recipe.eyes, MATCHES, recipe.hidden, recipe.batches, seed)
         told = {"means": reader.means, "eyes": asdict(recipe.eyes), "threshold": reader.threshold}
-        entries.append(_written(out, recipe, ACTIONS, reader.net, told, seed, recipe.batches))
+        more = {**trained, "batches": recipe.batches}
+        entries.append(_written(out, recipe.world, ACTIONS, reader.net, told, more))
     if THINGS in kinds and recipe.palette:
         say(f"{recipe.world}: detector of things")
         found = things.train(corpus, val, CELLS, recipe.palette_batches, seed)
         told = {"palette": found.palette, "present": found.present, "absent": found.absent}
-        entries.append(_written(out, recipe, THINGS, found.net, told, seed, recipe.palette_batches))
+        more = {**trained, "batches": recipe.palette_batches}
+        entries.append(_written(out, recipe.world, THINGS, found.net, told, more))
     return entries
 
 
-def _written(out: Path, recipe: Recipe, kind: str, net: Net, told: Entry, seed: int, batches: int) -> Entry:
-    name = f"{recipe.world.rpartition('/')[2].removesuffix('-v0')}-{kind}.npz"
+def _written(out: Path, world: str, kind: str, net: Net, told: Entry, trained: Entry) -> Entry:
+    name = f"{world.rpartition('/')[2].removesuffix('-v0')}-{kind}.npz"
     never = [t for t, value in told.items() if value == float("inf")]
     if never:
         raise ValueError(f"{name}: no {', '.join(never)} makes its answers right often enough; train it longer")
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out / name, **net.arrays())  # type: ignore[arg-type]
     entry = {
-        "file": name, "kind": kind, "world": recipe.world, "sha256": _digest(out / name), "parameters": net.parameters,
-        **told,
-        "trained": {
-            "split": "train", "maps": recipe.maps, "steps": recipe.steps, "batches": batches, "seed": seed,
-            "thresholds_from": {"split": "val", "maps": recipe.val_maps}, "commit": run_block()["commit"],
-        },
+        "file": name, "kind": kind, "world": world, "sha256": _digest(out / name), "parameters": net.parameters,
+        **told, "trained": trained,
     }  # fmt: skip
     others = [e for e in _entries(out) if e["file"] != name]
     listed = sorted([*others, plain(entry)], key=lambda e: str(e["file"]))
