@@ -38,7 +38,7 @@ class Recipe:
     maps: int = 420
     val_maps: int = 60
     steps: int = 24
-    batches: int = 2500
+    batches: int = 1600
     hidden: int = 64
     palette_batches: int = 1400
     palette: tuple[str, ...] = ()
