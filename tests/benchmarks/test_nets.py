@@ -15,6 +15,7 @@ from worldsim_benchmarks.nets.corpus import SPLITS, Corpus, seeds_of, wander
 from worldsim_benchmarks.nets.eyes import Motion
 from worldsim_benchmarks.nets.net import Conv, Dense, Net, Shape, least_threshold
 from worldsim_benchmarks.nets.recipes import RECIPES
+from worldsim_benchmarks.nets.spoiling import blurred, coded, spoiled
 from worldsim_benchmarks.nets.things import ThingDetector, areas_of, cells_of
 
 torch = pytest.importorskip("torch")
@@ -147,7 +148,7 @@ def test_random_play_is_even_and_repeatable() -> None:
 def test_matches_show_where_a_picture_went() -> None:
     """Frames of noise, moved by three pixels to the right: the best match is the shift of (3, 0), in every cell."""
     rng = np.random.default_rng(2)
-    wall = cv2_noise(rng, 32, 48)
+    wall = noise(rng, 32, 48)
     before, after = wall[:, 8:40], wall[:, 5:37]
     chain = np.stack([before] * 4 + [after] * 4)
     eyes = Motion(pairs=((3, 7),), wide=4)
@@ -160,13 +161,29 @@ def test_matches_show_where_a_picture_went() -> None:
     assert np.abs(eyes.mirrored(kept).astype(int) - mirror).max() <= 1
 
 
-def cv2_noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
 def test_eyes_of_a_manifest_are_those_that_were_written() -> None:
     for recipe in RECIPES.values():
         assert Motion.told(json.loads(json.dumps(asdict(recipe.eyes)))) == recipe.eyes
+
+
+def test_frames_are_spoiled_alike_and_repeatably() -> None:
+    """All frames of a sample get the same colours, and the same randomness spoils them the same way."""
+    frame = noise(np.random.default_rng(3), 32, 32)
+    both = np.concatenate([frame, frame], -1).astype(np.float32)
+    made = [spoiled(both, 3, np.random.default_rng(seed)) for seed in range(40)]
+    assert all(np.array_equal(m, spoiled(both, 3, np.random.default_rng(s))) for s, m in enumerate(made))
+    unlike = [float(np.abs(m[..., :3] - m[..., 3:]).max()) for m in made]
+    assert min(unlike) < 1e-3 < 1 < max(unlike)  # noise alone tells two frames apart
+    sharp = float(np.abs(np.diff(frame.astype(float), axis=1)).mean())
+    assert float(np.abs(np.diff(blurred(frame).astype(float), axis=1)).mean()) < sharp * 0.6
+    through = [coded([frame, frame], np.random.default_rng(seed))[1] for seed in range(40)]
+    kept = [np.array_equal(t, frame) for t in through]
+    assert 10 < sum(kept) < 30
+    assert all(t.shape == frame.shape and t.dtype == np.uint8 for t in through)
 
 
 def test_commands_in_a_mirror() -> None:

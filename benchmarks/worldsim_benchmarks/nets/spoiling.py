@@ -1,8 +1,9 @@
 """What pictures of a learned world look like that true ones do not: soft, noisy, blocky, of slightly other colours.
 
 Nets are trained on frames spoiled at random, so that what they tell is of the scene and not of its sharpness. One fixed
-blur is kept for their published accuracy. JPEG stands for all codecs; no candidate's own is among them, since a net that
-had learned one would read that candidate better than others. Frames that belong together lie behind each other in the last axis, S x S x (F * C).
+blur is kept for their published accuracy. JPEG stands for all codecs; no candidate's own is among them, since a net
+that had learned one would read that candidate better than others. Frames that belong together lie behind each other in
+the last axis, S x S x (F * C).
 """
 
 from __future__ import annotations
