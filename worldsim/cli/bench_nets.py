@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["actions", "things"]
 KINDS: tuple[Kind, ...] = ("actions", "things")
-WORLDS = ("DoomRooms", "Table", "Crafter", "Scene")
+WORLDS = ("DoomRooms",)
+"""Worlds whose nets ship; Table has a recipe as well."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What each shipped net is: which commands it tells apart, what it looks at, how much play it learns from, its size.
 
-Commands that leave no mark in the pictures of random play are one class with standing still: a use of nothing, and in
-Crafter all that needs what a random walk has not gathered. Worlds of which play costs more (Scene) have less of it.
+Commands that leave no mark in the pictures of random play are one class with standing still: a use of nothing, a strike
+at nothing.
 """
 
 from __future__ import annotations
@@ -64,19 +64,6 @@ RECIPES = {
         Motion(((1, 3), (3, 5), (5, 7)), wide=3, high=3), maps=250, val_maps=40, batches=1200,
         also=("use", "attack", "place", "next_item"),
         palette=COLOURS, kinds=("disc", "box", "pane"),
-    ),
-    "Crafter": Recipe(
-        "worldsim/Crafter-v0",
-        meaning((*WALKS, "sleep"), (
-            "use", "place_stone", "place_table", "place_furnace", "place_plant", "make_wood_pickaxe",
-            "make_stone_pickaxe", "make_iron_pickaxe", "make_wood_sword", "make_stone_sword", "make_iron_sword",
-        )),
-        Motion(((3, 7),), wide=5, high=5, cross=True), maps=250, val_maps=40, batches=1200,
-    ),
-    "Scene": Recipe(
-        "worldsim/Scene-v0",
-        meaning((*WALKS, *TURNS[:2], "look_up", "look_down", "attack", *TURNS[2:])),
-        Motion(high=4, cross=True), maps=120, val_maps=25,
     ),
 }  # fmt: skip
 """By the world's short name."""

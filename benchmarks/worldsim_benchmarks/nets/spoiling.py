@@ -37,7 +37,7 @@ def coded(frames: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.nda
     if rng.random() < 0.5:
         return list(frames)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*QUALITY))]
-    return [cv2.imdecode(cv2.imencode(".jpg", frame, quality)[1], cv2.IMREAD_COLOR) for frame in frames]
+    return [np.asarray(cv2.imdecode(cv2.imencode(".jpg", f, quality)[1], cv2.IMREAD_COLOR), np.uint8) for f in frames]
 
 
 def spoiled(frames_SSC: np.ndarray, channels: int, rng: np.random.Generator) -> np.ndarray:
