@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from worldsim_benchmarks.nets.spoiling import coded, spoiled
+from worldsim_benchmarks.nets.spoiling import spoiled
 
 PLAIN = 4.0
 """Grey levels of spread at which a neighbourhood counts half as much: noise on a plain wall is no pattern."""
@@ -31,8 +31,7 @@ def at_size(frame: np.ndarray, size: int) -> np.ndarray:
 
 def _sample(chain: np.ndarray, frames: tuple[int, ...], size: int, rng: np.random.Generator | None) -> np.ndarray:
     """float32 ``(size, size, F * 3)`` in grey levels."""
-    given = [chain[f] for f in frames] if rng is None else coded([chain[f] for f in frames], rng)
-    shown = np.concatenate([at_size(frame, size) for frame in given], -1).astype(np.float32)
+    shown = np.concatenate([at_size(chain[f], size) for f in frames], -1).astype(np.float32)
     return shown if rng is None else spoiled(shown, 3, rng)
 
 

@@ -1,4 +1,4 @@
-"""What each shipped net is: which commands it tells apart, what it looks at, how much play it learns from, its size.
+"""What the nets of a world are: which commands they tell apart, what they look at, how much play they learn from.
 
 Commands that leave no mark in the pictures of random play are one class with standing still: a use of nothing, a strike
 at nothing.
@@ -17,7 +17,6 @@ CELLS = ((16, 3, 2), (32, 3, 2), (32, 3, 1), (32, 3, 1), (32, 3, 1))
 BAR = 3 / 64
 """Share of the rows that a status bar takes in Doom's worlds."""
 WALKS = ("noop", "forward", "backward", "strafe_left", "strafe_right")
-TURNS = ("turn_left", "turn_right", "turn_left_small", "turn_right_small")
 COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "cyan", "white")
 
 
@@ -38,7 +37,7 @@ class Recipe:
     maps: int = 420
     val_maps: int = 60
     steps: int = 24
-    batches: int = 1600
+    batches: int = 2500
     hidden: int = 64
     palette_batches: int = 1400
     palette: tuple[str, ...] = ()
@@ -54,8 +53,8 @@ class Recipe:
 RECIPES = {
     "DoomRooms": Recipe(
         "worldsim/DoomRooms-v0",
-        meaning((*WALKS, "turn_left", "turn_right", "forward+turn_left", "forward+turn_right", *TURNS[2:]),
-                ("use", "attack")),
+        meaning((*WALKS, "turn_left", "turn_right", "forward+turn_left", "forward+turn_right", "turn_left_small",
+                 "turn_right_small"), ("use", "attack")),
         Motion(bottom=BAR), palette=COLOURS, kinds=("ball", "diamond", "cone"),
     ),
     "Table": Recipe(

@@ -1,14 +1,12 @@
-"""What pictures of a learned world look like that true ones do not: soft, noisy, blocky, of slightly other colours.
+"""What pictures of a learned world look like that true ones do not: soft, noisy, of slightly other colours.
 
 Nets are trained on frames spoiled at random, so that what they tell is of the scene and not of its sharpness. One fixed
-blur is kept for their published accuracy. JPEG stands for all codecs; no candidate's own is among them, since a net
-that had learned one would read that candidate better than others. Frames that belong together lie behind each other in
-the last axis, S x S x (F * C).
+blur is kept for their published accuracy. No candidate's codec is among them, since a net that had learned one would
+read that candidate better than others. Frames that belong together lie behind each other in the last axis, S x S x
+(F * C).
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -19,8 +17,6 @@ SOFT = (0.4, 1.6)
 """Standard deviation of the random blur in pixels, least and greatest."""
 NOISE = 10.0
 """Greatest standard deviation of the random noise, in grey levels."""
-QUALITY = (8, 50)
-"""Least and greatest quality of a random JPEG."""
 BLURRED = 1.2
 """Standard deviation of the fixed blur in pixels."""
 
@@ -30,14 +26,6 @@ def blurred(frames: np.ndarray) -> np.ndarray:
     sigma = BLURRED * frames.shape[-3] / SIZE
     flat = frames.reshape(-1, *frames.shape[-3:])
     return np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in flat]).reshape(frames.shape)
-
-
-def coded(frames: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Frames uint8 ``(H, W, 3)``, half of the time through JPEG of one low quality."""
-    if rng.random() < 0.5:
-        return list(frames)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*QUALITY))]
-    return [np.asarray(cv2.imdecode(cv2.imencode(".jpg", f, quality)[1], cv2.IMREAD_COLOR), np.uint8) for f in frames]
 
 
 def spoiled(frames_SSC: np.ndarray, channels: int, rng: np.random.Generator) -> np.ndarray:
