@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worldsim_benchmarks.nets import actions, shipped, things, training
+from worldsim_benchmarks.nets import accuracy, actions, shipped, things, training
 from worldsim_benchmarks.nets.actions import macro_f1, mirrored_name
 from worldsim_benchmarks.nets.corpus import SPLITS, Corpus, seeds_of, wander
 from worldsim_benchmarks.nets.eyes import Motion
@@ -199,19 +199,52 @@ def test_a_cell_has_the_colour_that_fills_most_of_it() -> None:
     assert areas_of(colours, 2).tolist() == [[10, 8]]
 
 
-def test_a_detector_answers_above_one_threshold_and_below_another() -> None:
-    """A net that is the red channel itself: its cell decides, and its place is the middle of that cell."""
-    weight = np.zeros((2, 3, 1, 1), np.float32)
-    weight[1, 0] = 4
+def red_net() -> Net:
+    """A net that is the red channel of a cell's middle, less the green one: 4 times that, from 8 up."""
     pool = np.zeros((3, 3, 5, 5), np.float32)
     pool[range(3), range(3), 2, 2] = 1
-    net = Net((Conv(pool, np.full(3, 2, np.float32), 4), Conv(weight, np.array([0, -8], np.float32), last=True)))
+    weight = np.zeros((2, 3, 1, 1), np.float32)
+    weight[1, 0], weight[1, 1] = 4, -4
+    return Net((Conv(pool, np.full(3, 2, np.float32), 4), Conv(weight, np.array([0, -8], np.float32), last=True)))
+
+
+def test_a_detector_answers_above_one_threshold_and_below_another() -> None:
+    """Its cell decides, and its place is the middle of that cell."""
     frames = np.zeros((3, 64, 64, 3), np.uint8)
     frames[0, 20, 36, 0] = 255
     frames[1, 20, 36, 0] = 130
-    found = ThingDetector(net, ("red",), present=0.9, absent=0.4)(frames)
+    found = ThingDetector(red_net(), ("red",), present=0.9, absent=0.4)(frames)
     assert found.answers[:, 0].tolist() == [1, -1, 0]
     assert found.place[0, 0] == pytest.approx((22, 38), abs=0.2)
+
+
+def squares() -> Corpus:
+    """Grey walls of the test split, with a red square in every second episode."""
+    maps, steps = 4, 7
+    frames = np.random.default_rng(4).integers(90, 110, (maps, steps, 64, 64, 1)).repeat(3, -1).astype(np.uint8)
+    colours = np.zeros((maps, steps, 64, 64), np.uint8)
+    frames[::2, :, 18:30, 30:42], colours[::2, :, 18:30, 30:42] = (240, 20, 20), 1
+    blocks = frames[:, :, None].repeat(4, 2)
+    return Corpus("toy/Grey-v0", np.array(seeds_of("test", maps)), frames[:, 0], blocks, np.full((maps, steps), "noop"),
+                  np.ones((maps, steps), bool), colours, ("red",))  # fmt: skip
+
+
+def test_accuracy_and_agreement_of_a_detector_that_is_right_and_of_one_that_is_blind() -> None:
+    """Pictures of things, each with the thing and with the thing filled in: vote and net say the same of all."""
+    made = accuracy.rows_of(None, ThingDetector(red_net(), ("red",), 0.9, 0.4), squares(), lambda blocks: blocks // 2)
+    assert [r["look"] for r in made["things"]] == ["true", "blurred", "codec"]
+    row, both = made["things"][0], made["agreement"][0]
+    assert {k: row[k]["value"] for k in ("hits", "false_alarms", "precision", "placed")} == {
+        "hits": 1.0, "false_alarms": 0.0, "precision": 1.0, "placed": 1.0,
+    }  # fmt: skip
+    assert (row["coverage_in_view"]["value"], row["coverage_absent"]["value"]) == (1.0, 1.0)
+    assert both["pictures"] == 6  # of every sixth of 28 pictures three show a square
+    assert [both[k]["value"] for k in ("agree", "both_answer", "net_right", "vote_right")] == [1.0] * 4
+    blind = accuracy.rows_of(None, ThingDetector(red_net(), ("red",), 1.1, 1.0), squares())
+    assert blind["things"][0]["hits"]["value"] == 0.0
+    assert blind["agreement"][0]["net_right"]["value"] == 0.5  # it is right of what is not there
+    with pytest.raises(ValueError, match="accuracy measured on test maps"):
+        accuracy.rows_of(None, None, corpus("train"))
 
 
 def test_what_is_not_the_net_of_the_manifest_is_refused(tmp_path: Path) -> None:
