@@ -17,6 +17,7 @@ from itertools import groupby
 import numpy as np
 
 from worldsim_benchmarks.motion import chained, yaw_between
+from worldsim_benchmarks.nets.actions import PER_STEP, ActionReader, chains_of, macro_f1
 from worldsim_benchmarks.report import Line
 from worldsim_benchmarks.scripts import TURN_DEGREES
 
@@ -43,6 +44,12 @@ class Play:
     @property
     def k(self) -> int:
         return (len(self.frames) - 1) // len(self.actions)
+
+    @property
+    def chains(self) -> np.ndarray:
+        """What an action reader looks at, uint8 ``(n, 8, H, W, 3)``; a step of one frame shows it four times."""
+        blocks = self.frames[1:].reshape(len(self.actions), self.k, *self.frames.shape[1:])
+        return chains_of(self.frames[0], np.repeat(blocks, PER_STEP // self.k, 1))
 
     @property
     def changes(self) -> np.ndarray:
@@ -157,6 +164,18 @@ def behaviour_lines(made: Behaviour, true: Behaviour, frozen: Behaviour) -> list
             Line("yaw read from turns over commanded yaw", value, f"{GAIN[0]:.1f} to {GAIN[1]:.1f}", bool(follows))
         )
     return lines
+
+
+def read_back(plays: Mapping[str, Sequence[Play]], reader: ActionReader) -> Line:
+    """The actions that were chosen beside those that a reader sees in the pictures: F1 of each set of rollouts, with
+    the share of steps that the reader answers. ``ValueError`` for an action that it cannot read."""
+    found = []
+    for name, rollouts in plays.items():
+        told = reader.encode([action for play in rollouts for action in play.actions])
+        read = np.concatenate([reader(play.chains).answers for play in rollouts])
+        f1 = macro_f1(told, read, len(reader.classes))
+        found.append(f"{name} {f1:.2f} (answered {(read >= 0).mean():.0%})")
+    return Line("actions read back from the pictures, F1", ", ".join(found))
 
 
 def _most(of: Behaviour) -> str:

@@ -58,6 +58,7 @@ def fidelity_lines(summary: dict[str, Any]) -> list[Line]:
         "onestep": lambda part: _onestep(part, 4 * height * width * 3),
         "free": _free,
         "control": _control,
+        "reading": _reading,
         "events": _events,
         "prompts": _prompts,
         "minute": _minute,
@@ -126,6 +127,35 @@ def _control(part: dict[str, Any]) -> Iterator[Line]:
                 if key in gains:
                     yield Line(f"control, model: gain of {label}", interval(gains[key], 3))
         yield Line(f"control, {name}: change per step under noop (grey levels)", interval(gains["noop_change"]))
+
+
+def _reading(part: dict[str, Any]) -> Iterator[Line]:
+    for name, rating in part.items():
+        yield Line(f"reading, {name}: F1 of the commands read", _read(rating))
+    for floor, gap in part.get("model", {}).get("above", {}).items():
+        yield Line(f"reading, model: F1 above {floor}", interval(gap), "low > 0", (gap["low"] or 0) > 0)
+
+
+def _read(rating: dict[str, Any]) -> str:
+    answered = rating["coverage"]["value"] or 0.0
+    right = f", answers right {interval(rating['accuracy'])}" if answered else ""
+    return f"{interval(rating['f1'])}{right}, answered {answered:.0%}"
+
+
+def net_lines(rows: dict[str, list[dict[str, Any]]]) -> list[Line]:
+    """Accuracy of the shipped nets of one world, a line for each look of the pictures."""
+    lines = [Line(f"commands, {r['look']}: F1", _read(r)) for r in rows.get("actions", ())]
+    for r in rows.get("things", ()):
+        told = f"hits {interval(r['hits'])}, false alarms {interval(r['false_alarms'], 3)}"
+        answered = (
+            f"answered {_share(r['coverage_in_view'])} of what is in view, {_share(r['coverage_absent'])} of the rest"
+        )
+        lines.append(Line(f"things, {r['look']}", f"{told}; {answered}; place right {_share(r['placed'])}"))
+    for r in rows.get("agreement", ()):
+        told = f"{interval(r['agree'])}, both answer {_share(r['both_answer'])} of {r['pictures']} pictures"
+        each = f"net right {_share(r['net_right'])}, vote right {_share(r['vote_right'])}"
+        lines.append(Line(f"net and exact vote agree, {r['look']}", f"{told}; {each}"))
+    return lines
 
 
 def _events(part: dict[str, Any]) -> Iterator[Line]:

@@ -21,12 +21,14 @@ from worldsim_benchmarks.presets import Preset
 from worldsim_benchmarks.records import Folder, Row, plain
 from worldsim_benchmarks.report import Line
 from worldsim_benchmarks.statistics import Interval, cluster_mean
-from worldsim_benchmarks.suites import control, free, minute
+from worldsim_benchmarks.suites import control, free, minute, reading
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 
 CONFIDENCE = 0.999
 SLOPE = (0.9, 1.1)
 CONTROL_MUTANTS = ("mirrored", "gain_0.8", "delayed")
+READ_MUTANTS = ("mirrored", "delayed")
+"""Those of which commands must be read worse; every fifth command lost is less than 12 maps tell, and the slope's."""
 PICTURE_MUTANT = "colour_drift"
 
 
@@ -56,9 +58,11 @@ def run(session: Session) -> tuple[list[Line], bool]:
     folder.write("free", rows)
     steering = plain(control.run(_only(session, "true", *CONTROL_MUTANTS)))
     folder.write("control", steering)
+    commands = plain(reading.run(_only(session, "true", *READ_MUTANTS)))
+    folder.write("reading", commands)
     pictures = plain(minute.run(_only(session, "true", PICTURE_MUTANT))[0])
     folder.write("minute", pictures)
-    lines = judge(rows, steering, pictures)
+    lines = [*judge(rows, steering, pictures), *read_lines(commands)]
     return lines, all(line.ok for line in lines if line.ok is not None)
 
 
@@ -90,6 +94,17 @@ def judge(rows: list[Row], steering: list[Row], pictures: list[Row]) -> list[Lin
         inside = verdicts[name]["all_inside"]
         target = "inside" if expected else "outside"
         lines.append(Line(f"{name}: one minute", "inside" if inside else "outside", target, inside == expected))
+    return lines
+
+
+def read_lines(rows: Sequence[Row]) -> list[Line]:
+    """The checks of the commands read from pictures: fewer of them are right in whatever is broken."""
+    shares = reading.right_of(rows)
+    lines = []
+    for name in (n for n in shares if n not in ("true", reading.TRUTH)):
+        keys = list(shares[name])
+        gap = cluster_mean([shares["true"][k] - shares[name][k] for k in keys], [seed for _, seed in keys], CONFIDENCE)
+        lines.append(Line(f"true above {name}: commands read right", str(gap), "low > 0 (99.9 %)", gap.low > 0))
     return lines
 
 

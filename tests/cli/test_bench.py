@@ -242,3 +242,12 @@ def test_play_is_measured_beside_true_play(tmp_path: Path, capsys: pytest.Captur
     assert main.main(["bench", "play", *options]) == 1
     said = capsys.readouterr().out
     assert "2 rollouts, true play 2" in said and "NO" in said and (tmp_path / "s.png").is_file()
+
+
+def test_nets_of_unknown_worlds_are_refused_and_untrained_ones_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["bench", "nets", "score", "--worlds", "Moon"]) == 2
+    assert "no nets are known for Moon; accepted are DoomRooms, Table" in capsys.readouterr().err
+    assert main.main(["bench", "nets", "score", "--worlds", "DoomRooms", "--weights", str(tmp_path)]) == 0
+    assert "has no nets of this world; `worldsim bench nets train` makes them" in capsys.readouterr().out

@@ -14,14 +14,17 @@ from typing import Any, Literal
 
 import tyro
 
+from worldsim.cli.bench_nets import Nets, nets
 from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, with_untrained
 from worldsim.cli.bench_packing import Packing, packing
 from worldsim.cli.bench_play import Play, play
 from worldsim.cli.bench_speed import Speed, speed
 from worldsim.registration import SORA_WORLD
 
-Parts = Literal["free", "onestep", "control", "events", "prompts", "minute"]
-PARTS: tuple[Parts, ...] = ("free", "onestep", "control", "events", "prompts", "minute")
+Parts = Literal["free", "onestep", "control", "reading", "events", "prompts", "minute"]
+PARTS: tuple[Parts, ...] = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
+CONTROL: tuple[Parts, ...] = ("control", "reading")
+"""The parts of fidelity that the suite ``control`` runs alone."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def main(argv: list[str]) -> int:
         "speed": (Speed, speed),
         "packing": (Packing, packing),
         "play": (Play, play),
+        "nets": (Nets, nets),
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in commands.items()},
@@ -193,7 +197,7 @@ def run(options: Run) -> int:
                 )
             )
         elif name in ("fidelity", "control"):
-            parts: tuple[Parts, ...] = PARTS if name == "fidelity" else ("control",)
+            parts: tuple[Parts, ...] = PARTS if name == "fidelity" else CONTROL
             if fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed)):
                 continue
         else:
@@ -224,7 +228,7 @@ def fidelity(options: Fidelity) -> int:
     asked = session(_spec(options.candidate), options.world, options.n, options.out, options.seed, options.event_worlds)
     reasons = [] if asked.main.is_replay else candidate_lacks(asked)[0]
     if reasons:
-        name = "control" if options.parts == ("control",) else "fidelity"
+        name = "control" if options.parts == CONTROL else "fidelity"
         print(f"{name}: cannot be run: {'; '.join(reasons)}")
         return 1
     _show(suite.run(asked, options.parts).path)

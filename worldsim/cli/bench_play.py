@@ -36,7 +36,8 @@ class Play:
 
 
 def play(options: Play) -> int:
-    from worldsim_benchmarks.behaviour import behaviour, behaviour_lines
+    from worldsim_benchmarks.behaviour import behaviour, behaviour_lines, read_back
+    from worldsim_benchmarks.nets.shipped import reader_of
     from worldsim_benchmarks.report import table
 
     from worldsim.lane_player import NO_PLAYER
@@ -55,7 +56,11 @@ def play(options: Play) -> int:
         first = made[0]
         write_picture(options.sheet, rollout_sheet(first.frames[:: first.k], first.actions, spec.prompt, "start"))
     K = camera_matrix(spec, made[0].frames.shape[1:3])
-    found = behaviour_lines(*(behaviour(plays, K) for plays in (made, true, [each.frozen() for each in true])))
+    sets = {"model": made, "true play": true, "frozen": [each.frozen() for each in true]}
+    found = behaviour_lines(*(behaviour(plays, K) for plays in sets.values()))
+    reader = reader_of(spec.env_id)
+    if reader is not None:
+        found.append(read_back(sets, reader))
     print(table(found))
     return 1 if any(line.ok is False for line in found) else 0
 

@@ -13,15 +13,16 @@ from typing import Any
 from worldsim_benchmarks.pictures import Clip, curves, extremes, sheet
 from worldsim_benchmarks.records import Folder, Row
 from worldsim_benchmarks.runner import configuration
-from worldsim_benchmarks.suites import control, events, free, minute, onestep, prompts
+from worldsim_benchmarks.suites import control, events, free, minute, onestep, prompts, reading
 from worldsim_benchmarks.suites.session import Session
 
 SUITE = "fidelity"
-PARTS = ("free", "onestep", "control", "events", "prompts", "minute")
+PARTS = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
 SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
     "free": free.summarise,
     "onestep": onestep.summarise,
     "control": control.summarise,
+    "reading": reading.summarise,
     "events": events.summarise,
     "prompts": prompts.summarise,
     "minute": minute.summarise,
@@ -60,7 +61,10 @@ def _run_part(part: str, session: Session) -> list[Row]:
         rows, clips = prompts.run(session)
         _prompt_sheet(clips, session.out / "prompts.png")
     else:
-        rows = {"onestep": onestep.run, "control": control.run, "events": events.run}[part](session)
+        plain_parts: dict[str, Callable[[Session], list[Row]]] = {
+            "onestep": onestep.run, "control": control.run, "reading": reading.run, "events": events.run,
+        }  # fmt: skip
+        rows = plain_parts[part](session)
     return rows
 
 
