@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from worldsim.studies.runs import PRESETS
+from worldsim.studies.presets import PRESETS
 from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.sources import SourceConfig
 

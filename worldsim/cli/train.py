@@ -241,7 +241,8 @@ def _opened(model: str | Path) -> WorldSimulator:
     """The model in a folder, or the packaged one of this name."""
     from worldsim.model.weights import WorldSimulator
 
-    return WorldSimulator.from_pretrained(str(model))
+    folder = Path(model)
+    return WorldSimulator.from_pretrained(folder if (folder / "config.json").is_file() else str(model))
 
 
 _STAGES = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,16 @@ from typing import Any
 import torch
 
 from worldsim.model.codec import Codec
-from worldsim.model.transformer import WorldModelConfig
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.latents import LatentEpisode, LatentStore, encode_episode
 from worldsim.training.pipeline import opened_cache
-from worldsim.training.presets import WorldTrainConfig, cpu, smoke
+from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.sources import SourceConfig, held_out_episodes
 from worldsim.training.world import WorldTraining
 
 ASKED, TRAINED = "asked.json", "trained.json"
 """What a folder's model was asked to be, and that it is."""
-
-
-def small() -> WorldTrainConfig:
-    """The recipe of ``cpu`` with 2.2 million parameters: what a study trains several of."""
-    config = cpu().world
-    world = WorldModelConfig(width=128, heads=4, mlp_width=320)
-    return replace(config, world=world, optim=replace(config.optim, steps=2000), singles=4.0)
-
-
-PRESETS: dict[str, Callable[[], WorldTrainConfig]] = {"small": small, "smoke": lambda: smoke().world}
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ TEMPERATURES = (0.0, 0.5, 1.0)
 
 
 def clips_of(episodes: Sequence[LatentEpisode], config: ClipConfig, length: int, count: int) -> Clips:
-    """``count`` clips of held-out ``episodes``, ``length`` latents long and in turns of the episodes, the same ones every
-    time: all frames valid, text and actions kept. Raises ``ValueError`` for an episode that is shorter."""
+    """``count`` clips of held-out ``episodes``, ``length`` latents long and in turns of the episodes, the same ones
+    every time: all frames valid, text and actions kept. Raises ``ValueError`` for an episode that is shorter."""
     rng = np.random.default_rng(0)
     config = replace(config, length=length, drop_text=0.0, drop_action=0.0)
     arena = Arena(episodes[0].z.shape[1:])
