@@ -72,8 +72,10 @@ def joint_lines(found: dict[str, list[Compared]]) -> list[Line]:
     for world, pairs in found.items():
         seeds = [pair.joint.map_seed for pair in pairs]
         loss = cluster_ratio([pair.joint.loss for pair in pairs], [pair.single.loss for pair in pairs], seeds)
-        means = (sum(getattr(pair, name).loss for pair in pairs) / len(pairs) for name in ("joint", "single"))
-        value = "{:.4f} / {:.4f} = {}".format(*means, loss)
+        both = " / ".join(
+            f"{sum(getattr(pair, name).loss for pair in pairs) / len(pairs):.4f}" for name in ("joint", "single")
+        )
+        value = f"{both} = {loss}"
         lines.append(Line(f"{world}: loss, joint / single", value, f"<= {WITHIN}", loss.value <= WITHIN))
         following = [
             cluster_ratio(
