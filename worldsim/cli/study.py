@@ -49,13 +49,14 @@ class Joint:
     """Latents of the training episodes (default: OUT/cache), filled from the source where there are none."""
     clips: int = 8
     """Clips of each held-out episode."""
-    source: SourceConfig = field(default_factory=lambda: SourceConfig(held_out=8))
+    source: SourceConfig = field(default_factory=lambda: SourceConfig(steps=60_000, held_out=8))
+    """Recordings, or else the worlds themselves, playing live for this many steps together."""
 
 
 def _joint(options: Joint) -> None:
     from worldsim.studies.joint import study
 
-    material = _material(options)
+    material = _material(options, options.worlds)
     found = study(options.train, material, options.worlds, options.out, options.clips)
     rows = [asdict(pair) for of_world in found.values() for pair in of_world]
     _show(options.out / "joint.json", rows, joint_lines(found))
@@ -112,7 +113,7 @@ class Sizes:
 def _sizes(options: Sizes) -> None:
     from worldsim.studies.sizes import study
 
-    found = study(options.train, _material(options), options.out, options.clips)
+    found = study(options.train, _material(options, options.source.worlds), options.out, options.clips)
     rows = [
         {"size": at.size, "map_seed": rollout.map_seed, **{name: e.tolist() for name, e in rollout.errors.items()}}
         for at in found
@@ -161,13 +162,15 @@ class Captions:
     """Latents of the training episodes (default: OUT/cache), filled from the source where there are none."""
     moments: int = 200
     """Held-out moments that each model draws, in each style of prompts."""
-    source: SourceConfig = field(default_factory=lambda: SourceConfig(worlds=("Table",), steps=20_000, held_out=24))
+    source: SourceConfig = field(default_factory=lambda: SourceConfig(steps=20_000, held_out=24))
+    """Recordings, or else the world itself, playing live for this many steps."""
 
 
 def _captions(options: Captions) -> None:
     from worldsim.studies.captions import study
 
-    found = study(options.train, _material(options), options.world, options.out, options.moments)
+    material = _material(options, (options.world,))
+    found = study(options.train, material, options.world, options.out, options.moments)
     rows = [asdict(drawn) for drawn in found.drawn]
     _show(options.out / "captions.json", rows, captions_lines(found))
 
@@ -191,12 +194,14 @@ def captions_lines(found: Findings) -> list[Line]:
     return lines
 
 
-def _material(options: Any) -> Material:
+def _material(options: Any, live: tuple[str, ...]) -> Material:
+    """Of the recordings that are given; without any, of the worlds ``live``."""
     from worldsim.cli.train import codec_of
     from worldsim.studies.runs import Material
 
     cache = options.cache or options.out / "cache"
-    return Material.gather(codec_of(options.codec), options.source, cache, options.train)
+    source = options.source if options.source.data else replace(options.source, worlds=live)
+    return Material.gather(codec_of(options.codec), source, cache, options.train)
 
 
 def _show(path: Path, rows: list[dict[str, Any]], lines: list[Line]) -> None:
