@@ -12,7 +12,7 @@ from worldsim.captions.vocabulary import VOCABULARY
 from worldsim.cli.study import captions_lines, main
 from worldsim.model.debug import debug_simulator
 from worldsim.recording.facts_json import facts_to_json, read_facts
-from worldsim.studies.captions import TAUGHT, Drawn, Findings, draw, moments_of, prompted, taught
+from worldsim.studies.captions import TAUGHT, Drawn, Findings, draw, moments_of, prompted, strangers, taught
 from worldsim.studies.kernel import Distance
 
 VIEW = ViewFacts(
@@ -68,6 +68,12 @@ def test_moments_are_spread_over_the_episodes(material):
     assert len({(id(episode), t) for episode, t in moments_of(material, 100)}) == 100
     with pytest.raises(ValueError, match="101 moments: there are 100 held-out ones"):
         moments_of(material, 101)
+
+
+def test_a_stranger_is_the_next_moment_of_another_map():
+    assert strangers((5, 5, 7, 5)) == [2, 2, 3, 2]
+    with pytest.raises(ValueError, match="all 2 moments are of one map"):
+        strangers((5, 5))
 
 
 def test_pictures_follow_the_prompt_alone(material):

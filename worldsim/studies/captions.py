@@ -6,8 +6,8 @@ asked to draw held-out moments from text alone, prompted in each style. Two answ
 found in its picture, and are the pictures as a whole like true ones (``kernel.py``)?
 
 The reader of facts is the captioner (``captioning/captioner.py``), which misses things. So only facts are asked that
-it reads in the *true* picture of the moment, through the codec: the codec scores 1 by construction, and what another
-moment's true picture shows by chance is the floor.
+it reads in the *true* picture of the moment, through the codec: the codec scores 1 by construction, and what a true
+picture of another map shows by chance is the floor.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Drawn:
     """Pictures of held-out moments by a model that was ``taught`` one way and ``asked`` in one style.
 
     ``found``, ``by_chance`` and ``named`` count facts of each moment: those that its prompt names and the reader finds
-    in the picture, in the true picture of another moment, and in its own true one. ``distance`` is of all pictures.
+    in the picture, in the true picture of another map, and in its own true one. ``distance`` is of all pictures.
     """
 
     taught: str
@@ -88,7 +88,7 @@ def study(config: WorldTrainConfig, material: Material, world: str, out: Path, m
             pictures = draw(model, places, style)
             said = read(reader, pictures, world)
             named = [prompted(place, style) & shown for place, shown in zip(places, seen)]
-            chance = [a & b for a, b in zip(named, [*seen[1:], seen[0]])]
+            chance = [a & seen[other] for a, other in zip(named, strangers(maps))]
             counts = ([len(a & b) for a, b in zip(named, said)], map(len, chance), map(len, named))
             found, by_chance, asked = (tuple(count) for count in counts)
             distance = kernel_distance(features, reader.features(pictures[:, None]), maps)
@@ -116,6 +116,17 @@ def moments_of(material: Material, count: int) -> list[Place]:
         raise ValueError(f"{count} moments: there are {held} held-out ones, and two or more are needed")
     order = [(episode, t) for episode in material.held_out for t in range(len(episode) + 1)]
     return [order[int((i + 0.5) * held / count)] for i in range(count)]
+
+
+def strangers(maps: Sequence[int]) -> list[int]:
+    """For each moment the number of the next one of another map: one of the same shows the same room.
+
+    Raises ``ValueError`` where all are of one map.
+    """
+    if len(set(maps)) < 2:
+        raise ValueError(f"all {len(maps)} moments are of one map; two maps or more are needed (source.held_out)")
+    count = len(maps)
+    return [next(j % count for j in range(i + 1, i + count) if maps[j % count] != maps[i]) for i in range(count)]
 
 
 def draw(model: WorldSimulator, places: Sequence[Place], style: str) -> np.ndarray:
