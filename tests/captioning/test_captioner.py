@@ -110,6 +110,15 @@ def test_three_frames_are_seen_at_the_size_that_was_trained_on(captioner, clips)
             looks(bad)
 
 
+def test_features_are_of_each_clip_alone_and_differ_between_clips(captioner, clips, monkeypatch):
+    whole = captioner.features(clips)
+    assert whole.shape == (3, TINY.width)
+    monkeypatch.setattr("worldsim.captioning.captioner.BATCH", 2)
+    assert np.allclose(captioner.features(clips), whole, atol=1e-5)
+    assert np.allclose(captioner.features(clips[2:]), whole[2:], atol=1e-5)
+    assert np.abs(whole[0] - whole[1]).max() > 1e-3
+
+
 def test_a_folder_gives_back_what_was_saved(tmp_path, captioner, clips):
     state = torch.get_rng_state()
     loaded = Captioner.from_pretrained(captioner.save_pretrained(tmp_path / "captioner", "# A card\n"))

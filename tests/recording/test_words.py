@@ -35,6 +35,19 @@ def test_equal_episodes_get_equal_words_and_others_other_wordings():
     assert not np.array_equal(first.scene, other.scene) or not np.array_equal(first.view, other.view)
 
 
+def test_words_of_one_style_are_as_many_and_of_no_other():
+    view = ViewFacts(Surface("blue"), light="dim")  # which a short caption does not tell
+    facts = [facts_to_json(SCENE, view)] * 20
+    every, short = word_episode("DoomRooms", facts, 7), word_episode("DoomRooms", facts, 7, ("short",))
+    assert short.scene.shape == every.scene.shape and short.plain == every.plain
+
+    def telling(words, word):
+        return [word in VOCABULARY.decode(row[row != 0]) for row in words]
+
+    assert any(telling(every.view, "dim")) and not any(telling(short.view, "dim"))
+    assert any(telling(every.scene, "brick")) and not any(telling(short.scene, "brick"))
+
+
 def test_moments_without_facts_have_a_scene_of_their_world_and_no_event():
     words = word_episode("DoomRooms", ["", ""], 0)
     assert words.event == ("", "")

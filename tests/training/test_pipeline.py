@@ -1,6 +1,7 @@
 """``worldsim train`` as a user runs it: live worlds to a model folder that the environment opens."""
 
 import json
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 import worldsim  # noqa: F401
-from worldsim.cli.train import main
+from worldsim.cli.train import codec_of, main
 from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.codec import CodecTraining
@@ -57,6 +58,16 @@ def test_a_world_model_trains_beside_live_worlds_without_a_cache(tmp_path):
     begin, now = (WorldSimulator.from_pretrained(tmp_path / name) for name in ("begin", "run/model"))
     for name, tensor in begin.codec.state_dict().items():
         assert torch.allclose(now.codec.state_dict()[name], tensor, atol=1e-3)
+
+
+def test_a_model_is_named_or_is_a_folder_which_comes_first(tmp_path, monkeypatch):
+    packaged, own = WorldSimulator.from_pretrained("doom").codec, debug_simulator(bank=False)
+    monkeypatch.chdir(tmp_path)
+    assert torch.equal(codec_of(Path("doom")).latent_mean, packaged.latent_mean)
+    own.save_pretrained(tmp_path / "doom")
+    assert codec_of(Path("doom")).config == own.codec.config != packaged.config
+    with pytest.raises(FileNotFoundError, match="neither a packaged model"):
+        codec_of("dooom")
 
 
 def test_a_codec_goes_on_from_one_with_a_memory_whatever_the_preset_says(tmp_path):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -147,13 +148,24 @@ class Captioner:
         sha = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
         return hashlib.sha256(sha.digest() + self._stored()).hexdigest()[:12]
 
+    @torch.no_grad()
     def beliefs(self, clips: np.ndarray) -> Beliefs:
         """What the network thinks of clips uint8 ``(N, T, H, W, 3)`` of any T and size, or three frames of each."""
-        looked = np.concatenate([looks(clip)[None] for clip in clips])
-        device = next(self.net.parameters()).device
-        with torch.no_grad():
-            parts = [self.net(torch.from_numpy(looked[i : i + BATCH]).to(device)) for i in range(0, len(looked), BATCH)]
+        parts = [self.net(looked) for looked in self._batches(clips)]
         return beliefs_of(Logits(*(torch.cat(part) for part in zip(*parts))), self.config.slots)
+
+    @torch.no_grad()
+    def features(self, clips: np.ndarray) -> np.ndarray:
+        """What the network sees on the whole in clips as those of ``beliefs``, before any question: float32 ``(N, D)``,
+        for distances between sets of clips."""
+        return torch.cat([self.net.look(looked)[1].float() for looked in self._batches(clips)]).cpu().numpy()
+
+    def _batches(self, clips: np.ndarray) -> Iterator[torch.Tensor]:
+        """What is looked at in clips, on the network's device."""
+        device = next(self.net.parameters()).device
+        for first in range(0, len(clips), BATCH):
+            looked = np.stack([looks(clip) for clip in clips[first : first + BATCH]])
+            yield torch.from_numpy(looked).to(device)
 
     def facts(self, clips: np.ndarray, world: str | None = None) -> list[Facts]:
         """Facts of each of the clips ``(N, T, H, W, 3)`` at its last frame, and of what happened since the first.

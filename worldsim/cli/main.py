@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "caption": ("worldsim.cli.caption", "caption recordings and videos by a trained captioner"),
     "inspect": ("worldsim.cli.inspect", "show what a recording holds"),
     "train": ("worldsim.cli.train", "train codec, world model, memory, heads, player, captioner"),
+    "study": ("worldsim.cli.study", "compare small models that differ in one thing: worlds, captions, sizes"),
     "bench": ("worldsim.cli.bench", "measure a simulator: probes, fidelity, speed"),
     "agent": ("worldsim.cli.agent", "train an agent in the dream or in truth, and evaluate it in truth"),
     "doctor": ("worldsim.cli.doctor", "say what is installed, what works, and how to add what does not"),

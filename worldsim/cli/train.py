@@ -177,7 +177,7 @@ def _latents(chosen: Preset, argv: list[str]) -> None:
 
     default = EncodeLatents(tyro.MISSING, tyro.MISSING, chosen.world.image_every)
     args = tyro.cli(EncodeLatents, default=default, args=argv, prog="worldsim train latents")
-    fill_cache(args.source, _codec_of(args.codec), args.cache, args.image_every)
+    fill_cache(args.source, codec_of(args.codec), args.cache, args.image_every)
 
 
 def _world(chosen: Preset, argv: list[str]) -> None:
@@ -186,7 +186,7 @@ def _world(chosen: Preset, argv: list[str]) -> None:
     default = TrainWorld(tyro.MISSING, tyro.MISSING, chosen.world)
     args = tyro.cli(TrainWorld, default=default, args=argv, prog="worldsim train world")
     begin = None if args.begin is None else _opened(args.begin).world
-    train_world(args.train, args.source, _codec_of(args.codec), args.out, args.cache, begin)
+    train_world(args.train, args.source, codec_of(args.codec), args.out, args.cache, begin)
 
 
 def _memory(chosen: Preset, argv: list[str]) -> None:
@@ -230,17 +230,19 @@ def _all(chosen: Preset, argv: list[str]) -> None:
     train_all(args.codec, args.world, args.source, args.out, None if args.begin is None else _opened(args.begin).codec)
 
 
-def _codec_of(folder: Path) -> Codec:
-    """The codec of an exported codec's folder, or of a model's."""
+def codec_of(model: str | Path) -> Codec:
+    """The codec of an exported codec's folder, of a model's folder, or of a packaged model."""
     from worldsim.training.codec import load_codec
 
-    return load_codec(folder) if (folder / "state.json").exists() else _opened(folder).codec
+    return load_codec(Path(model)) if (Path(model) / "state.json").exists() else _opened(model).codec
 
 
-def _opened(folder: Path) -> WorldSimulator:
+def _opened(model: str | Path) -> WorldSimulator:
+    """The model in a folder, or the packaged one of this name."""
     from worldsim.model.weights import WorldSimulator
 
-    return WorldSimulator.from_pretrained(folder)
+    folder = Path(model)
+    return WorldSimulator.from_pretrained(folder if (folder / "config.json").is_file() else str(model))
 
 
 _STAGES = {

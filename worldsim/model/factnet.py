@@ -112,7 +112,7 @@ class FactNet(nn.Module):
             self.kind_bias[:, 0] = 3.0  # most kinds are not in sight
 
     def forward(self, clips_BTHWC: torch.Tensor) -> Logits:
-        cells_BND, around_BD = self._look(clips_BTHWC)
+        cells_BND, around_BD = self.look(clips_BTHWC)
         asks_QD = torch.cat([self.asks, self.colours[self.colour_of] + self.shapes[self.shape_of] + self.kinds])
         scores_BQN = torch.einsum("qd,bnd->bqn", asks_QD, self.key(cells_BND)) * asks_QD.shape[-1] ** -0.5
         read_BQD = scores_BQN.softmax(-1) @ self.value(cells_BND)
@@ -126,8 +126,9 @@ class FactNet(nn.Module):
         counts, places, distances = kinds.float().split([MOST + 1, len(PLACES), len(DISTANCES)], dim=-1)
         return Logits(of_choices, counts, places, distances, of_events.float())
 
-    def _look(self, clips_BTHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is in each cell of the picture, ``(B, N, D)``, and on the whole, ``(B, D)``."""
+    def look(self, clips_BTHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is in each cell of the picture, ``(B, N, D)``, and on the whole, ``(B, D)``, of clips as those of
+        ``forward``."""
         frames, height, width = clips_BTHWC.shape[1:4]
         if frames != LOOKS or height % MULTIPLE or width % MULTIPLE:
             raise ValueError(

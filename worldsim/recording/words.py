@@ -36,15 +36,17 @@ class EpisodeWords:
     plain: str
 
 
-def word_episode(world: str, facts: Sequence[str], seed: int) -> EpisodeWords:
-    """Words of an episode of ``world`` whose moments have ``facts`` (JSON lines); equal arguments give equal words."""
+def word_episode(world: str, facts: Sequence[str], seed: int, styles: Sequence[str] = STYLES) -> EpisodeWords:
+    """Words of an episode of ``world`` whose moments have ``facts`` (JSON lines), in ``styles`` alone; equal arguments
+    give equal words. A scene has as many wordings in whatever styles."""
     rng = np.random.default_rng([abs(seed), len(facts)])
     scene = read_facts(facts[0])[0]
-    scenes = [prompt_text(WORLDS[world], scene_caption(scene, style, rng)) for style in STYLES * WORDINGS]
+    in_turns = [styles[i % len(styles)] for i in range(WORDINGS * len(STYLES))]
+    scenes = [prompt_text(WORLDS[world], scene_caption(scene, style, rng)) for style in in_turns]
     views, events = [], []
     for line in facts:
         _, view, happened = read_facts(line)
-        style = STYLES[rng.integers(len(STYLES))]
+        style = styles[rng.integers(len(styles))]
         views.append(view_caption(view, style, rng))
         events.append(happening_caption(view, happened, style, rng) if happened else "")
     return EpisodeWords(word_rows(scenes), word_rows(views), tuple(events), scene_caption(scene, "medium"))

@@ -71,12 +71,17 @@ def train_world(
             feeder.close()
         return
     held_out = held_out_episodes(source)
-    if not any(cache.glob("latents-*.safetensors")):
-        fill_cache(source, codec, cache, config.image_every)
-    store = LatentStore.open(cache)
+    store = opened_cache(source, codec, cache, config.image_every)
     training = WorldTraining(config, out, codec, store, held_out, lambda: store.refresh(cache), begin)
     training.loop.resume()
     training.run()
+
+
+def opened_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int) -> LatentStore:
+    """The latents in ``cache``, which is filled from the source first where it is empty."""
+    if not any(cache.glob("latents-*.safetensors")):
+        fill_cache(source, codec, cache, image_every)
+    return LatentStore.open(cache)
 
 
 def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int, per_shard: int = 40) -> None:

@@ -94,7 +94,7 @@ class WorldTrainConfig:
     and ``done_weight`` are of the heads. ``own_context`` is the share of steps whose context the model predicts itself,
     up to ``own_depth`` steps ahead. ``shortcut_from`` is the progress at which the shortcut term starts (1 = never),
     ``shortcut_rows`` the share of clips it takes. Without a cache, training begins when ``start_blocks`` steps have
-    been played, and about as many wait at most.
+    been played, and about as many wait at most. Probes are taken on ``probe_clips`` held-out clips.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -115,6 +115,7 @@ class WorldTrainConfig:
     shortcut_rows: float = 0.25
     image_every: int = 6
     start_blocks: int = 2_000
+    probe_clips: int = 96
 
 
 @dataclass(frozen=True)

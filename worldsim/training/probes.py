@@ -8,19 +8,41 @@ at the temperature whose error is least; errors per level.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from worldsim.diffusion import flow, sampler
 from worldsim.model.conditioning import ACTED, Controls
 from worldsim.model.transformer import WorldModel, step_size_index
-from worldsim.training.clips import Clips
+from worldsim.training.arena import Arena
+from worldsim.training.clips import ClipConfig, Clips, assemble
+from worldsim.training.latents import LatentEpisode
 from worldsim.training.objective import Draw, masked_mean, predict
 from worldsim.worlds import WORLDS
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9)
 TEMPERATURES = (0.0, 0.5, 1.0)
+
+
+def clips_of(episodes: Sequence[LatentEpisode], config: ClipConfig, length: int, count: int) -> Clips:
+    """``count`` clips of held-out ``episodes``, ``length`` latents long and in turns of the episodes, the same ones
+    every time: all frames valid, text and actions kept. Raises ``ValueError`` for an episode that is shorter."""
+    rng = np.random.default_rng(0)
+    config = replace(config, length=length, drop_text=0.0, drop_action=0.0)
+    arena = Arena(episodes[0].z.shape[1:])
+    for episode in episodes:
+        if len(episode) + 1 < length:
+            raise ValueError(
+                f"a held-out episode of {episode.world} has {len(episode)} steps; clips of {length} latents need "
+                f"{length - 1}: give longer ones, or shorter clips"
+            )
+        arena.add(episode)
+    numbers = np.arange(count) % len(arena)
+    starts = rng.integers(0, arena.lengths.rows.numpy()[numbers] + 1 - length)
+    return assemble(arena, numbers, starts, config, rng)
 
 
 def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut: bool = False) -> dict[str, float]:
@@ -106,14 +128,19 @@ def _of_each_world(clips: Clips, plain: torch.Tensor, misled: torch.Tensor, patc
 
 def next_errors(model: WorldModel, clips: Clips) -> dict[str, float]:
     """``next_mse`` and ``over_copy_last`` of ``probe`` alone, for the sizes beside a run's first."""
+    error, copied = next_and_copied(model, clips)
+    return {"next_mse": float(error), "over_copy_last": float(error / copied)}
+
+
+def next_and_copied(model: WorldModel, clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
+    """The error of the next latent, and that of the last one in its place, as in ``probe``."""
     z, moving = clips.z, _changed_tokens(clips.z, model.config.patch)
     tau = torch.ones(z.shape[:2], device=z.device)
     tau[:, -1] = 0
     draw = Draw(tau, torch.zeros_like(tau[:, 0]).long(), torch.zeros_like(z), torch.zeros_like(tau).long())
     x = predict(model, clips, clips.words.encode(model), flow.add_noise(z, draw.eps, tau), draw).x
     error = masked_mean((x[:, -1] - z[:, -1]).square(), moving)
-    copied = masked_mean((z[:, -2] - z[:, -1]).square(), moving)
-    return {"next_mse": float(error), "over_copy_last": float(error / copied)}
+    return error, masked_mean((z[:, -2] - z[:, -1]).square(), moving)
 
 
 def _changed_tokens(z: torch.Tensor, patch: int) -> torch.Tensor:

@@ -18,16 +18,19 @@ Place = tuple[Episode, int]
 """An episode and the number of one of its observations."""
 
 
+def text_at(place: Place, style: str) -> LaneText:
+    """The texts of the moment at ``place``, worded in ``style`` without paraphrase."""
+    episode, t = place
+    scene, view, _ = read_facts(episode.facts[t])
+    prompt = prompt_text(WORLDS[episode.world], scene_caption(scene, style))
+    return LaneText(prompt, view_caption(view, style), episode.goal)
+
+
 def start_at(place: Place, known: int, seed: int, told_scene: bool = True, told_view: bool = True) -> LaneStart:
     """A start at ``place`` that knows the ``known`` steps before it, with the texts of that moment, each if told."""
     episode, t = place
-    spec = WORLDS[episode.world]
-    scene, view, _ = read_facts(episode.facts[t])
-    text = LaneText(
-        prompt_text(spec, scene_caption(scene, "medium")) if told_scene else "",
-        view_caption(view, "medium") if told_view else "",
-        episode.goal,
-    )
+    spec, told = WORLDS[episode.world], text_at(place, "medium")
+    text = LaneText(told.scene if told_scene else "", told.view if told_view else "", told.goal)
     blocks = episode.blocks[t - known : t, : episode.frames_per_step]
     frames = np.concatenate([episode.observations[t - known][None], *blocks])
     return LaneStart(spec, seed, text, frames, episode.actions[t - known : t].astype(np.int64))

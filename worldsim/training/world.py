@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ from worldsim.model.codec import Codec
 from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.recording.episode import Episode
-from worldsim.training.arena import Arena
-from worldsim.training.clips import Clips, assemble
+from worldsim.training.clips import Clips
 from worldsim.training.latents import LatentEpisode, LatentStore, by_size, encode_episode, size_name
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.native import NativeSampler
@@ -31,13 +29,11 @@ from worldsim.training.objective import (
 )
 from worldsim.training.packs import packed_loss, shape_of
 from worldsim.training.presets import WorldTrainConfig
-from worldsim.training.probes import next_errors, probe
+from worldsim.training.probes import clips_of, next_errors, probe
 from worldsim.training.recorded import controls_at, start_at
 from worldsim.training.sampling import ClipSampler
 from worldsim.training.sheets import save_rows
 from worldsim.worlds import WORLDS
-
-PROBE_CLIPS = 96
 
 
 class WorldTraining:
@@ -165,7 +161,7 @@ class WorldTraining:
             metrics = probe(self.model, clips.to(self.loop.device), generator, self.shortcut)
             for episodes in others:
                 name = size_name(episodes[0].z, self.model.config.pixel_stride)
-                found = next_errors(self.model, self._probe_clips(episodes, PROBE_CLIPS // 4).to(self.loop.device))
+                found = next_errors(self.model, self._probe_clips(episodes, share=4).to(self.loop.device))
                 metrics |= {f"{metric}_{name}": value for metric, value in found.items()}
         self.hallucination_reference, self.temperature = metrics["hallucination"], metrics["temperature"]
         self._sheet(step)
@@ -176,16 +172,9 @@ class WorldTraining:
         """Latents of a held-out clip: one window and the latent after it."""
         return min(self.config.world.window, 16) + 1
 
-    def _probe_clips(self, episodes: Sequence[LatentEpisode], count: int = PROBE_CLIPS) -> Clips:
-        """The same clips of held-out ``episodes`` every time: all frames valid, text kept."""
-        rng, length = np.random.default_rng(0), self._probe_length
-        config = replace(self.config.clips, length=length, drop_text=0.0, drop_action=0.0)
-        arena = Arena(episodes[0].z.shape[1:])
-        for episode in episodes:
-            arena.add(episode)
-        numbers = np.arange(count) % len(arena)
-        starts = rng.integers(0, arena.lengths.rows.numpy()[numbers] + 1 - length)
-        return assemble(arena, numbers, starts, config, rng)
+    def _probe_clips(self, episodes: Sequence[LatentEpisode], share: int = 1) -> Clips:
+        count = max(1, self.config.probe_clips // share)
+        return clips_of(episodes, self.config.clips, self._probe_length, count)
 
     def _simulator(self) -> WorldSimulator:
         some = self.store.episodes[:: max(1, len(self.store.episodes) // 400)]
