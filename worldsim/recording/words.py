@@ -46,7 +46,7 @@ def word_episode(world: str, facts: Sequence[str], seed: int, styles: Sequence[s
     views, events = [], []
     for line in facts:
         _, view, happened = read_facts(line)
-        style = styles[rng.integers(len(styles))]
+        style = styles[int(rng.integers(len(styles)))]
         views.append(view_caption(view, style, rng))
         events.append(happening_caption(view, happened, style, rng) if happened else "")
     return EpisodeWords(word_rows(scenes), word_rows(views), tuple(events), scene_caption(scene, "medium"))
