@@ -8,9 +8,9 @@ enters the ring either re-noised to the context level by one more pass, which th
 (``cache_mode="renoise"``), or with the keys and values of the last denoising step (``"reuse"``, one pass
 less). A codec with a memory is shown each lane's last frame, and what it then shows is encoded again: that latent is
 what the lane goes on from and what the heads are read from ("reuse" keeps keys and values of the predicted one
-nevertheless). A referee, where the model has one, has the last word on reward and termination, by what
-lanes showed before. Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor
-on how many there are.
+nevertheless). A referee, where the model has one, has the last word on reward and termination, by what lanes showed
+before. Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor on how
+many there are.
 
 A model that holds a player can also do without given actions: ``propose`` samples the one that a player of this world
 would take next, ``play`` steps under it.

@@ -25,6 +25,7 @@ from worldsim.training.presets import (
     MemoryTrainConfig,
     PlayerTrainConfig,
     Preset,
+    RefereeTrainConfig,
     WorldTrainConfig,
     preset,
 )
@@ -96,6 +97,19 @@ class TrainHeads:
 
 
 @dataclass(frozen=True)
+class TrainReferee:
+    """Give MODEL (a model folder) a referee, from recorded moments and its own rollouts; exports OUT/model.
+
+    The rest of the model stays as it is.
+    """
+
+    out: Path
+    model: Path
+    train: RefereeTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
 class TrainPlayer:
     """Give MODEL (a model folder) a player, from how the source's episodes were played; exports OUT/model.
 
@@ -146,9 +160,9 @@ class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
     ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 128.
-    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory or of heads,
-    ``world_run`` and ``memory_run`` are those before it. ``player`` is a folder of the same model with a player (that
-    `worldsim train player` exported), which is taken over.
+    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory, of heads or of a
+    referee, ``world_run``, ``memory_run`` and ``heads_run`` are those before it. ``player`` is a folder of
+    the same model with a player (that `worldsim train player` exported), which is taken over.
     """
 
     model: Path
@@ -161,6 +175,7 @@ class Release:
     name: str = "doom"
     world_run: Path | None = None
     memory_run: Path | None = None
+    heads_run: Path | None = None
     player: Path | None = None
 
 
@@ -203,6 +218,14 @@ def _heads(chosen: Preset, argv: list[str]) -> None:
     default = TrainHeads(tyro.MISSING, tyro.MISSING, chosen.heads)
     args = tyro.cli(TrainHeads, default=default, args=argv, prog="worldsim train heads")
     train_heads(args.train, args.source, _opened(args.model), args.out)
+
+
+def _referee(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_referee
+
+    default = TrainReferee(tyro.MISSING, tyro.MISSING, chosen.referee)
+    args = tyro.cli(TrainReferee, default=default, args=argv, prog="worldsim train referee")
+    train_referee(args.train, args.source, _opened(args.model), args.out)
 
 
 def _player(chosen: Preset, argv: list[str]) -> None:
@@ -249,6 +272,7 @@ _STAGES = {
     "world": _world,
     "memory": _memory,
     "heads": _heads,
+    "referee": _referee,
     "player": _player,
     "all": _all,
     "captioner": _captioner,

@@ -28,8 +28,8 @@ from worldsim.model.player import ACTION_NUMBERS
 if TYPE_CHECKING:
     from worldsim.model.transformer import WorldModelConfig
 
-# B lanes or moments, S latents that are seen, C h w latent, A last actions, P numbers of an action, D width of the world
-# model
+# B lanes or moments, S latents that are seen, C h w latent, A last actions, P numbers of an action, R reward bins,
+# D width of the world model
 
 GRID = 4
 """Rows and columns of what is pooled."""

@@ -1,11 +1,11 @@
 """The folder that holds a trained world simulator, and the object that it loads to: ``WorldSimulator``.
 
 A folder is ``config.json`` (everything that is not a tensor, with the size and SHA-256 of every weight file), weight
-files in safetensors (those of a referee or a player only where there is one), a model card ``README.md`` and ``bank/`` with true
-starts. There is no pickle anywhere: a folder from a stranger can be wrong but cannot run code. Loading is strict:
-unknown configuration keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files are
-errors that say so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB each,
-so that they fit wherever files are kept.
+files in safetensors (those of a referee or a player only where there is one), a model card ``README.md`` and ``bank/``
+with true starts. There is no pickle anywhere: a folder from a stranger can be wrong but cannot run code. Loading is
+strict: unknown configuration keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files
+are errors that say so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB
+each, so that they fit wherever files are kept.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from worldsim.worlds import WORLDS
 
 FORMAT_VERSION = 7
 """7 added the referee, 6 a flow that the picture has a say in, and the player, 5 the geometry, 4 the panorama, 3 the
-memory of the codec; 2 to 6 are read as without. 1, before the first release, had another codec: its weights fit no network of
-today."""
+memory of the codec; 2 to 6 are read as without. 1, before the first release, had another codec: its weights fit no
+network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -55,8 +55,8 @@ class SimulatorConfig:
     validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
     default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
     0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
-    few denoising steps may name theirs. ``referee`` and ``player`` hold the sizes of these, None without one. ``storage``
-    is the type of the stored parameters.
+    few denoising steps may name theirs. ``referee`` and ``player`` hold the sizes of these, None without one.
+    ``storage`` is the type of the stored parameters.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)

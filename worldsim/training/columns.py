@@ -1,4 +1,4 @@
-"""Rows of training data that were made once by a frozen model: columns of tensors, kept beside the run that made them."""
+"""Rows of training data that a frozen model made once: columns of tensors, kept beside the run that made them."""
 
 from __future__ import annotations
 

@@ -94,7 +94,9 @@ class HeadsTraining:
     def _probe(self, step: int) -> dict[str, float]:
         """Losses over rollouts of held-out episodes, the same in every probe, and how sure the model is at their first
         step, which is what the environment's ``hallucination`` is relative to."""
-        places = [place for episode in self.held_out for place in able(episode, self.config.horizon)][:: self.config.probe_every]
+        places = [place for episode in self.held_out for place in able(episode, self.config.horizon)][
+            :: self.config.probe_every
+        ]
         if not places:
             return {}
         rollouts = self._begin(places, np.random.default_rng(0))

@@ -171,14 +171,14 @@ class HeadsTrainConfig:
 
 @dataclass(frozen=True)
 class RefereeTrainConfig:
-    """Training of the referee on situations, made once: up to ``moments`` recorded steps, and ``rounds`` times ``lanes``
-    rollouts of ``horizon`` steps that know up to ``prefix`` steps before; ``drop_text`` of them are told nothing. A round
-    is of one world, ``turns`` after each other and from the first again (none: all worlds there are).
+    """Training of the referee on situations, made once: up to ``moments`` recorded steps, and ``rounds`` times
+    ``lanes`` rollouts of ``horizon`` steps that know up to ``prefix`` steps before; ``drop_text`` of them are told
+    nothing. A round is of one world, ``turns`` after each other and from the first again (none: all worlds there are).
 
     A batch has ``optim.batch`` situations, both kinds, all worlds of each, and the rare steps of these in equal shares,
     weighed back to how rare they are. ``unheard`` is the share of rollouts' steps at which the heads are not heard;
-    ``blur`` and ``tint`` are noise and change of colour (of each cell, of each channel) that true pictures are spoilt by,
-    as drawn ones are. The weights are of the two losses.
+    ``blur`` and ``tint`` are noise and change of colour (of each cell, of each channel) that true pictures are spoilt
+    by, as drawn ones are. The weights are of the two losses.
     """
 
     referee: RefereeConfig = field(default_factory=RefereeConfig)

@@ -27,8 +27,8 @@ from worldsim.training.situations import Situations, Watcher, usual_rewards
 
 
 class RefereeTraining:
-    """A run over ``situations``; ``held_out`` ones serve the probes. The model ``begin``, which made them, stays as it is
-    and gets the referee."""
+    """A run over ``situations``; ``held_out`` ones serve the probes. The model ``begin``, which made them, stays as it
+    is and gets the referee."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class RefereeTraining:
         return config.reward_weight * reward + config.done_weight * done, {"reward": reward, "done": done}
 
     def _probe(self, step: int) -> dict[str, float]:
-        """Cross-entropies on held-out situations, the worlds in equal shares: of rollouts, as the environment reads them
-        and by the heads alone; of recorded moments."""
+        """Cross-entropies on held-out situations, the worlds in equal shares: of rollouts, as the environment reads
+        them and by the heads alone; of recorded moments."""
         held = self.held_out
         columns = dict(zip(("reward", "done"), losses(self.referee, held, held.shown, held.heard)))
         columns |= dict(zip(("heads_reward", "heads_done"), cross_entropies(held.said_reward, held.said_done, held)))
@@ -109,20 +109,16 @@ def cross_entropies(reward: torch.Tensor, done: torch.Tensor, truth: Situations)
 
 
 def balance(situations: Situations) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(M,)`` each: the chance to be drawn, by which kinds, worlds of a kind, and in these rare steps and all others
-    have equal shares, and the weight that gives rare steps of a kind and world their true share again."""
-    group = 2 * situations.world + situations.heard.long()
-    _, group = group.unique(return_inverse=True)
-    kinds = situations.heard.long()
-    _, cell = (2 * group + situations.rare.long()).unique(return_inverse=True)
-    in_cell, in_group = torch.bincount(cell)[cell].double(), torch.bincount(group)[group].double()
-    cells = torch.stack([torch.bincount(group[situations.rare == rare], minlength=int(group.max()) + 1) for rare in (0, 1)])
-    parts = (cells > 0).sum(0)[group].double()
-    worlds = torch.stack([group[kinds == kind].unique().numel() * torch.ones(()) for kind in (0, 1)])[kinds.cpu()].double()
-    share = 1 / worlds.to(group.device)
-    chance = share / (parts * in_cell)
-    weight = (share / in_group) / chance
-    return (chance / chance.sum()).float(), weight.float()
+    """``(M,)`` each: the chance to be drawn, by which the two kinds, the worlds of a kind, and in these rare steps and
+    all others have equal shares; and the weight that gives rare steps of a kind and world their true share again."""
+    kind = situations.heard.long()
+    group = 2 * situations.world + kind
+    cell = 2 * group + situations.rare.long()
+    in_group, in_cell = (torch.bincount(of)[of].double() for of in (group, cell))
+    cells = 1.0 + (in_cell < in_group)
+    groups = torch.tensor([group[kind == k].unique().numel() for k in (0, 1)], device=kind.device)
+    chance = 1 / (groups[kind] * cells * in_cell)
+    return (chance / chance.sum()).float(), (cells * in_cell / in_group).float()
 
 
 def situations_of(
@@ -132,12 +128,14 @@ def situations_of(
     held_out: Callable[[], Iterable[Episode]],
     folder: Path,
 ) -> tuple[Situations, Situations]:
-    """Situations to train on and held-out ones, made by ``begin`` without a referee. They are kept in ``folder`` and made
-    once: a run that goes on finds the same ones. Raises ``ValueError`` where those in ``folder`` are of another model or
-    were made otherwise, and where there are no episodes."""
+    """Situations to train on and held-out ones, made by ``begin`` without a referee. They are kept in ``folder`` and
+    made once: a run that goes on finds the same ones. Raises ``ValueError`` where those in ``folder`` are of another
+    model or were made otherwise, and where there are no episodes."""
     begin = begin.with_referee(None)
-    read = {name: getattr(config, name) for name in ("moments", "rounds", "lanes", "horizon", "prefix", "drop_text", "turns")}
-    read |= {"digest": begin.digest, "seen": config.referee.seen, "past": config.referee.past, "seed": config.optim.seed}
+    of_run = ("moments", "rounds", "lanes", "horizon", "prefix", "drop_text", "turns")
+    read = {name: getattr(config, name) for name in of_run}
+    read |= {"digest": begin.digest, "seen": config.referee.seen, "past": config.referee.past}
+    read["seed"] = config.optim.seed
     made = {name: str(value) for name, value in read.items()}
     paths = [folder / f"{name}.safetensors" for name in ("situations", "held_out")]
     if not all(path.exists() for path in paths):

@@ -1,4 +1,4 @@
-"""A model's own rollouts along recorded episodes: from true frames, under the recorded actions, beside what was paid."""
+"""A model's own rollouts along recorded episodes: from true frames, under recorded actions, beside what was paid."""
 
 from __future__ import annotations
 
