@@ -1,11 +1,12 @@
 """``worldsim train STAGE``: from episodes to weights.
 
-``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
-transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
-decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own rollouts,
-``player`` what proposes actions where none are given, ``captioner`` what captions recordings without facts, ``release``
-makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten
-minutes). A run that was interrupted goes on where it was when the same command is given again.
+``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains
+the transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches
+the decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own
+rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
+``captioner`` what captions recordings without facts, ``release`` makes a folder to ship of a run. The presets are
+``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it
+was when the same command is given again.
 """
 
 from __future__ import annotations

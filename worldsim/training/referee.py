@@ -132,11 +132,7 @@ def situations_of(
     made once: a run that goes on finds the same ones. Raises ``ValueError`` where those in ``folder`` are of another
     model or were made otherwise, and where there are no episodes."""
     begin = begin.with_referee(None)
-    of_run = ("moments", "rounds", "lanes", "horizon", "prefix", "drop_text", "turns")
-    read = {name: getattr(config, name) for name in of_run}
-    read |= {"digest": begin.digest, "seen": config.referee.seen, "past": config.referee.past}
-    read["seed"] = config.optim.seed
-    made = {name: str(value) for name, value in read.items()}
+    made = made_by(config, begin)
     paths = [folder / f"{name}.safetensors" for name in ("situations", "held_out")]
     if not all(path.exists() for path in paths):
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +143,14 @@ def situations_of(
             _make(config, begin, shots, rounds).save(path, made)
     situations, apart = (Situations.load(path, made) for path in paths)
     return situations, apart
+
+
+def made_by(config: RefereeTrainConfig, begin: WorldSimulator) -> dict[str, str]:
+    """What situations depend on, as it is kept beside them."""
+    names = ("moments", "rounds", "lanes", "horizon", "prefix", "drop_text", "turns")
+    read = {name: getattr(config, name) for name in names} | {"digest": begin.digest, "seed": config.optim.seed}
+    read |= {"seen": config.referee.seen, "past": config.referee.past}
+    return {name: str(value) for name, value in read.items()}
 
 
 def _make(config: RefereeTrainConfig, begin: WorldSimulator, shots: Sequence[Episode], rounds: int) -> Situations:
