@@ -15,7 +15,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.training import situations as module
 from worldsim.training.presets import smoke
 from worldsim.training.referee import RefereeTraining, balance, situations_of
-from worldsim.training.situations import Situations, Watcher, rare_steps, usual_rewards
+from worldsim.training.situations import Situations, Watcher, outcomes, places_before
 
 SMOKE = smoke().referee
 CONFIG = replace(SMOKE, run=replace(SMOKE.run, bf16=False))
@@ -30,15 +30,14 @@ def episodes(count: int = 4):
     return [make_episode(seed=i, steps=14 + 3 * i, dies=i == 1) for i in range(count)]
 
 
-def watcher(begin: WorldSimulator, usual: float = 0.0) -> Watcher:
-    return Watcher(begin, CONFIG.referee, {"DoomRooms": usual}, torch.device("cpu"), torch.float32)
+def watcher(begin: WorldSimulator) -> Watcher:
+    return Watcher(begin, CONFIG.referee, torch.device("cpu"), torch.float32)
 
 
-def test_rare_is_what_ends_or_pays_otherwise():
-    episode = replace(make_episode(steps=6, dies=True), reward=np.array([1, 1, -9, 1, 1, 1], np.float32))
-    usual = usual_rewards([episode])
-    assert usual == {"DoomRooms": 1.0}
-    assert rare_steps(episode, 1.0).tolist() == [False, False, True, False, False, True]
+def test_outcomes_tell_what_ends_and_rewards_of_other_size():
+    episode = replace(make_episode(steps=7, dies=True), reward=np.array([-4, -9, 99, 101, -4, 0, -4], np.float32))
+    usual, miss, hit, better, again, nothing, end = outcomes(episode).tolist()
+    assert usual == again and hit == better and len({usual, miss, hit, nothing, end}) == 5
 
 
 def test_recorded_moments_are_those_of_the_episode(begin):
@@ -84,33 +83,34 @@ def test_a_rollout_is_read_as_the_engine_reads_it(begin):
         assert found.reward[row] == episode.reward[(6, 0)[lane] + t]
 
 
-def test_half_of_the_rollouts_lead_up_to_something_rare(begin):
+def test_half_of_the_rollouts_lead_up_to_something_rare_each_kind_as_often():
     calm = replace(make_episode(seed=0, steps=60), reward=np.zeros(60, np.float32))
-    eventful = replace(make_episode(seed=1, steps=60), reward=np.eye(60, dtype=np.float32)[30])
-    places = watcher(begin).places([calm, eventful], 40, 4, np.random.default_rng(0))
+    eventful = replace(make_episode(seed=1, steps=60), reward=100 * np.eye(60, dtype=np.float32)[30])
+    misses = replace(make_episode(seed=2, steps=60), reward=np.where(np.arange(60) % 3, 0, -9).astype(np.float32))
+    places = places_before([calm, eventful, misses], 40, 4, np.random.default_rng(0))
     assert len(places) == 40
-    assert all(episode is eventful and 26 < t <= 30 for episode, t in places[:20])
-    assert {id(episode) for episode, _ in places[20:]} == {id(calm), id(eventful)}
+    assert [episode for episode, _ in places[:20]] == [misses, eventful] * 10
+    assert all(26 < t <= 30 for episode, t in places[:20] if episode is eventful)
+    assert {id(episode) for episode, _ in places[20:]} == {id(calm), id(eventful), id(misses)}
+    assert all(episode is calm for episode, _ in places_before([calm], 6, 4, np.random.default_rng(0)))
 
 
-def made(heard: list[bool], world: list[int], rare: list[bool]) -> Situations:
-    n = len(heard)
-    zeros = torch.zeros(n)
-    return Situations(
-        zeros, zeros, zeros, zeros, zeros, torch.tensor(heard), zeros, zeros, torch.tensor(world), torch.tensor(rare)
-    )
+def made(heard: list[bool], world: list[int], outcome: list[int]) -> Situations:
+    zeros = torch.zeros(len(heard))
+    columns = dict.fromkeys(("shown", "past", "context", "said_reward", "said_done", "reward", "done"), zeros)
+    return Situations(**columns, heard=torch.tensor(heard), world=torch.tensor(world), outcome=torch.tensor(outcome))
 
 
 def test_drawn_and_weighed_situations_have_the_true_shares():
-    rows = made([False] * 10 + [True] * 6, [1] * 8 + [2] * 2 + [1] * 6, [True] + [False] * 9 + [True] * 2 + [False] * 4)
-    chance, weight = balance(rows)
+    rows = made([False] * 19 + [True] * 6, [1] * 17 + [2] * 2 + [1] * 6, [5] + [-1] * 16 + [-1] * 2 + [5] * 3 + [7] * 3)
+    chance, weight = balance(rows, {1: 3.0})
     assert torch.allclose(chance.sum(), torch.ones(()))
-    for cell, share in ((slice(0, 1), 1 / 8), (slice(1, 8), 1 / 8), (slice(8, 10), 1 / 4), (slice(10, 12), 1 / 4)):
-        assert torch.allclose(chance[cell].sum(), torch.tensor(share)), cell
+    cells = {(0, 1): 3 / 8 / 3, (1, 17): 3 / 8 * 2 / 3, (17, 19): 1 / 8, (19, 22): 1 / 4, (22, 25): 1 / 4}
+    for (start, stop), share in cells.items():  # the fourth root of 16 is 2
+        assert torch.allclose(chance[start:stop].sum(), torch.tensor(share)), (start, stop)
     within = chance * weight  # of a kind and world every moment counts alike
-    for group, share in ((slice(0, 8), 1 / 4), (slice(8, 10), 1 / 4), (slice(10, 16), 1 / 2)):
-        count = group.stop - group.start
-        assert torch.allclose(within[group], torch.full((count,), share / count))
+    for (start, stop), share in {(0, 17): 3 / 8, (17, 19): 1 / 8, (19, 25): 1 / 2}.items():
+        assert torch.allclose(within[start:stop], torch.full((stop - start,), share / (stop - start)))
 
 
 def test_it_learns_what_the_heads_do_not_know(begin, tmp_path):
@@ -153,6 +153,9 @@ def test_situations_of_another_model_or_none_are_refused(begin, tmp_path):
         situations_of(CONFIG, begin, [], list, tmp_path / "other")
     with pytest.raises(ValueError, match="name none but these"):
         situations_of(replace(CONFIG, turns=("DoomBasic",)), begin, episodes(1), list, tmp_path / "other")
+    for wrong in ({"shares": {"Doom": 2.0}}, {"shares": {"DoomBasic": 0.0}}, {"weighed_from": 0.0}, {"unheard": 2.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            replace(CONFIG, **wrong)
 
 
 @pytest.mark.slow

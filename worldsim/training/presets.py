@@ -16,6 +16,7 @@ from worldsim.model.referee import RefereeConfig
 from worldsim.model.transformer import WorldModelConfig, tiny_config
 from worldsim.training.clips import ClipConfig
 from worldsim.training.native import PackConfig
+from worldsim.worlds import WORLDS
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,9 @@ class RefereeTrainConfig:
     ``lanes`` rollouts of ``horizon`` steps that know up to ``prefix`` steps before; ``drop_text`` of them are told
     nothing. A round is of one world, ``turns`` after each other and from the first again (none: all worlds there are).
 
-    A batch has ``optim.batch`` situations, both kinds, all worlds of each, and the rare steps of these in equal shares,
-    weighed back to how rare they are. ``unheard`` is the share of rollouts' steps at which the heads are not heard;
+    A batch has ``optim.batch`` situations, of both kinds as many, of the worlds in equal ``shares`` but for those named,
+    and of rare outcomes more than there are; from ``weighed_from`` of the run on they count as often as they are.
+    ``unheard`` is the share of rollouts' steps at which the heads are not heard;
     ``blur`` and ``tint`` are noise and change of colour (of each cell, of each channel) that true pictures are spoilt
     by, as drawn ones are. The weights are of the two losses.
     """
@@ -191,6 +193,8 @@ class RefereeTrainConfig:
     prefix: int = 6
     drop_text: float = 0.2
     turns: tuple[str, ...] = ()
+    shares: dict[str, float] = field(default_factory=dict)
+    weighed_from: float = 0.8
     unheard: float = 0.25
     blur: float = 0.2
     tint: float = 0.2
@@ -200,6 +204,10 @@ class RefereeTrainConfig:
     def __post_init__(self) -> None:
         if min(self.moments, self.rounds, self.lanes, self.horizon) < 1 or not 0 <= self.unheard <= 1:
             raise ValueError("moments, rounds, lanes and horizon are at least 1, unheard is 0 to 1")
+        if not set(self.shares) <= set(WORLDS) or min(self.shares.values(), default=1) <= 0:
+            raise ValueError(f"shares={self.shares}: names of worlds and numbers above 0 are accepted")
+        if not 0 < self.weighed_from <= 1:
+            raise ValueError(f"weighed_from={self.weighed_from}: above 0, at most 1")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Training of the referee: what steps paid in truth, from where things stood and what the heads said.
 
-The rest of the model is frozen. Rare steps are drawn as often as all others together and weighed by how rare they are,
-so that a batch tells of them and the probabilities stay true. Pictures of recorded moments are spoilt a little, for
-drawn ones are.
+The rest of the model is frozen. Rare outcomes are drawn far more often than they are. At first all that is drawn counts
+alike, or a hit in a hundred steps would teach too little of where it comes from; towards the end everything is weighed
+by how often it is (importance weights, with an exponent that grows from 0 to 1), so that probabilities come out true.
+Pictures of recorded moments are spoilt a little, for drawn ones are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode, shots_of
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.presets import RefereeTrainConfig
-from worldsim.training.situations import Situations, Watcher, usual_rewards
+from worldsim.training.situations import Situations, Watcher, places_before
+from worldsim.worlds import WORLDS
 
 # M situations, B of a batch
 
@@ -47,7 +49,8 @@ class RefereeTraining:
             self.referee = Referee(config.referee, begin.config.world)
         self.loop = Loop(out, self.referee, config.optim, config.run)
         self.situations, self.held_out = situations.to(self.loop.device), held_out.to(self.loop.device)
-        self.chance, self.weight = balance(self.situations)
+        shares = {WORLDS[name].index: share for name, share in config.shares.items()}
+        self.chance, self.weight = balance(self.situations, shares)
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator with the averaged referee (also exported to ``out/model``)."""
@@ -67,7 +70,8 @@ class RefereeTraining:
         shown = batch.shown.float() + noise * ~batch.heard[:, None, None, None, None]
         heard = batch.heard & (torch.rand(b, generator=generator, device=device) >= config.unheard)
         reward, done = losses(self.referee, batch, shown, heard)
-        reward, done = ((x * self.weight[rows]).mean() for x in (reward, done))
+        weight = self.weight[rows] ** min(1.0, self.loop.progress / config.weighed_from)
+        reward, done = ((x * weight).mean() / weight.mean() for x in (reward, done))
         return config.reward_weight * reward + config.done_weight * done, {"reward": reward, "done": done}
 
     def _probe(self, step: int) -> dict[str, float]:
@@ -108,17 +112,25 @@ def cross_entropies(reward: torch.Tensor, done: torch.Tensor, truth: Situations)
     return wrong, F.binary_cross_entropy_with_logits(done.float(), truth.done, reduction="none")
 
 
-def balance(situations: Situations) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(M,)`` each: the chance to be drawn, by which the two kinds, the worlds of a kind, and in these rare steps and
-    all others have equal shares; and the weight that gives rare steps of a kind and world their true share again."""
-    kind = situations.heard.long()
-    group = 2 * situations.world + kind
-    cell = 2 * group + situations.rare.long()
+def balance(situations: Situations, shares: Mapping[int, float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(M,)`` each: the chance to be drawn, and the weight that undoes what is drawn too often of a kind and world.
+
+    Both kinds of situations have equal shares, in these the worlds theirs (``shares`` by index, 1 where none is given),
+    and in these outcomes that of the fourth root of their number.
+    """
+    kind, world = situations.heard.long(), situations.world
+    group = 2 * world + kind
+    _, cell = torch.stack([group, situations.outcome]).unique(dim=1, return_inverse=True)
     in_group, in_cell = (torch.bincount(of)[of].double() for of in (group, cell))
-    cells = 1.0 + (in_cell < in_group)
-    groups = torch.tensor([group[kind == k].unique().numel() for k in (0, 1)], device=kind.device)
-    chance = 1 / (groups[kind] * cells * in_cell)
-    return (chance / chance.sum()).float(), (cells * in_cell / in_group).float()
+    within = in_cell**-0.75
+    within /= torch.bincount(group, within)[group]
+    share = torch.ones_like(within)
+    for index, value in shares.items():
+        share[world == index] = value
+    share /= in_group
+    share /= torch.bincount(kind, share)[kind]
+    chance = share * in_group * within
+    return (chance / chance.sum()).float(), (1 / (in_group * within)).float()
 
 
 def situations_of(
@@ -162,7 +174,7 @@ def _make(config: RefereeTrainConfig, begin: WorldSimulator, shots: Sequence[Epi
     if not set(worlds) <= set(there):
         raise ValueError(f"turns={config.turns}: the episodes are of {', '.join(there)}; name none but these")
     dtype = None if config.run.bf16 else torch.float32
-    watcher = Watcher(begin, config.referee, usual_rewards(shots), pick_device(config.run.device), dtype)
+    watcher = Watcher(begin, config.referee, pick_device(config.run.device), dtype)
     found: list[Situations] = []
     for i in rng.permutation(len(shots)):
         found.append(watcher.recorded(shots[i]))
@@ -170,7 +182,7 @@ def _make(config: RefereeTrainConfig, begin: WorldSimulator, shots: Sequence[Epi
             break
     for turn in range(rounds):
         of_world = [shot for shot in shots if shot.world == worlds[turn % len(worlds)]]
-        places = watcher.places(of_world, config.lanes, config.horizon, rng)
+        places = places_before(of_world, config.lanes, config.horizon, rng)
         found.append(watcher.rolled_out(places, rng, config.horizon, config.prefix, config.drop_text))
         print(f"round {turn + 1} of {rounds} of rollouts, in {worlds[turn % len(worlds)]}", flush=True)
     return Situations.joined(found)

@@ -2,8 +2,8 @@
 
 Of two kinds. Moments of recorded episodes have true pictures, cost the codec alone, and so there are many; moments of
 the model's own rollouts along the episodes have the pictures that it draws, which are what a referee will be shown, and
-what the heads said of them. Half of the rollouts lead up to something that is rare: most steps of most worlds pay what
-nearly every step pays.
+what the heads said of them. Half of the rollouts lead up to something that is rare, each kind of it alike: most steps of
+most worlds pay what nearly every step pays.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ from worldsim.worlds import WORLDS
 class Situations(Columns):
     """What a referee reads, half precision: ``shown (M, S, C, h, w)``, ``past (M, A, P)``, ``context (M, D)``, the
     heads' logits ``said_reward (M, R)`` and ``said_done (M,)``, ``heard (M,)`` whether there are any; and the truth:
-    ``reward`` and ``done (M,)`` float32, ``world (M,)`` indices, ``rare (M,)`` whether the step ended the episode or
-    paid what most steps of its world do not."""
+    ``reward`` and ``done (M,)`` float32, ``world (M,)`` indices, ``outcome (M,)`` as of ``outcomes``."""
 
     shown: torch.Tensor
     past: torch.Tensor
@@ -46,20 +45,14 @@ class Situations(Columns):
     reward: torch.Tensor
     done: torch.Tensor
     world: torch.Tensor
-    rare: torch.Tensor
+    outcome: torch.Tensor
 
 
-def usual_rewards(episodes: Sequence[Episode]) -> dict[str, float]:
-    """What most steps of each world pay, to a tenth."""
-    counts: dict[str, Counter[float]] = {}
-    for episode in episodes:
-        counts.setdefault(episode.world, Counter()).update(np.round(episode.reward, 1).tolist())
-    return {world: count.most_common(1)[0][0] for world, count in counts.items()}
-
-
-def rare_steps(episode: Episode, usual: float) -> np.ndarray:
-    """bool ``(T,)``: the step ended the episode or paid something else than is ``usual``."""
-    return episode.terminated | (np.abs(np.round(episode.reward, 1) - usual) > 0.05)
+def outcomes(episode: Episode) -> np.ndarray:
+    """int64 ``(T,)``: what each step led to, in kinds. Rewards that are about as large are alike, and whether the
+    episode ended is told apart."""
+    size = np.sign(episode.reward) * np.log1p(np.abs(episode.reward))
+    return np.round(2 * size).astype(np.int64) * 2 + episode.terminated
 
 
 class Watcher:
@@ -69,11 +62,10 @@ class Watcher:
         self,
         simulator: WorldSimulator,
         config: RefereeConfig,
-        usual: dict[str, float],
         device: torch.device,
         dtype: torch.dtype | None,
     ) -> None:
-        self.config, self.usual, self.device, self.dtype = config, usual, device, dtype
+        self.config, self.device, self.dtype = config, device, dtype
         with torch.random.fork_rng(devices=[]):
             self.simulator = simulator.with_referee(Referee(config, simulator.config.world))
         self.codec, self.world = simulator.modules(device, torch.float32)
@@ -100,7 +92,7 @@ class Watcher:
             reward=torch.from_numpy(episode.reward),
             done=torch.from_numpy(episode.terminated).float(),
             world=torch.full((n,), spec.index),
-            rare=torch.from_numpy(rare_steps(episode, self.usual[episode.world])),
+            outcome=torch.from_numpy(outcomes(episode)),
         )
 
     def rolled_out(
@@ -116,20 +108,26 @@ class Watcher:
             now, shown = list(rollouts.places), lanes.shown.half().cpu()
             (registers, context), reward, done, going = rollouts.step()
             said_reward, said_done = self.simulator.world.heads(registers.cpu(), context.cpu())
-            rare = [t < len(e) and bool(rare_steps(e, self.usual[e.world])[t]) for e, t in now]
+            outcome = torch.tensor([int(outcomes(e)[min(t, len(e) - 1)]) for e, t in now])
             said_done, heard = said_done[:, 0], torch.ones(len(now), dtype=torch.bool)
             whole = Situations(
                 shown, lanes.past.half().cpu(), context[:, 0].half().cpu(), said_reward[:, 0].half(),
-                said_done.half(), heard, reward, done, worlds, torch.tensor(rare),
+                said_done.half(), heard, reward, done, worlds, outcome,
             )  # fmt: skip
             found.append(whole.rows(going))
         rollouts.close()
         return Situations.joined(found)
 
-    def places(self, episodes: Sequence[Episode], count: int, horizon: int, rng: np.random.Generator) -> list[Place]:
-        """Places that ``count`` rollouts begin from, half of them before a rare step where there are any."""
-        every = [place for episode in episodes for place in able(episode, horizon)]
-        rare = {id(e): np.flatnonzero(rare_steps(e, self.usual[e.world])) for e in episodes}
-        before = [(e, t) for e, t in every if np.any((rare[id(e)] >= t) & (rare[id(e)] < t + horizon))]
-        half = [before] * (count // 2) if before else []
-        return [pool[int(rng.integers(len(pool)))] for pool in [*half, *[every] * (count - len(half))]]
+
+def places_before(episodes: Sequence[Episode], count: int, horizon: int, rng: np.random.Generator) -> list[Place]:
+    """Places that ``count`` rollouts begin from, half of them before a step to a kind of outcome that is not the
+    commonest, where there are any, each kind as often."""
+    every = [place for episode in episodes for place in able(episode, horizon)]
+    kinds = Counter(kind for episode in episodes for kind in outcomes(episode).tolist())
+    before: list[list[Place]] = []
+    for kind, _ in kinds.most_common()[1:]:
+        steps = {id(episode): np.flatnonzero(outcomes(episode) == kind) for episode in episodes}
+        before.append([(e, t) for e, t in every if np.any((steps[id(e)] >= t) & (steps[id(e)] < t + horizon))])
+    pools = [before[i % len(before)] or every for i in range(count // 2)] if before else []
+    pools += [every] * (count - len(pools))
+    return [pool[int(rng.integers(len(pool)))] for pool in pools]
