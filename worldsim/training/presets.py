@@ -176,8 +176,9 @@ class RefereeTrainConfig:
     ``lanes`` rollouts of ``horizon`` steps that know up to ``prefix`` steps before; ``drop_text`` of them are told
     nothing. A round is of one world, ``turns`` after each other and from the first again (none: all worlds there are).
 
-    A batch has ``optim.batch`` situations, of both kinds as many, of the worlds in equal ``shares`` but for those named,
-    and of rare outcomes more than there are; from ``weighed_from`` of the run on they count as often as they are.
+    A batch has ``optim.batch`` situations, of both kinds as many, of the worlds in equal ``shares`` but for those
+    named, and of rare outcomes more than there are; from ``weighed_from`` of the run on they count as often as they
+    are.
     ``unheard`` is the share of rollouts' steps at which the heads are not heard;
     ``blur`` and ``tint`` are noise and change of colour (of each cell, of each channel) that true pictures are spoilt
     by, as drawn ones are. The weights are of the two losses.

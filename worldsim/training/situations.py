@@ -2,8 +2,8 @@
 
 Of two kinds. Moments of recorded episodes have true pictures, cost the codec alone, and so there are many; moments of
 the model's own rollouts along the episodes have the pictures that it draws, which are what a referee will be shown, and
-what the heads said of them. Half of the rollouts lead up to something that is rare, each kind of it alike: most steps of
-most worlds pay what nearly every step pays.
+what the heads said of them. Half of the rollouts lead up to something that is rare, each kind of it alike: most steps
+of most worlds pay what nearly every step pays.
 """
 
 from __future__ import annotations
