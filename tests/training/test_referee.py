@@ -105,8 +105,8 @@ def test_drawn_and_weighed_situations_have_the_true_shares():
     rows = made([False] * 19 + [True] * 6, [1] * 17 + [2] * 2 + [1] * 6, [5] + [-1] * 16 + [-1] * 2 + [5] * 3 + [7] * 3)
     chance, weight = balance(rows, {1: 3.0})
     assert torch.allclose(chance.sum(), torch.ones(()))
-    cells = {(0, 1): 3 / 8 / 3, (1, 17): 3 / 8 * 2 / 3, (17, 19): 1 / 8, (19, 22): 1 / 4, (22, 25): 1 / 4}
-    for (start, stop), share in cells.items():  # the fourth root of 16 is 2
+    cells = {(0, 1): 3 / 16, (1, 17): 3 / 16, (17, 19): 1 / 8, (19, 22): 1 / 4, (22, 25): 1 / 4}
+    for (start, stop), share in cells.items():
         assert torch.allclose(chance[start:stop].sum(), torch.tensor(share)), (start, stop)
     within = chance * weight  # of a kind and world every moment counts alike
     for (start, stop), share in {(0, 17): 3 / 8, (17, 19): 1 / 8, (19, 25): 1 / 2}.items():

@@ -71,6 +71,9 @@ class Referee(nn.Module):
         self.mix = nn.Linear(2 * hidden, hidden)
         self.reward = nn.Linear(hidden, REWARD_BINS)
         self.done = nn.Linear(hidden, 1)
+        nn.init.normal_(self.past.weight, std=0.3)  # a few of its many inputs are ones, the others are zeros
+        with torch.no_grad():
+            self.context.weight.mul_(0.1)  # and what is always the same is not to drown them
         for last in (self.reward, self.done):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)

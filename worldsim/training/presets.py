@@ -177,7 +177,7 @@ class RefereeTrainConfig:
     nothing. A round is of one world, ``turns`` after each other and from the first again (none: all worlds there are).
 
     A batch has ``optim.batch`` situations, of both kinds as many, of the worlds in equal ``shares`` but for those
-    named, and of rare outcomes more than there are; from ``weighed_from`` of the run on they count as often as they
+    named, and of all outcomes of a world as many; from ``weighed_from`` of the run on they count as often as they
     are.
     ``unheard`` is the share of rollouts' steps at which the heads are not heard;
     ``blur`` and ``tint`` are noise and change of colour (of each cell, of each channel) that true pictures are spoilt
@@ -197,8 +197,8 @@ class RefereeTrainConfig:
     shares: dict[str, float] = field(default_factory=dict)
     weighed_from: float = 0.8
     unheard: float = 0.25
-    blur: float = 0.2
-    tint: float = 0.2
+    blur: float = 0.1
+    tint: float = 0.1
     reward_weight: float = 1.0
     done_weight: float = 1.0
 
@@ -345,7 +345,7 @@ def cpu() -> Preset:
             RunConfig(log_every=96, probe_every=800, save_every=800),
         ),
         RefereeTrainConfig(
-            optim=OptimConfig(steps=1_500, batch=256, lr=2e-3, warmup=50, decay=0.9, weight_decay=0.05, ema=0.99),
+            optim=OptimConfig(steps=1_500, batch=256, lr=5e-3, warmup=50, decay=0.9, weight_decay=0.05, ema=0.99),
             run=RunConfig(log_every=50, probe_every=250, save_every=500),
         ),
         PlayerTrainConfig(

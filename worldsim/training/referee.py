@@ -1,8 +1,8 @@
 """Training of the referee: what steps paid in truth, from where things stood and what the heads said.
 
-The rest of the model is frozen. Rare outcomes are drawn far more often than they are. At first all that is drawn counts
-alike, or a hit in a hundred steps would teach too little of where it comes from; towards the end everything is weighed
-by how often it is (importance weights, with an exponent that grows from 0 to 1), so that probabilities come out true.
+The rest of the model is frozen. Rare outcomes are drawn far more often than they are. At first that is undone by half, or
+a hit in a hundred steps would teach too little of where it comes from; towards the end everything is weighed by how
+often it is (importance weights, with an exponent that grows from 0.5 to 1), so that probabilities come out true.
 Pictures of recorded moments are spoilt a little, for drawn ones are.
 """
 
@@ -70,7 +70,7 @@ class RefereeTraining:
         shown = batch.shown.float() + noise * ~batch.heard[:, None, None, None, None]
         heard = batch.heard & (torch.rand(b, generator=generator, device=device) >= config.unheard)
         reward, done = losses(self.referee, batch, shown, heard)
-        weight = self.weight[rows] ** min(1.0, self.loop.progress / config.weighed_from)
+        weight = self.weight[rows] ** (0.5 + 0.5 * min(1.0, self.loop.progress / config.weighed_from))
         reward, done = ((x * weight).mean() / weight.mean() for x in (reward, done))
         return config.reward_weight * reward + config.done_weight * done, {"reward": reward, "done": done}
 
@@ -116,13 +116,13 @@ def balance(situations: Situations, shares: Mapping[int, float]) -> tuple[torch.
     """``(M,)`` each: the chance to be drawn, and the weight that undoes what is drawn too often of a kind and world.
 
     Both kinds of situations have equal shares, in these the worlds theirs (``shares`` by index, 1 where none is given),
-    and in these outcomes that of the fourth root of their number.
+    and in these all kinds of outcomes the same.
     """
     kind, world = situations.heard.long(), situations.world
     group = 2 * world + kind
     _, cell = torch.stack([group, situations.outcome]).unique(dim=1, return_inverse=True)
     in_group, in_cell = (torch.bincount(of)[of].double() for of in (group, cell))
-    within = in_cell**-0.75
+    within = 1 / in_cell
     within /= torch.bincount(group, within)[group]
     share = torch.ones_like(within)
     for index, value in shares.items():
