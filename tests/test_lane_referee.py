@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from worldsim.control_tables import control_tables
 from worldsim.engine import RolloutEngine
 from worldsim.model.conditioning import ACTED, FIRST, Controls
 from worldsim.model.debug import debug_simulator
+from worldsim.model.frames import Prediction
 from worldsim.model.player import past_actions
+from worldsim.model.referee import Referee
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart, LaneText
 from worldsim.worlds import WORLDS, WorldSpec
@@ -119,3 +122,44 @@ def test_frames_of_other_sizes_are_judged(simulator: WorldSimulator) -> None:
     plain.begin([0], [start(1, size=32)])
     a, b = step(wide, 1), step(plain, 1)
     assert a.valid.all() and (a.termination - b.termination).abs() > 1e-5
+
+
+def test_worlds_that_it_does_not_judge_keep_the_word_of_the_heads(simulator: WorldSimulator) -> None:
+    assert simulator.referee is not None
+    config = replace(simulator.referee.config, worlds=("DoomTakeCover",))
+    judge = Referee(config, simulator.config.world)
+    judge.load_state_dict(simulator.referee.state_dict())
+    starts = [start(1), start(2, COVER)]
+    some, every, none = (engine(s, 2) for s in (simulator.with_referee(judge), simulator, simulator.with_referee(None)))
+    blocks = []
+    for rollout in (some, every, none):
+        rollout.begin([0, 1], starts)
+        blocks.append(step(rollout, 1, 3))
+    found, judged, plain = blocks
+    assert torch.equal(found.termination[0], plain.termination[0])
+    assert torch.equal(found.termination[1], judged.termination[1])
+    assert (judged.termination - plain.termination).abs().min() > 1e-4
+
+
+def test_alone_it_does_not_hear_the_heads(simulator: WorldSimulator) -> None:
+    assert simulator.referee is not None
+    judge = Referee(replace(simulator.referee.config, alone=True), simulator.config.world)
+    judge.load_state_dict(simulator.referee.state_dict())
+    rollout = engine(simulator.with_referee(judge))
+    rollout.begin([0], [start(1)])
+    lanes = rollout.referee
+    assert lanes is not None
+    generator = torch.Generator().manual_seed(0)
+    heads = [torch.randn(2, 1, n, generator=generator) for n in (65, 1)]
+    said = [
+        Prediction(torch.zeros(1), reward[None], done[None, :, 0], torch.zeros(1, 1, 2, 32), torch.ones(1, 1, 32))
+        for reward, done in zip(*heads)
+    ]
+    state = lanes.get_lane(0)
+    controls = Controls(torch.zeros(1, 1, 32), torch.zeros(1, 1, 2), torch.full((1, 1), ACTED))
+    words = []
+    for each in said:
+        with torch.inference_mode():
+            lanes.set_lane(0, state)
+            words.append(lanes.step(controls, each, torch.zeros(1, 4, 16, 16), torch.tensor([ROOMS.index])))
+    assert torch.equal(words[0].reward, words[1].reward) and torch.equal(words[0].done, words[1].done)

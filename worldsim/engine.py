@@ -200,7 +200,9 @@ class RolloutEngine(Passes):
         if self._player is not None:
             self._player.saw(controls, read[-1])
         self._text.advance()
-        heads = read[-1] if self.referee is None else self.referee.step(controls, read[-1], latent)
+        heads = (
+            read[-1] if self.referee is None else self.referee.step(controls, read[-1], latent, self._text.world_index)
+        )
         return self._block(to_uint8(pixels), latent, heads, change, finite)
 
     @torch.inference_mode()

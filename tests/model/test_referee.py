@@ -9,6 +9,7 @@ from worldsim.model.heads import REWARD_BINS
 from worldsim.model.player import ACTION_NUMBERS
 from worldsim.model.referee import Referee, RefereeConfig, place
 from worldsim.model.transformer import tiny_config
+from worldsim.worlds import WORLDS
 
 CONFIG = RefereeConfig(width=8, hidden=16, past=3)
 
@@ -79,3 +80,11 @@ def test_a_place_is_relative_to_the_frame() -> None:
 def test_sizes_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         RefereeConfig(past=0)
+
+
+def test_worlds_that_it_judges_are_known_worlds() -> None:
+    assert RefereeConfig().judges(16).all()
+    some = RefereeConfig(worlds=("DoomBasic",)).judges(16)
+    assert some.nonzero()[:, 0].tolist() == [WORLDS["DoomBasic"].index]
+    with pytest.raises(ValueError, match="worlds=\\('Doom',\\)"):
+        RefereeConfig(worlds=("Doom",))

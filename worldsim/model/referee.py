@@ -24,6 +24,7 @@ from torch import nn
 
 from worldsim.model.heads import REWARD_BINS
 from worldsim.model.player import ACTION_NUMBERS
+from worldsim.worlds import WORLDS
 
 if TYPE_CHECKING:
     from worldsim.model.transformer import WorldModelConfig
@@ -40,16 +41,27 @@ PLACE = 3
 @dataclass(frozen=True)
 class RefereeConfig:
     """``width`` channels of the convolutions, ``hidden`` of what mixes them; ``seen`` latents and ``past`` actions are
-    read, the action of the step among them."""
+    read, the action of the step among them. ``worlds`` names those that it judges (none: all); elsewhere the heads'
+    word stands. ``alone``: the heads are not heard where it judges."""
 
     width: int = 32
     hidden: int = 64
     seen: int = 2
     past: int = 6
+    worlds: tuple[str, ...] = ()
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if min(self.width, self.hidden, self.seen, self.past) < 1:
             raise ValueError(f"{self}: every size of a referee is at least 1")
+        if not set(self.worlds) <= set(WORLDS):
+            raise ValueError(f"worlds={self.worlds} of a referee: accepted are {', '.join(WORLDS)}")
+
+    def judges(self, worlds: int) -> torch.Tensor:
+        """bool ``(worlds,)``: whether the world of each index is judged."""
+        judged = torch.full((worlds,), not self.worlds)
+        judged[[WORLDS[name].index for name in self.worlds]] = True
+        return judged
 
 
 class Referee(nn.Module):
@@ -99,7 +111,8 @@ class Referee(nn.Module):
         known = F.silu(self.context(context_BD.float()) + self.past(past_BAP.float().flatten(1)) + self.said(said))
         gain, shift = self.gains(known)[..., None, None].chunk(2, dim=1)
         seen = shown_BSCHW.float().flatten(1, 2)
-        cells = self.cells(torch.cat([seen, place(*seen.shape[-2:], seen.device).expand(len(seen), -1, -1, -1)], dim=1))
+        where = place(seen.shape[-2], seen.shape[-1], seen.device).expand(len(seen), -1, -1, -1)
+        cells = self.cells(torch.cat([seen, where], dim=1))
         x = F.silu(self.around(F.silu(cells) * (1 + gain) + shift))
         x = F.adaptive_avg_pool2d(F.silu(self.further(x)), GRID).flatten(1)
         x = F.silu(self.mix(torch.cat([F.silu(self.grid(x)), known], dim=1)))

@@ -175,6 +175,7 @@ class RefereeTrainConfig:
     """Training of the referee on situations, made once: up to ``moments`` recorded steps, and ``rounds`` times
     ``lanes`` rollouts of ``horizon`` steps that know up to ``prefix`` steps before; ``drop_text`` of them are told
     nothing. A round is of one world, ``turns`` after each other and from the first again (none: all worlds there are).
+    Without rounds a referee learns from true pictures alone; one that is to be asked ``alone`` should.
 
     A batch has ``optim.batch`` situations, of both kinds as many, of the worlds in equal ``shares`` but for those
     named, and of all outcomes of a world as many; from ``weighed_from`` of the run on they count as often as they
@@ -203,8 +204,8 @@ class RefereeTrainConfig:
     done_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.moments, self.rounds, self.lanes, self.horizon) < 1 or not 0 <= self.unheard <= 1:
-            raise ValueError("moments, rounds, lanes and horizon are at least 1, unheard is 0 to 1")
+        if min(self.moments, self.lanes, self.horizon) < 1 or self.rounds < 0 or not 0 <= self.unheard <= 1:
+            raise ValueError("moments, lanes and horizon are at least 1, rounds at least 0, unheard is 0 to 1")
         if not set(self.shares) <= set(WORLDS) or min(self.shares.values(), default=1) <= 0:
             raise ValueError(f"shares={self.shares}: names of worlds and numbers above 0 are accepted")
         if not 0 < self.weighed_from <= 1:

@@ -1,7 +1,7 @@
 """Training of the referee: what steps paid in truth, from where things stood and what the heads said.
 
-The rest of the model is frozen. Rare outcomes are drawn far more often than they are. At first that is undone by half, or
-a hit in a hundred steps would teach too little of where it comes from; towards the end everything is weighed by how
+The rest of the model is frozen. Rare outcomes are drawn far more often than they are. At first that is undone by half,
+or a hit in a hundred steps would teach too little of where it comes from; towards the end everything is weighed by how
 often it is (importance weights, with an exponent that grows from 0.5 to 1), so that probabilities come out true.
 Pictures of recorded moments are spoilt a little, for drawn ones are.
 """
@@ -102,8 +102,8 @@ def losses(
     referee: Referee, batch: Situations, shown: torch.Tensor, heard: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropies ``(B,)`` of reward and termination in situations whose pictures are ``shown``."""
-    said = referee(shown, batch.past, batch.context, batch.said_reward, batch.said_done, heard)
-    return cross_entropies(*said, batch)
+    reward, done = referee(shown, batch.past, batch.context, batch.said_reward, batch.said_done, heard)
+    return cross_entropies(reward, done, batch)
 
 
 def cross_entropies(reward: torch.Tensor, done: torch.Tensor, truth: Situations) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,6 +167,7 @@ def made_by(config: RefereeTrainConfig, begin: WorldSimulator) -> dict[str, str]
 
 def _make(config: RefereeTrainConfig, begin: WorldSimulator, shots: Sequence[Episode], rounds: int) -> Situations:
     """Recorded moments of ``shots`` and ``rounds`` of rollouts along them, the worlds in turn."""
+    shots = [shot for shot in shots if not config.referee.worlds or shot.world in config.referee.worlds]
     if not shots:
         raise ValueError("there are no episodes to make situations of: give source.data or source.steps")
     rng, there = np.random.default_rng(config.optim.seed), sorted({shot.world for shot in shots})
