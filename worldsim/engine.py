@@ -8,8 +8,9 @@ enters the ring either re-noised to the context level by one more pass, which th
 (``cache_mode="renoise"``), or with the keys and values of the last denoising step (``"reuse"``, one pass
 less). A codec with a memory is shown each lane's last frame, and what it then shows is encoded again: that latent is
 what the lane goes on from and what the heads are read from ("reuse" keeps keys and values of the predicted one
-nevertheless). Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor
-on how many there are.
+nevertheless). A referee, where the model has one, has the last word on reward and termination, by what lanes showed
+before. Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor on how
+many there are.
 
 A model that holds a player can also do without given actions: ``propose`` samples the one that a player of this world
 would take next, ``play`` steps under it.
@@ -30,6 +31,7 @@ from einops import repeat
 from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
 from worldsim.lane_player import NO_PLAYER, LanePlayer
+from worldsim.lane_referee import LaneReferee
 from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
@@ -124,7 +126,8 @@ class RolloutEngine(Passes):
         self._screen = (
             None if self.codec.memory is None else Screen(self.codec, b, self.frame_size, device, self.memory)
         )
-        sizes, player = self.model.config.world, self.model.player
+        sizes, player, referee = self.model.config.world, self.model.player, self.model.referee
+        self.referee = None if referee is None else LaneReferee(referee, b, self.latent_shape, device)
         self._player = None if player is None else LanePlayer(player, b, sizes, device)
         self._tables = [table.to(device) for table in control_tables()]
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
@@ -200,7 +203,10 @@ class RolloutEngine(Passes):
         if self._player is not None:
             self._player.saw(controls, read[-1])
         self._text.advance()
-        return self._block(to_uint8(pixels), latent, read[-1], change, finite)
+        heads = (
+            read[-1] if self.referee is None else self.referee.step(controls, read[-1], latent, self._text.world_index)
+        )
+        return self._block(to_uint8(pixels), latent, heads, change, finite)
 
     @torch.inference_mode()
     def propose(self) -> torch.Tensor:
@@ -244,6 +250,7 @@ class RolloutEngine(Passes):
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
             "screen": None if self._screen is None else self._screen.get_lane(lane),
+            "referee": None if self.referee is None else self.referee.get_lane(lane),
             "player": None if self._player is None else self._player.get_lane(lane),
         }
 
@@ -262,6 +269,8 @@ class RolloutEngine(Passes):
         self._ring.set_lane(lane, state["memory"])
         if self._screen is not None:
             self._screen.set_lane(lane, state["screen"])
+        if self.referee is not None:
+            self.referee.set_lane(lane, state["referee"])
         if self._player is not None:
             self._player.set_lane(lane, state["player"])
         spec = WORLDS[state["world"]]
@@ -306,6 +315,8 @@ class RolloutEngine(Passes):
             said = text if j == count - 1 else before
             read = self._remember(ring, latent, seeds, j, controls.frame(j), said, seconds)
         self._ring.put(rows, ring)
+        if self.referee is not None:
+            self.referee.begin(rows, controls, latents)
         if self._player is not None:
             self._player.begin(rows, controls, read)
         self._text.advance(rows)

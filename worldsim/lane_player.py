@@ -15,7 +15,7 @@ import torch
 from worldsim.actions import NUM_ACTIONS
 from worldsim.diffusion import noise
 from worldsim.model.conditioning import Controls
-from worldsim.model.player import ACTION_NUMBERS, Player, action_numbers, past_actions
+from worldsim.model.player import ACTION_NUMBERS, Player, past_actions, with_newest
 from worldsim.model.transformer import Prediction, WorldModelConfig
 
 NO_PLAYER = (
@@ -42,7 +42,7 @@ class LanePlayer:
 
     def saw(self, controls: Controls, read: Prediction) -> None:
         """All lanes made a step under ``controls (B, 1)``."""
-        self.past = torch.cat([action_numbers(controls), self.past[:, :-1]], dim=1)
+        self.past = with_newest(self.past, controls)
         self._read(slice(None), read)
 
     def _read(self, rows: torch.Tensor | slice, read: Prediction) -> None:

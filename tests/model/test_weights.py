@@ -64,6 +64,20 @@ def test_a_player_is_saved_and_loaded_and_changes_nothing_else(simulator: WorldS
     assert WorldSimulator.from_pretrained(folder).player is None
 
 
+def test_a_referee_is_saved_and_loaded_and_makes_another_model(simulator: WorldSimulator, tmp_path: Path) -> None:
+    judging = debug_simulator(referee=True)
+    loaded = WorldSimulator.from_pretrained(judging.save_pretrained(tmp_path / "judging"))
+    assert judging.referee is not None and loaded.referee is not None and loaded.config == judging.config
+    held = judging.referee.state_dict()
+    assert held and all(torch.equal(loaded.referee.state_dict()[name], held[name]) for name in held)
+    assert judging.digest == loaded.digest != simulator.digest  # it says what pays
+    assert loaded.with_player(None).referee is loaded.referee
+    assert loaded.with_referee(None).digest == simulator.digest
+    edit(tmp_path / "judging", referee=None)
+    with pytest.raises(WeightsError, match=r"weights of a referee, and config\.json says that there is none"):
+        WorldSimulator.from_pretrained(tmp_path / "judging")
+
+
 def test_a_player_and_its_sizes_belong_together(tmp_path: Path) -> None:
     playing = debug_simulator(player=True)
     with pytest.raises(ValueError, match="player=None"):
@@ -196,7 +210,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_refused(folder: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 7}, "format version 7.*Update worldsim"),
+        ({"format_version": 8}, "format version 8.*Update worldsim"),
         ({"format_version": 1}, "format version 1, whose codec had cells of 8 pixels.*Train the model again"),
         ({"format_version": "1"}, "no model folder of this project"),
         ({"kind": "worldsim.unet"}, "kind is 'worldsim.unet'"),
@@ -296,23 +310,25 @@ NEW = {
     3: ("panorama", "geometry", "pictured"),
     4: ("geometry", "pictured"),
     5: ("pictured",),
+    6: (),
 }
 
 
 @pytest.mark.parametrize("version", NEW)
 def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: int, tmp_path: Path) -> None:
     made = debug_simulator(memory=version > 2)
-    older = replace(made.config.codec, panorama=version > 3, geometry=version > 4, pictured=False)
+    older = replace(made.config.codec, panorama=version > 3, geometry=version > 4, pictured=version > 5)
     old = WorldSimulator.create(replace(made.config, codec=older))
     folder = old.save_pretrained(tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
     codec = {name: value for name, value in config["codec"].items() if name not in NEW[version]}
-    content = {name: value for name, value in config.items() if name != "player"}
+    new = ("referee", "player")[: 1 + (version < 6)]
+    content = {name: value for name, value in config.items() if name not in new}
     (folder / "config.json").write_text(json.dumps(content | {"format_version": version, "codec": codec}))
     simulator = WorldSimulator.from_pretrained(folder)
     assert simulator.digest == old.digest and simulator.config.codec.geometry == (version > 4)
-    assert not simulator.config.codec.pictured
-    assert simulator.player is None
+    assert simulator.config.codec.pictured == (version > 5)
+    assert simulator.player is None and simulator.referee is None
     assert (simulator.codec.memory is None) == (version == 2) and simulator.config.codec.panorama == (version > 3)
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth
     assert simulator.digest == old.digest

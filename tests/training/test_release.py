@@ -12,7 +12,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.training.presets import smoke
 from worldsim.training.release import CURVES, _spans, release
 
-STAGES = {"codec": "codec", "world": "world model", "memory": "memory", "heads": "heads"}
+STAGES = {"codec": "codec", "world": "world model", "memory": "memory", "heads": "heads", "referee": "referee"}
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def runs(tmp_path: Path) -> dict[str, Path]:
             for step in (1, 2)
         ]
         (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    debug_simulator(memory=True, bank=False, referee=True).save_pretrained(found["referee"] / "model")
     debug_simulator(memory=True, bank=False).save_pretrained(found["heads"] / "model")
     debug_simulator(memory=True, bank=False).save_pretrained(found["memory"] / "model")
     return found
@@ -36,7 +37,8 @@ def runs(tmp_path: Path) -> dict[str, Path]:
 
 def card_of(runs: dict[str, Path], last: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("worldsim.training.release.build_bank", lambda worlds, starts, more: None)
-    before = {f"{name}_run": runs[name] for name in ("world", "memory") if last == "heads" or name == "world"}
+    order = ("world", "memory", "heads", "referee")
+    before = {f"{name}_run": runs[name] for name in order[: order.index(last)]}
     release(runs[last] / "model", runs["codec"], out, "a test", "made up", **before)  # type: ignore[arg-type]
     assert WorldSimulator.from_pretrained(out).codec.memory is not None
     return (out / "README.md").read_text()
@@ -48,6 +50,10 @@ def test_every_stage_is_a_column_and_a_curve(runs, tmp_path, monkeypatch):
     assert "| commit | `c1` | `c2` | `c3` | `c4` |" in card and "4 lanes of 4 steps" in card
     assert "| `free_done` | 4.2 |" in card and "| `out_4` | 3.2 |" in card and "| `psnr` | 1.2 |" in card
     assert "| heads, step | minutes | `free_reward` |" in card and "| 2 | 2.0 | 4.2 |" in card
+    assert "referee" not in card
+    longer = card_of(runs, "referee", tmp_path / "longer", monkeypatch)
+    assert "| | codec | world model | memory | heads | referee |" in longer
+    assert "32 of 400 recorded moments and 4 rollouts" in longer and "| `heads_done` | 5.2 |" in longer
     shorter = card_of(runs, "memory", tmp_path / "shorter", monkeypatch)
     assert "| | codec | world model | memory |\n" in shorter and "free_" not in shorter
 

@@ -1,11 +1,12 @@
 """``worldsim train STAGE``: from episodes to weights.
 
-``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains the
-transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches the
-decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own rollouts,
-``player`` what proposes actions where none are given, ``captioner`` what captions recordings without facts, ``release``
-makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten
-minutes). A run that was interrupted goes on where it was when the same command is given again.
+``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains
+the transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches
+the decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own
+rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
+``captioner`` what captions recordings without facts, ``release`` makes a folder to ship of a run. The presets are
+``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it
+was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from worldsim.training.presets import (
     MemoryTrainConfig,
     PlayerTrainConfig,
     Preset,
+    RefereeTrainConfig,
     WorldTrainConfig,
     preset,
 )
@@ -96,6 +98,19 @@ class TrainHeads:
 
 
 @dataclass(frozen=True)
+class TrainReferee:
+    """Give MODEL (a model folder) a referee, from recorded moments and its own rollouts; exports OUT/model.
+
+    The rest of the model stays as it is.
+    """
+
+    out: Path
+    model: Path
+    train: RefereeTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
 class TrainPlayer:
     """Give MODEL (a model folder) a player, from how the source's episodes were played; exports OUT/model.
 
@@ -146,9 +161,9 @@ class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
     ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 128.
-    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory or of heads,
-    ``world_run`` and ``memory_run`` are those before it. ``player`` is a folder of the same model with a player (that
-    `worldsim train player` exported), which is taken over.
+    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory, of heads or of a
+    referee, ``world_run``, ``memory_run`` and ``heads_run`` are those before it. ``player`` is a folder of
+    the same model with a player (that `worldsim train player` exported), which is taken over.
     """
 
     model: Path
@@ -161,6 +176,7 @@ class Release:
     name: str = "doom"
     world_run: Path | None = None
     memory_run: Path | None = None
+    heads_run: Path | None = None
     player: Path | None = None
 
 
@@ -203,6 +219,14 @@ def _heads(chosen: Preset, argv: list[str]) -> None:
     default = TrainHeads(tyro.MISSING, tyro.MISSING, chosen.heads)
     args = tyro.cli(TrainHeads, default=default, args=argv, prog="worldsim train heads")
     train_heads(args.train, args.source, _opened(args.model), args.out)
+
+
+def _referee(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_referee
+
+    default = TrainReferee(tyro.MISSING, tyro.MISSING, chosen.referee)
+    args = tyro.cli(TrainReferee, default=default, args=argv, prog="worldsim train referee")
+    train_referee(args.train, args.source, _opened(args.model), args.out)
 
 
 def _player(chosen: Preset, argv: list[str]) -> None:
@@ -251,6 +275,7 @@ _STAGES = {
     "world": _world,
     "memory": _memory,
     "heads": _heads,
+    "referee": _referee,
     "player": _player,
     "all": _all,
     "captioner": _captioner,

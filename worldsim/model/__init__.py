@@ -1,1 +1,1 @@
-"""The networks: codec, text encoder, transformer, heads, and the folder that holds their weights."""
+"""The networks: codec, text encoder, transformer, heads, referee, player, and the folder that holds their weights."""

@@ -15,6 +15,7 @@ from worldsim.bank import Bank, StartFacts
 from worldsim.model.codec import CodecConfig
 from worldsim.model.heads import REWARD_BINS
 from worldsim.model.player import PlayerConfig
+from worldsim.model.referee import RefereeConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig, tiny_config
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.worlds import WORLDS
@@ -44,12 +45,13 @@ def debug_simulator(
     shortcut: bool = False,
     memory: bool = False,
     player: bool = False,
+    referee: bool = False,
 ) -> WorldSimulator:
     """A simulator whose worlds are noise that depends on everything it should depend on.
 
     ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer;
-    ``memory``: the codec has one, with panorama, geometry, and a flow that the picture has a say in; ``player``: there
-    is one, whose actions follow what it reads.
+    ``memory``: the codec has one, with panorama, geometry, and a flow that the picture has a say in; ``player`` and
+    ``referee``: there is one, whose actions or rewards follow what it reads.
     """
     config = SimulatorConfig(
         codec=replace(_CODEC, memory=memory, panorama=memory, geometry=memory, pictured=memory, decoder_coarse_depth=1),
@@ -57,6 +59,7 @@ def debug_simulator(
         latent_low=(-4.0,) * _CODEC.latent_channels,
         latent_high=(4.0,) * _CODEC.latent_channels,
         shortcut=shortcut,
+        referee=RefereeConfig(width=8, hidden=16, past=3) if referee else None,
         player=PlayerConfig(width=16, past=3) if player else None,
         storage="float32",
     )
@@ -78,6 +81,9 @@ def debug_simulator(
         done = heads.done
         done.weight.mul_(0.3)
         done.bias.fill_(float(np.log(termination / (1 - termination))))
+        if simulator.referee is not None:
+            for last in (simulator.referee.reward, simulator.referee.done):
+                last.weight.copy_(torch.randn(last.weight.shape, generator=generator))
         if simulator.player is not None:
             action = simulator.player.action.weight
             action.copy_(2 * torch.randn(action.shape, generator=generator))

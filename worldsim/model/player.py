@@ -97,3 +97,8 @@ def past_actions(controls: Controls, count: int) -> torch.Tensor:
     padded = F.pad(numbers, (0, 0, count - 1, 0))
     frames = numbers.shape[1]
     return torch.stack([padded[:, count - 1 - i : count - 1 - i + frames] for i in range(count)], dim=2)
+
+
+def with_newest(past_BAP: torch.Tensor, controls: Controls) -> torch.Tensor:
+    """Last actions after one more step, under ``controls (B, 1)``."""
+    return torch.cat([action_numbers(controls), past_BAP[:, :-1]], dim=1)

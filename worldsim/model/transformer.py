@@ -162,6 +162,14 @@ class WorldModel(nn.Module):
         camera = features.camera(controls.camera).to(dtype)
         return acted * (self.keys_in(controls.keys.to(dtype)) + self.camera_in(camera)) + self.known(controls.known)
 
+    def context(self, controls: Controls, goal: torch.Tensor, world: torch.Tensor) -> torch.Tensor:
+        """What conditions the heads at every frame, ``(B, T, D)``: action, ``goal (B, D)`` and index of the ``world
+        (B,)``."""
+        return self._action(controls) + self._purpose(goal, world)
+
+    def _purpose(self, goal: torch.Tensor, world: torch.Tensor) -> torch.Tensor:
+        return (goal + self.world(world))[:, None]
+
     def _prepare(
         self,
         previous: torch.Tensor,
@@ -188,7 +196,7 @@ class WorldModel(nn.Module):
             moved=all_moves(previous, self.moves.weight),
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
             text=[layer.space.read_text(words) for layer in self._stack],
-            heads=action + (text.goal + self.world(text.world))[:, None],
+            heads=action + self._purpose(text.goal, text.world),
         )
 
     def _space_angles(self, height: int, width: int) -> torch.Tensor:

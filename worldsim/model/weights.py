@@ -1,11 +1,11 @@
 """The folder that holds a trained world simulator, and the object that it loads to: ``WorldSimulator``.
 
 A folder is ``config.json`` (everything that is not a tensor, with the size and SHA-256 of every weight file), weight
-files in safetensors (those of a player only where there is one), a model card ``README.md`` and ``bank/`` with true
-starts. There is no pickle anywhere: a folder from a stranger can be wrong but cannot run code. Loading is strict:
-unknown configuration keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files are
-errors that say so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB each,
-so that they fit wherever files are kept.
+files in safetensors (those of a referee or a player only where there is one), a model card ``README.md`` and ``bank/``
+with true starts. There is no pickle anywhere: a folder from a stranger can be wrong but cannot run code. Loading is
+strict: unknown configuration keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files
+are errors that say so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB
+each, so that they fit wherever files are kept.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from worldsim.bank import Bank
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.files import WeightsError, from_dict, load_strictly, read_files, replaced_when_whole, shards, write
 from worldsim.model.player import Player, PlayerConfig
+from worldsim.model.referee import Referee, RefereeConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
-FORMAT_VERSION = 6
-"""6 added a flow that the picture has a say in, and the player, 5 the geometry, 4 the panorama, 3 the memory of the
-codec; 2 to 5 are read as without. 1, before the first release, had another codec: its weights fit no network of
-today."""
+FORMAT_VERSION = 7
+"""7 added the referee, 6 a flow that the picture has a say in, and the player, 5 the geometry, 4 the panorama, 3 the
+memory of the codec; 2 to 6 are read as without. 1, before the first release, had another codec: its weights fit no
+network of today."""
 KIND = "worldsim.transformer"
 DEFAULT_MODEL = "doom"
 PACKAGED = Path(__file__).parent.parent / "weights"
@@ -41,7 +42,7 @@ PACKAGED = Path(__file__).parent.parent / "weights"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _STORAGE = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-_PARTS = ("codec", "world", "player")
+_PARTS = ("codec", "world", "referee", "player")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class SimulatorConfig:
     validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
     default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
     0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
-    few denoising steps may name theirs. ``player`` holds the sizes of the player, None without one. ``storage`` is
-    the type of the stored parameters.
+    few denoising steps may name theirs. ``referee`` and ``player`` hold the sizes of these, None without one.
+    ``storage`` is the type of the stored parameters.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -67,6 +68,7 @@ class SimulatorConfig:
     context_noise: float = 0.1
     temperature: float = 1.0
     shortcut: bool = False
+    referee: RefereeConfig | None = None
     player: PlayerConfig | None = None
     storage: str = "float16"
 
@@ -93,10 +95,10 @@ class SimulatorConfig:
 
 
 class WorldSimulator:
-    """Codec, world model, player and bank of starts, with the configuration that they were made with.
+    """Codec, world model, referee, player and bank of starts, with the configuration that they were made with.
 
-    ``codec``, ``world`` and ``player`` are float32 modules in evaluation mode; ``bank`` and ``player`` are None where a
-    folder has none. Raises ``ValueError`` where the configuration and the player are not of each other.
+    Networks are float32 modules in evaluation mode; ``bank``, ``referee`` and ``player`` are None where a folder has
+    none. Raises ``ValueError`` where the configuration and the referee or the player are not of each other.
     """
 
     def __init__(
@@ -106,12 +108,15 @@ class WorldSimulator:
         world: WorldModel,
         bank: Bank | None = None,
         player: Player | None = None,
+        referee: Referee | None = None,
     ) -> None:
-        if config.player != (None if player is None else player.config):
-            raise ValueError(f"the configuration is of player={config.player}, given was {player and player.config}")
+        for name, wanted, given in (("referee", config.referee, referee), ("player", config.player, player)):
+            if wanted != (None if given is None else given.config):
+                raise ValueError(f"the configuration is of {name}={wanted}, given was {given and given.config}")
         self.config = config
         self.codec = codec.eval().requires_grad_(False)
         self.world = world.eval().requires_grad_(False)
+        self.referee = None if referee is None else referee.eval().requires_grad_(False)
         self.player = None if player is None else player.eval().requires_grad_(False)
         self.bank = bank
         self._cast: dict[tuple[torch.device, torch.dtype], tuple[Codec, WorldModel]] = {}
@@ -122,18 +127,23 @@ class WorldSimulator:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             codec, world = Codec(config.codec), WorldModel(config.world)
-            return cls(config, codec, world, bank, _new_player(config))
+            return cls(config, codec, world, bank, _new_player(config), _new_referee(config))
 
     def with_player(self, player: Player | None) -> WorldSimulator:
         """The same simulator, whose modules it shares, with another player, or none."""
         config = replace(self.config, player=None if player is None else player.config)
-        return WorldSimulator(config, self.codec, self.world, self.bank, player)
+        return WorldSimulator(config, self.codec, self.world, self.bank, player, self.referee)
+
+    def with_referee(self, referee: Referee | None) -> WorldSimulator:
+        """The same simulator, whose modules it shares, with another referee, or none."""
+        config = replace(self.config, referee=None if referee is None else referee.config)
+        return WorldSimulator(config, self.codec, self.world, self.bank, self.player, referee)
 
     def untrained(self, seed: int = 0) -> WorldSimulator:
         """A simulator with this one's codec and bank and a freshly drawn network: the control of what training gave."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            config = replace(self.config, player=None)
+            config = replace(self.config, referee=None, player=None)
             return WorldSimulator(config, self.codec, WorldModel(self.config.world), self.bank)
 
     @cached_property
@@ -143,7 +153,9 @@ class WorldSimulator:
         tensors are not to be changed."""
         config = asdict(self.config)
         del config["player"]
-        for added in ("pictured", "geometry", "panorama"):  # a model of before keeps the digest that it had
+        if self.config.referee is None:  # a model of before keeps the digest that it had
+            del config["referee"]
+        for added in ("pictured", "geometry", "panorama"):
             if not config["codec"][added]:
                 del config["codec"][added]
         if not self.config.codec.memory:
@@ -216,17 +228,20 @@ class WorldSimulator:
         stored = read_files(folder, files, _PARTS)
         with torch.random.fork_rng(devices=[]):
             codec, world, player = Codec(config.codec), WorldModel(config.world), _new_player(config)
-        for part, module in _modules(codec, world, player).items():
-            load_strictly(module, stored.pop(part), f"{folder}: {part}")
-        if any(stored.values()):
-            raise WeightsError(f"{folder}: there are weights of a player, and config.json says that there is none")
+            referee = _new_referee(config)
         bank = Bank.load(folder / "bank") if (folder / "bank").is_dir() else None
-        return cls(config, codec, world, bank, player)
+        simulator = cls(config, codec, world, bank, player, referee)
+        for part, module in _modules(simulator).items():
+            load_strictly(module, stored.pop(part), f"{folder}: {part}")
+        unforeseen = [part for part, tensors in stored.items() if tensors]
+        if unforeseen:
+            raise WeightsError(
+                f"{folder}: there are weights of a {unforeseen[0]}, and config.json says that there is none"
+            )
+        return simulator
 
     def _default_card(self) -> str:
-        count = sum(
-            p.numel() for module in _modules(self.codec, self.world, self.player).values() for p in module.parameters()
-        )
+        count = sum(p.numel() for module in _modules(self).values() for p in module.parameters())
         return (
             "# World simulator\n\n"
             f"Digest `{self.digest}`, {count / 1e6:.1f} million parameters in {self.config.storage}.\n\n"
@@ -309,6 +324,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             "Update worldsim to load it."
         )
     codec = content.get("codec")
+    if version <= 6:
+        content.setdefault("referee", None)
     if version <= 5:
         content.setdefault("player", None)
     if version <= 5 and isinstance(codec, dict):
@@ -329,17 +346,20 @@ def _new_player(config: SimulatorConfig) -> Player | None:
     return None if config.player is None else Player(config.player, config.world)
 
 
-def _modules(codec: Codec, world: WorldModel, player: Player | None) -> dict[str, nn.Module]:
+def _new_referee(config: SimulatorConfig) -> Referee | None:
+    return None if config.referee is None else Referee(config.referee, config.world)
+
+
+def _modules(simulator: WorldSimulator) -> dict[str, nn.Module]:
     """The modules that there are, by their part."""
-    given: tuple[nn.Module | None, ...] = (codec, world, player)
-    return {part: module for part, module in zip(_PARTS, given) if module is not None}
+    return {part: module for part in _PARTS if (module := getattr(simulator, part)) is not None}
 
 
 def _stored_parts(simulator: WorldSimulator) -> dict[str, dict[str, torch.Tensor]]:
     """CPU tensors of each part as they are stored: parameters in the storage type, buffers as they are."""
     kind = _STORAGE[simulator.config.storage]
     parts: dict[str, dict[str, torch.Tensor]] = {}
-    for part, module in _modules(simulator.codec, simulator.world, simulator.player).items():
+    for part, module in _modules(simulator).items():
         parameters = {name for name, _ in module.named_parameters()}
         parts[part] = {}
         for name, tensor in module.state_dict().items():

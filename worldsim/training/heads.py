@@ -18,47 +18,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from worldsim.engine import RolloutEngine
 from worldsim.model.heads import two_hot
 from worldsim.model.weights import WorldSimulator
-from worldsim.predictor import Block, LaneStart
 from worldsim.recording.episode import Episode, shots_of
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import masked_mean
 from worldsim.training.presets import HeadsTrainConfig
-from worldsim.training.recorded import Place, controls_at, start_at
-
-# B lanes, R registers, D width
-
-
-class _Rollouts:
-    """An engine's lanes on their way through recorded episodes."""
-
-    def __init__(self, engine: RolloutEngine, places: Sequence[Place], starts: Sequence[LaneStart]) -> None:
-        self.engine, self.places = engine, list(places)
-        self._read: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._hook = self.engine.world.heads.register_forward_pre_hook(self._keep)
-        self.block: Block = self.engine.begin(range(len(places)), starts)
-
-    def _keep(self, module: torch.nn.Module, args: tuple[torch.Tensor, torch.Tensor]) -> None:
-        self._read = args
-
-    def close(self) -> None:
-        """Heads, which engines of one model share, are no longer listened to."""
-        self._hook.remove()
-
-    def step(self) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor]:
-        """One step of all lanes under the recorded actions: what the heads are read from, ``(B, 1, R, D)`` and ``(B, 1,
-        D)``; reward and termination of the recorded step, and whether there was one, ``(B,)`` each."""
-        going = np.array([t < len(episode) for episode, t in self.places])
-        acted = [(episode, min(t, len(episode) - 1)) for episode, t in self.places]
-        self.block = self.engine.step(*controls_at(self.places))
-        self.places = [(episode, t + 1) for episode, t in self.places]
-        assert self._read is not None
-        registers, context = (x.float().clone() for x in self._read)
-        reward = torch.tensor([float(episode.reward[t]) for episode, t in acted])
-        done = torch.tensor([float(episode.terminated[t]) for episode, t in acted])
-        return (registers, context), reward, done, torch.from_numpy(going)
+from worldsim.training.recorded import Place
+from worldsim.training.rollouts import Rollouts, able
 
 
 class HeadsTraining:
@@ -86,16 +53,11 @@ class HeadsTraining:
         self.loop = Loop(out, self.heads, config.optim, config.run)
         self.starts: dict[str, list[Place]] = {}
         for shot in shots_of(episodes):  # an engine steps over no cut
-            self.starts.setdefault(shot.world, []).extend(self._able(shot))
+            self.starts.setdefault(shot.world, []).extend(able(shot, config.horizon))
         if not self.starts:
             raise ValueError("there are no episodes to start from: give source.data or source.steps")
-        self._rollouts: _Rollouts | None = None
+        self._rollouts: Rollouts | None = None
         self.unsure = begin.config.hallucination_reference
-
-    def _able(self, episode: Episode) -> list[Place]:
-        """What a rollout may begin from: half a horizon of the episode is left, if it is as long."""
-        left = max(1, min(self.config.horizon, len(episode) + 1) // 2)
-        return [(episode, t) for t in range(len(episode) + 1 - left)]
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator with averaged heads (also exported to ``out/model``)."""
@@ -114,19 +76,13 @@ class HeadsTraining:
         metrics = {"reward": reward.detach(), "done": done.detach()}
         return config.reward_weight * reward + config.done_weight * done, metrics
 
-    def _begin(self, places: Sequence[Place], rng: np.random.Generator) -> _Rollouts:
+    def _begin(self, places: Sequence[Place], rng: np.random.Generator) -> Rollouts:
         """Rollouts from a frame and up to ``prefix`` steps after it; some are told no scene, some no view."""
-        config, starts = self.config, []
-        for place in places:
-            known = min(int(rng.integers(config.prefix + 1)), place[1])
-            scene, view = rng.random(2) >= config.drop_text
-            starts.append(start_at(place, known, int(rng.integers(2**31)), scene, scene and view))
-        size = places[0][0].frame_size
+        config = self.config
         dtype = None if config.run.bf16 else torch.float32
-        engine = RolloutEngine(self.begin, len(places), self.loop.device, frame_size=size, dtype=dtype)
-        return _Rollouts(engine, places, starts)
+        return Rollouts.begin(self.begin, places, rng, config.prefix, config.drop_text, self.loop.device, dtype)
 
-    def _losses(self, rollouts: _Rollouts) -> tuple[torch.Tensor, torch.Tensor]:
+    def _losses(self, rollouts: Rollouts) -> tuple[torch.Tensor, torch.Tensor]:
         """One step, and the cross-entropies of reward and termination over the lanes whose episode went on."""
         read, reward, done, going = rollouts.step()
         logits, ended = self.heads(*read)
@@ -138,7 +94,9 @@ class HeadsTraining:
     def _probe(self, step: int) -> dict[str, float]:
         """Losses over rollouts of held-out episodes, the same in every probe, and how sure the model is at their first
         step, which is what the environment's ``hallucination`` is relative to."""
-        places = [place for episode in self.held_out for place in self._able(episode)][:: self.config.probe_every]
+        places = [place for episode in self.held_out for place in able(episode, self.config.horizon)][
+            :: self.config.probe_every
+        ]
         if not places:
             return {}
         rollouts = self._begin(places, np.random.default_rng(0))

@@ -28,8 +28,10 @@ from worldsim.training.presets import (
     HeadsTrainConfig,
     MemoryTrainConfig,
     PlayerTrainConfig,
+    RefereeTrainConfig,
     WorldTrainConfig,
 )
+from worldsim.training.referee import RefereeTraining, situations_of
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
 
@@ -113,6 +115,18 @@ def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimu
     if not source.data and not source.steps:
         raise ValueError("rollouts start from a source that ends: give source.data, or source.steps for live worlds")
     training = HeadsTraining(config, out, begin, training_episodes(source), held_out_episodes(source))
+    training.loop.resume()
+    training.run()
+
+
+def train_referee(config: RefereeTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Gives a trained model a referee, from the episodes of a source that ends and rollouts along them. Exports
+    ``out/model``."""
+    if not source.data and not source.steps:
+        raise ValueError("situations come from a source that ends: give source.data, or source.steps for live worlds")
+    episodes = training_episodes(source)
+    made = situations_of(config, begin, episodes, lambda: held_out_episodes(source), out / "situations")
+    training = RefereeTraining(config, out, begin, *made)
     training.loop.resume()
     training.run()
 

@@ -12,9 +12,11 @@ from worldsim.diffusion.conditions import LevelMix
 from worldsim.model.codec import CodecConfig
 from worldsim.model.factnet import FactNetConfig
 from worldsim.model.player import PlayerConfig
+from worldsim.model.referee import RefereeConfig
 from worldsim.model.transformer import WorldModelConfig, tiny_config
 from worldsim.training.clips import ClipConfig
 from worldsim.training.native import PackConfig
+from worldsim.worlds import WORLDS
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,48 @@ class HeadsTrainConfig:
 
 
 @dataclass(frozen=True)
+class RefereeTrainConfig:
+    """Training of the referee on situations, made once: up to ``moments`` recorded steps, and ``rounds`` times
+    ``lanes`` rollouts of ``horizon`` steps that know up to ``prefix`` steps before; ``drop_text`` of them are told
+    nothing. A round is of one world, ``turns`` after each other and from the first again (none: all worlds there are).
+    Without rounds a referee learns from true pictures alone; one that is to be asked ``alone`` should.
+
+    A batch has ``optim.batch`` situations, of both kinds as many, of the worlds in equal ``shares`` but for those
+    named, and of all outcomes of a world as many; from ``weighed_from`` of the run on they count as often as they
+    are.
+    ``unheard`` is the share of rollouts' steps at which the heads are not heard;
+    ``blur`` and ``tint`` are noise and change of colour (of each cell, of each channel) that true pictures are spoilt
+    by, as drawn ones are. The weights are of the two losses.
+    """
+
+    referee: RefereeConfig = field(default_factory=RefereeConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    moments: int = 60_000
+    rounds: int = 40
+    lanes: int = 64
+    horizon: int = 16
+    prefix: int = 6
+    drop_text: float = 0.2
+    turns: tuple[str, ...] = ()
+    shares: dict[str, float] = field(default_factory=dict)
+    weighed_from: float = 0.8
+    unheard: float = 0.25
+    blur: float = 0.1
+    tint: float = 0.1
+    reward_weight: float = 1.0
+    done_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.moments, self.lanes, self.horizon) < 1 or self.rounds < 0 or not 0 <= self.unheard <= 1:
+            raise ValueError("moments, lanes and horizon are at least 1, rounds at least 0, unheard is 0 to 1")
+        if not set(self.shares) <= set(WORLDS) or min(self.shares.values(), default=1) <= 0:
+            raise ValueError(f"shares={self.shares}: names of worlds and numbers above 0 are accepted")
+        if not 0 < self.weighed_from <= 1:
+            raise ValueError(f"weighed_from={self.weighed_from}: above 0, at most 1")
+
+
+@dataclass(frozen=True)
 class PlayerTrainConfig:
     """Training of the player on how the episodes were played, whose policy is none of ``leave_out``.
 
@@ -220,6 +264,7 @@ class Preset:
     world: WorldTrainConfig
     memory: MemoryTrainConfig
     heads: HeadsTrainConfig
+    referee: RefereeTrainConfig
     player: PlayerTrainConfig
     captioner: CaptionerTrainConfig
 
@@ -250,6 +295,16 @@ def smoke() -> Preset:
         HeadsTrainConfig(
             OptimConfig(steps=24, batch=4, warmup=5, ema=0.9),
             replace(run, probe_every=12, save_every=8),
+            horizon=4,
+            prefix=2,
+        ),
+        RefereeTrainConfig(
+            RefereeConfig(width=8, hidden=16, past=3),
+            OptimConfig(steps=40, batch=32, lr=1e-2, warmup=5, ema=0.9),
+            run,
+            moments=400,
+            rounds=1,
+            lanes=4,
             horizon=4,
             prefix=2,
         ),
@@ -291,6 +346,10 @@ def cpu() -> Preset:
             OptimConfig(steps=4_000, batch=64, lr=1e-3, warmup=100, decay=0.9),
             RunConfig(log_every=96, probe_every=800, save_every=800),
         ),
+        RefereeTrainConfig(
+            optim=OptimConfig(steps=1_500, batch=256, lr=5e-3, warmup=50, decay=0.9, weight_decay=0.05, ema=0.99),
+            run=RunConfig(log_every=50, probe_every=250, save_every=500),
+        ),
         PlayerTrainConfig(
             optim=OptimConfig(steps=2_000, batch=512, lr=2e-3, warmup=50, decay=0.9, weight_decay=0.1, ema=0.99),
             run=RunConfig(log_every=100, probe_every=200, save_every=1000),
@@ -327,6 +386,7 @@ def gpu() -> Preset:
         ),
         replace(cpu().memory, run=replace(run, compile=False)),
         replace(cpu().heads, optim=replace(cpu().heads.optim, batch=512), run=replace(run, compile=False)),
+        replace(cpu().referee, moments=400_000, rounds=100, lanes=512, run=replace(cpu().referee.run, threads=4)),
         replace(cpu().player, moments=400_000, run=replace(cpu().player.run, threads=4)),
         replace(cpu().captioner, run=replace(cpu().captioner.run, threads=4)),
     )

@@ -8,15 +8,12 @@ little to look back on, as those of an episode that begins from a prompt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from worldsim.actions import UNKNOWN_ACTION
 from worldsim.diffusion import flow
@@ -26,6 +23,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.arena import Arena
 from worldsim.training.clips import ClipConfig, Clips, assemble
+from worldsim.training.columns import Columns
 from worldsim.training.latents import encode_episode
 from worldsim.worlds import WORLDS
 
@@ -33,7 +31,7 @@ from worldsim.worlds import WORLDS
 
 
 @dataclass(frozen=True)
-class Readings:
+class Readings(Columns):
     """``registers (M, R, D)``, ``context (M, D)`` and ``past (M, A, P)``, all half precision; ``world (M,)`` indices;
     the ``action (M,)`` that was taken and ``last (M,)``, the one before (``UNKNOWN_ACTION`` where there was none)."""
 
@@ -43,38 +41,6 @@ class Readings:
     world: torch.Tensor
     action: torch.Tensor
     last: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.action)
-
-    def rows(self, rows: torch.Tensor) -> Readings:
-        """Some of the moments, by number or by a mask."""
-        return Readings(*(getattr(self, column.name)[rows] for column in fields(self)))
-
-    def to(self, device: torch.device) -> Readings:
-        return Readings(*(getattr(self, column.name).to(device) for column in fields(self)))
-
-    @classmethod
-    def joined(cls, parts: Sequence[Readings]) -> Readings:
-        return cls(*(torch.cat([getattr(part, column.name) for part in parts]) for column in fields(cls)))
-
-    def save(self, path: Path, made: Mapping[str, str]) -> None:
-        """Writes a safetensors file, which appears when it is whole; ``made`` says of what it is."""
-        partial = path.with_suffix(".partial")
-        columns = {column.name: getattr(self, column.name).contiguous() for column in fields(self)}
-        save_file(columns, partial, metadata=dict(made))
-        partial.rename(path)
-
-    @classmethod
-    def load(cls, path: Path, made: Mapping[str, str]) -> Readings:
-        """What ``save`` wrote; ``ValueError`` where it was ``made`` otherwise."""
-        with safe_open(path, "pt") as file:
-            found = file.metadata() or {}
-        other = [name for name in made if found.get(name) != made[name]]
-        if other:
-            was, now = (", ".join(f"{name} {of.get(name)}" for name in other) for of in (found, made))
-            raise ValueError(f"{path.parent} are of {was}, where {now} is asked for; give another --out")
-        return cls(**load_file(path))
 
 
 class Reader:

@@ -42,7 +42,7 @@ No pretrained network was used. Map seeds are of the training split; the bank's 
 clean context and nothing else, on the tokens that change most. `over_copy_last`: the same error over that of copying
 the last latent; `sampled_*` with four denoising steps, `tempered_*` with the noise scaled by `temperature`, which is
 what the environment does.
-{about_memory}{about_heads}
+{about_memory}{about_heads}{about_referee}
 ## The same while training
 
 {curves}
@@ -55,11 +55,22 @@ frame before moved along the flow, `copy_1` unmoved.
 _ABOUT_HEADS = """
 `free_reward`, `free_done`: cross-entropies of reward and termination over free-running rollouts of held-out episodes.
 """
+_ABOUT_REFEREE = """
+`reward`, `done`: the same over rollouts with the referee, and `heads_reward`, `heads_done` of the heads alone, worlds
+in equal shares; `recorded_*` of the referee alone over recorded moments.
+"""
 MEMORY_CURVE = ("carried_1", "out_1", "out_4", "out_8", "drawn_1", "drawn_8")
 HEADS_CURVE = ("free_reward", "free_done")
+REFEREE_CURVE = ("reward", "heads_reward", "done", "heads_done", "recorded_reward", "recorded_done")
 CODEC_CURVE = ("psnr", "psnr_mean_of_blocks", "psnr_image")
 WORLD_CURVE = ("next_mse", "over_copy_last", "shuffled_over_true", "sampled_over_copy_last", "tempered_over_copy_last")
-CURVES = {"codec": CODEC_CURVE, "world model": WORLD_CURVE, "memory": MEMORY_CURVE, "heads": HEADS_CURVE}
+CURVES = {
+    "codec": CODEC_CURVE,
+    "world model": WORLD_CURVE,
+    "memory": MEMORY_CURVE,
+    "heads": HEADS_CURVE,
+    "referee": REFEREE_CURVE,
+}
 CURVE_ROWS = 10
 
 
@@ -74,19 +85,22 @@ def release(
     name: str = "doom",
     world_run: Path | None = None,
     memory_run: Path | None = None,
+    heads_run: Path | None = None,
     player: Path | None = None,
 ) -> WorldSimulator:
     """Writes the model folder ``out`` from an exported ``model``, whose runs' records make the card.
 
-    ``model`` lies in the folder of the last run: that of the world model, of a memory or of heads. Of the latter
-    two, ``world_run`` and, for heads of a model with a memory, ``memory_run`` are those before it (``ValueError``
-    without). ``player`` is a model folder whose player is taken over; it must be of the same world, that is have the
-    same digest (``ValueError``). ``starts`` true starts per world go into the bank, ``more_starts`` of single ones.
+    ``model`` lies in the folder of the last run: that of the world model, of a memory, of heads or of a referee.
+    ``world_run``, for heads and referee of a model with a memory ``memory_run``, and for a referee ``heads_run`` are
+    those before it (``ValueError`` without). ``player`` is a model folder whose player is taken over; it must be of
+    the same world, that is have the same digest (``ValueError``). ``starts`` true starts per world go into the bank,
+    ``more_starts`` of single ones.
     """
     simulator = WorldSimulator.from_pretrained(model)
     if player is not None:
         simulator = simulator.with_player(_player_of(player, simulator))
-    runs = _runs(model.parent, simulator.codec.memory is not None, codec_run, world_run, memory_run)
+    given = {"world model": world_run, "memory": memory_run, "heads": heads_run}
+    runs = _runs(model.parent, simulator.codec.memory is not None, codec_run, given)
     simulator.bank = build_bank(simulator.config.worlds, starts, more=more_starts)
     count = {part: sum(p.numel() for p in getattr(simulator, part).parameters()) / 1e6 for part in ("codec", "world")}
     probes = {
@@ -112,6 +126,7 @@ def release(
         probes="\n".join(f"| `{name}` | {value:.4g} |" for name, value in probes.items()),
         about_memory=_ABOUT_MEMORY if "memory" in runs else "",
         about_heads=_ABOUT_HEADS if "heads" in runs else "",
+        about_referee=_ABOUT_REFEREE if "referee" in runs else "",
         curves="\n\n".join(_curve(part, run, CURVES[part]) for part, run in runs.items()),
     )
     simulator.save_pretrained(out, card)
@@ -128,16 +143,12 @@ def _player_of(folder: Path, simulator: WorldSimulator) -> Player:
     return playing.player
 
 
-def _runs(
-    last: Path, has_memory: bool, codec_run: Path, world_run: Path | None, memory_run: Path | None
-) -> dict[str, Path]:
+def _runs(last: Path, has_memory: bool, codec_run: Path, given: Mapping[str, Path | None]) -> dict[str, Path]:
     """The runs that made a model, in their order, by what they trained. Raises ``ValueError`` where one before the
-    ``last`` is not given, or one is given that was not before it."""
-    config = _run_card(last)["config"]
-    kind = "heads" if "horizon" in config else "memory" if "depths" in config else "world model"
-    before = {"world model": (), "memory": ("world model",), "heads": ("world model", "memory")[: 1 + has_memory]}[kind]
-    given = {"world model": world_run, "memory": memory_run}
-    options = {"world model": "world_run", "memory": "memory_run"}
+    ``last`` is not ``given``, or one is that was not before it."""
+    kind = _kind(_run_card(last)["config"])
+    order = ["world model", *["memory"] * has_memory, "heads", "referee"]
+    before = order[: order.index(kind)] if kind in order else []
     runs = {"codec": codec_run}
     for part, run in given.items():
         if (run is not None) != (part in before):
@@ -146,10 +157,17 @@ def _runs(
                 if run is None
                 else "there was no run of a {} before it ({})"
             )
-            raise ValueError(f"{last} trained the {kind}: {problem.format(part, options[part])}")
+            option = f"{part.split()[0]}_run"
+            raise ValueError(f"{last} trained the {kind}: {problem.format(part, option)}")
         if run is not None:
             runs[part] = run
     return runs | {kind: last}
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """What a run trained, by what only its configuration has."""
+    own = {"referee": "referee", "horizon": "heads", "depths": "memory"}
+    return next((kind for name, kind in own.items() if name in config), "world model")
 
 
 def _spans(worlds: Sequence[str], window: int) -> str:
@@ -179,6 +197,8 @@ def _stages(runs: Mapping[str, Path]) -> str:
 
 def _batch(config: dict[str, Any]) -> str:
     batch = config["optim"]["batch"]
+    if "referee" in config:
+        return f"{batch} of {config['moments']} recorded moments and {config['rounds'] * config['lanes']} rollouts"
     if "horizon" in config:
         return f"{batch} lanes of {config['horizon']} steps"
     if "clips" in config:

@@ -1,0 +1,189 @@
+"""Training of the referee: what steps paid in truth, from where things stood and what the heads said.
+
+The rest of the model is frozen. Rare outcomes are drawn far more often than they are. At first that is undone by half,
+or a hit in a hundred steps would teach too little of where it comes from; towards the end everything is weighed by how
+often it is (importance weights, with an exponent that grows from 0.5 to 1), so that probabilities come out true.
+Pictures of recorded moments are spoilt a little, for drawn ones are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from worldsim.model.heads import two_hot
+from worldsim.model.referee import Referee
+from worldsim.model.weights import WorldSimulator
+from worldsim.passes import pick_device
+from worldsim.recording.episode import Episode, shots_of
+from worldsim.training.loop import Loop, write_run_card
+from worldsim.training.presets import RefereeTrainConfig
+from worldsim.training.situations import Situations, Watcher, places_before
+from worldsim.worlds import WORLDS
+
+# M situations, B of a batch
+
+
+class RefereeTraining:
+    """A run over ``situations``; ``held_out`` ones serve the probes. The model ``begin``, which made them, stays as it
+    is and gets the referee."""
+
+    def __init__(
+        self,
+        config: RefereeTrainConfig,
+        out: Path,
+        begin: WorldSimulator,
+        situations: Situations,
+        held_out: Situations,
+    ) -> None:
+        if config.run.threads:
+            torch.set_num_threads(config.run.threads)
+        self.config, self.out, self.begin = config, out, begin
+        write_run_card(out, config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.optim.seed)
+            self.referee = Referee(config.referee, begin.config.world)
+        self.loop = Loop(out, self.referee, config.optim, config.run)
+        self.situations, self.held_out = situations.to(self.loop.device), held_out.to(self.loop.device)
+        shares = {WORLDS[name].index: share for name, share in config.shares.items()}
+        self.chance, self.weight = balance(self.situations, shares)
+
+    def run(self, until: int | None = None) -> WorldSimulator:
+        """Trains and returns the simulator with the averaged referee (also exported to ``out/model``)."""
+        self.loop.train(self._loss, self._probe, self._export, until)
+        return self.loop.with_average(self._simulator)
+
+    def _loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        config, generator = self.config, self.loop.noise_generator
+        rows = torch.multinomial(self.chance, config.optim.batch, replacement=True, generator=generator)
+        batch, device = self.situations.rows(rows), self.loop.device
+
+        def drawn(*shape: int) -> torch.Tensor:
+            return torch.randn(shape, generator=generator, device=device)
+
+        b, _, c, h, w = batch.shown.shape
+        noise = config.blur * drawn(b, 1, c, h, w) + config.tint * drawn(b, 1, c, 1, 1)
+        shown = batch.shown.float() + noise * ~batch.heard[:, None, None, None, None]
+        heard = batch.heard & (torch.rand(b, generator=generator, device=device) >= config.unheard)
+        reward, done = losses(self.referee, batch, shown, heard)
+        weight = self.weight[rows] ** (0.5 + 0.5 * min(1.0, self.loop.progress / config.weighed_from))
+        reward, done = ((x * weight).mean() / weight.mean() for x in (reward, done))
+        return config.reward_weight * reward + config.done_weight * done, {"reward": reward, "done": done}
+
+    def _probe(self, step: int) -> dict[str, float]:
+        """Cross-entropies on held-out situations, the worlds in equal shares: of rollouts, as the environment reads
+        them and by the heads alone; of recorded moments."""
+        held = self.held_out
+        columns = dict(zip(("reward", "done"), losses(self.referee, held, held.shown, held.heard)))
+        columns |= dict(zip(("heads_reward", "heads_done"), cross_entropies(held.said_reward, held.said_done, held)))
+        found: dict[str, float] = {}
+        for prefix, kind in (("", held.heard), ("recorded_", ~held.heard)):
+            worlds = held.world[kind].unique()
+            for name, values in columns.items():
+                if len(worlds) and not (prefix and name.startswith("heads")):
+                    means = [values[kind & (held.world == world)].mean() for world in worlds]
+                    found[prefix + name] = float(torch.stack(means).mean())
+        return found
+
+    def _simulator(self) -> WorldSimulator:
+        referee = Referee(self.config.referee, self.begin.config.world)
+        referee.load_state_dict(self.referee.state_dict())
+        return self.begin.with_referee(referee)
+
+    def _export(self) -> None:
+        self._simulator().save_pretrained(self.out / "model")
+
+
+def losses(
+    referee: Referee, batch: Situations, shown: torch.Tensor, heard: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropies ``(B,)`` of reward and termination in situations whose pictures are ``shown``."""
+    reward, done = referee(shown, batch.past, batch.context, batch.said_reward, batch.said_done, heard)
+    return cross_entropies(reward, done, batch)
+
+
+def cross_entropies(reward: torch.Tensor, done: torch.Tensor, truth: Situations) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(B,)`` each, of logits of reward ``(B, bins)`` and termination ``(B,)``."""
+    wrong = -(two_hot(truth.reward) * reward.float().log_softmax(-1)).sum(-1)
+    return wrong, F.binary_cross_entropy_with_logits(done.float(), truth.done, reduction="none")
+
+
+def balance(situations: Situations, shares: Mapping[int, float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(M,)`` each: the chance to be drawn, and the weight that undoes what is drawn too often of a kind and world.
+
+    Both kinds of situations have equal shares, in these the worlds theirs (``shares`` by index, 1 where none is given),
+    and in these all kinds of outcomes the same.
+    """
+    kind, world = situations.heard.long(), situations.world
+    group = 2 * world + kind
+    _, cell = torch.stack([group, situations.outcome]).unique(dim=1, return_inverse=True)
+    in_group, in_cell = (torch.bincount(of)[of].double() for of in (group, cell))
+    within = 1 / in_cell
+    within /= torch.bincount(group, within)[group]
+    share = torch.ones_like(within)
+    for index, value in shares.items():
+        share[world == index] = value
+    share /= in_group
+    share /= torch.bincount(kind, share)[kind]
+    chance = share * in_group * within
+    return (chance / chance.sum()).float(), (1 / (in_group * within)).float()
+
+
+def situations_of(
+    config: RefereeTrainConfig,
+    begin: WorldSimulator,
+    episodes: Iterable[Episode],
+    held_out: Callable[[], Iterable[Episode]],
+    folder: Path,
+) -> tuple[Situations, Situations]:
+    """Situations to train on and held-out ones, made by ``begin`` without a referee. They are kept in ``folder`` and
+    made once: a run that goes on finds the same ones. Raises ``ValueError`` where those in ``folder`` are of another
+    model or were made otherwise, and where there are no episodes."""
+    begin = begin.with_referee(None)
+    made = made_by(config, begin)
+    paths = [folder / f"{name}.safetensors" for name in ("situations", "held_out")]
+    if not all(path.exists() for path in paths):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, shots, rounds in (
+            (paths[0], list(shots_of(episodes)), config.rounds),
+            (paths[1], list(shots_of(held_out())), -(-config.rounds // 8)),
+        ):
+            _make(config, begin, shots, rounds).save(path, made)
+    situations, apart = (Situations.load(path, made) for path in paths)
+    return situations, apart
+
+
+def made_by(config: RefereeTrainConfig, begin: WorldSimulator) -> dict[str, str]:
+    """What situations depend on, as it is kept beside them."""
+    names = ("moments", "rounds", "lanes", "horizon", "prefix", "drop_text", "turns")
+    read = {name: getattr(config, name) for name in names} | {"digest": begin.digest, "seed": config.optim.seed}
+    read |= {"seen": config.referee.seen, "past": config.referee.past}
+    return {name: str(value) for name, value in read.items()}
+
+
+def _make(config: RefereeTrainConfig, begin: WorldSimulator, shots: Sequence[Episode], rounds: int) -> Situations:
+    """Recorded moments of ``shots`` and ``rounds`` of rollouts along them, the worlds in turn."""
+    shots = [shot for shot in shots if not config.referee.worlds or shot.world in config.referee.worlds]
+    if not shots:
+        raise ValueError("there are no episodes to make situations of: give source.data or source.steps")
+    rng, there = np.random.default_rng(config.optim.seed), sorted({shot.world for shot in shots})
+    worlds = config.turns or there
+    if not set(worlds) <= set(there):
+        raise ValueError(f"turns={config.turns}: the episodes are of {', '.join(there)}; name none but these")
+    dtype = None if config.run.bf16 else torch.float32
+    watcher = Watcher(begin, config.referee, pick_device(config.run.device), dtype)
+    found: list[Situations] = []
+    for i in rng.permutation(len(shots)):
+        found.append(watcher.recorded(shots[i]))
+        if sum(map(len, found)) >= config.moments:
+            break
+    for turn in range(rounds):
+        of_world = [shot for shot in shots if shot.world == worlds[turn % len(worlds)]]
+        places = places_before(of_world, config.lanes, config.horizon, rng)
+        found.append(watcher.rolled_out(places, rng, config.horizon, config.prefix, config.drop_text))
+        print(f"round {turn + 1} of {rounds} of rollouts, in {worlds[turn % len(worlds)]}", flush=True)
+    return Situations.joined(found)
