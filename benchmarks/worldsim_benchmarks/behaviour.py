@@ -47,7 +47,10 @@ class Play:
 
     @property
     def chains(self) -> np.ndarray:
-        """What an action reader looks at, uint8 ``(n, 8, H, W, 3)``; a step of one frame shows it four times."""
+        """What an action reader looks at, uint8 ``(n, 8, H, W, 3)``; a step of fewer than four frames shows each
+        several times. ``ValueError`` where that does not come to four."""
+        if PER_STEP % self.k:
+            raise ValueError(f"a step has {self.k} frames; an action reader takes steps of 1, 2 or {PER_STEP}")
         blocks = self.frames[1:].reshape(len(self.actions), self.k, *self.frames.shape[1:])
         return chains_of(self.frames[0], np.repeat(blocks, PER_STEP // self.k, 1))
 

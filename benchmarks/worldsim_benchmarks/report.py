@@ -130,8 +130,13 @@ def _control(part: dict[str, Any]) -> Iterator[Line]:
 
 
 def _reading(part: dict[str, Any]) -> Iterator[Line]:
+    for reason in part.get("skipped", ()):
+        yield Line("reading: left out", reason)
     for name, rating in part.items():
-        yield Line(f"reading, {name}: F1 of the commands read", _read(rating))
+        if name != "skipped":
+            yield Line(f"reading, {name}: F1 of the commands read", _read(rating))
+    if "below_codec" in part.get("model", {}):
+        yield Line("reading, codec: F1 above the model's", interval(part["model"]["below_codec"]))
     for floor, gap in part.get("model", {}).get("above", {}).items():
         yield Line(f"reading, model: F1 above {floor}", interval(gap), "low > 0", (gap["low"] or 0) > 0)
 
@@ -152,6 +157,9 @@ def net_lines(rows: dict[str, list[dict[str, Any]]]) -> list[Line]:
         )
         lines.append(Line(f"things, {r['look']}", f"{told}; {answered}; place right {_share(r['placed'])}"))
     for r in rows.get("agreement", ()):
+        if not r["pictures"]:
+            lines.append(Line(f"net and exact vote agree, {r['look']}", "no picture shows enough of a thing"))
+            continue
         told = f"{interval(r['agree'])}, both answer {_share(r['both_answer'])} of {r['pictures']} pictures"
         each = f"net right {_share(r['net_right'])}, vote right {_share(r['vote_right'])}"
         lines.append(Line(f"net and exact vote agree, {r['look']}", f"{told}; {each}"))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from worldsim_benchmarks.nets import accuracy, actions, shipped, things, training
+from worldsim_benchmarks.nets import accuracy, actions, eyes, shipped, things, training
 from worldsim_benchmarks.nets.actions import macro_f1, mirrored_name
-from worldsim_benchmarks.nets.corpus import SPLITS, Corpus, seeds_of, wander
+from worldsim_benchmarks.nets.corpus import SPLITS, Corpus, record, seeds_of, wander
 from worldsim_benchmarks.nets.eyes import Motion
 from worldsim_benchmarks.nets.net import Conv, Dense, Net, Shape, least_threshold
-from worldsim_benchmarks.nets.recipes import RECIPES
+from worldsim_benchmarks.nets.recipes import RECIPES, Recipe
 from worldsim_benchmarks.nets.spoiling import blurred, spoiled
 from worldsim_benchmarks.nets.things import ThingDetector, areas_of, cells_of
+from worldsim_benchmarks.records import plain
+from worldsim_benchmarks.report import net_lines, table
+
+import worldsim  # noqa: F401  (registers the worlds)
+from worldsim.cli import bench_nets
 
 torch = pytest.importorskip("torch")
 
@@ -247,6 +252,17 @@ def test_accuracy_and_agreement_of_a_detector_that_is_right_and_of_one_that_is_b
         accuracy.rows_of(None, None, corpus("train"))
 
 
+def test_without_a_thing_in_view_there_is_nothing_to_agree_about() -> None:
+    corpus = squares()
+    empty = replace(corpus, map_seeds=corpus.map_seeds[1:2], first=corpus.first[1:2], blocks=corpus.blocks[1:2],
+                    names=corpus.names[1:2], alive=corpus.alive[1:2], colours=corpus.colours[1:2])  # fmt: skip
+    made = accuracy.rows_of(None, ThingDetector(red_net(), ("red",), 0.9, 0.4), empty)
+    assert made["agreement"] == [{"look": "true", "pictures": 0}, {"look": "blurred", "pictures": 0}]
+    assert made["things"][0]["false_alarms"]["value"] == 0.0
+    assert np.isnan(made["things"][0]["hits"]["value"])
+    assert "no picture shows enough of a thing" in table(net_lines(plain(made)))
+
+
 def test_what_is_not_the_net_of_the_manifest_is_refused(tmp_path: Path) -> None:
     assert shipped.reader_of("toy/Grey-v0", tmp_path) is None
     net = Net((Dense(np.zeros((2, 4), np.float32), np.zeros(2, np.float32), True),))
@@ -262,6 +278,56 @@ def test_what_is_not_the_net_of_the_manifest_is_refused(tmp_path: Path) -> None:
         shipped.detector_of("toy/Grey-v0", tmp_path)
     with pytest.raises(ValueError, match="no present makes its answers right often enough"):
         shipped._written(tmp_path, "toy/Grey-v0", shipped.THINGS, net, {**told, "present": float("inf")}, {})
+
+
+def test_a_net_is_refused_where_the_code_shows_it_other_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed constant would break a shipped net without a word: its file is the same."""
+    monkeypatch.setattr(eyes, "PLAIN", 2.0)
+    with pytest.raises(ValueError, match=r"was trained with .*'plain': 4\.0.*the code has .*'plain': 2\.0"):
+        shipped.reader_of("worldsim/DoomRooms-v0")
+    monkeypatch.setattr(things, "MIDDLE", 0)
+    with pytest.raises(ValueError, match="train it again"):
+        shipped.detector_of("worldsim/DoomRooms-v0")
+
+
+@pytest.mark.slow
+def test_the_shipped_nets_read_true_frames_of_validation_maps() -> None:
+    recipe = RECIPES["DoomRooms"]
+    play = record(recipe.world, "val", 3, recipe.steps, recipe.commands, recipe.palette, recipe.kinds, seed=5)
+    reader, detector = shipped.reader_of(recipe.world), shipped.detector_of(recipe.world)
+    assert reader is not None and detector is not None
+    read = accuracy.of_reader(reader, play, "true")
+    assert read["accuracy"]["value"] > 0.85
+    assert read["coverage"]["value"] > 0.35
+    found = accuracy.of_detector(detector, play, lambda blocks: blocks, "true")
+    assert found["precision"]["value"] > 0.85
+    assert found["false_alarms"]["value"] < 0.02
+    assert found["coverage_absent"]["value"] > 0.6
+    assert found["coverage_in_view"]["value"] > 0.05
+
+
+def test_nets_are_trained_and_scored_by_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A net that tells two turns of the toy world apart, from few maps: written to a folder of one's own, and read."""
+    recipe = Recipe(
+        "toy/Panorama-v0", {"turn_left": "turn_left", "turn_right": "turn_right"}, Motion(pairs=((5, 7),)), maps=16,
+        val_maps=6, steps=6, batches=60, hidden=8,
+    )  # fmt: skip
+    monkeypatch.setitem(RECIPES, "Panorama", recipe)
+    monkeypatch.chdir(tmp_path)
+    assert bench_nets.train(bench_nets.Train(("Panorama",), recordings=tmp_path / "play")) == 0
+    assert sorted(p.name for p in (tmp_path / "runs/nets").iterdir()) == ["Panorama-actions.npz", "manifest.json"]
+    asked = {"weights": tmp_path / "runs/nets", "env": "", "maps": 2, "recordings": tmp_path / "play"}
+    for seed in (0, 1):
+        out = tmp_path / f"{seed}.json"
+        assert bench_nets.score(bench_nets.Score(("Panorama",), seed=seed, out=out, **asked)) == 0
+        rows = json.loads(out.read_text())["Panorama"]
+        assert [row["look"] for row in rows["actions"]] == ["true", "blurred"]
+        assert rows["actions"][0]["accuracy"]["value"] > 0.9
+        assert f"Panorama, 2 test maps of seed {seed}" in capsys.readouterr().out
+    kept = [Corpus.load(tmp_path / f"play/Panorama-test-2x6-{seed}.npz").map_seeds for seed in (0, 1)]
+    assert not set(kept[0]) & set(kept[1])
 
 
 def test_the_shipped_nets_are_small_and_of_training_maps() -> None:

@@ -20,6 +20,7 @@ from worldsim_benchmarks.records import plain
 from worldsim_benchmarks.report import fidelity_lines, table
 from worldsim_benchmarks.suites import reading
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
+from worldsim_benchmarks.truth import Reference
 
 WORLD = "toy/Panorama-v0"
 COMMANDS = ("noop", "turn_left", "turn_right", "turn_left_small", "turn_right_small")
@@ -57,6 +58,9 @@ def test_a_perfect_model_is_read_like_the_truth_and_the_floors_are_not(reader: A
     printed = table(fidelity_lines({"parts": {"reading": plain(made)}, "config": {"frame_size": [48, 48]}}))
     assert "reading, model: F1 of the commands read" in printed
     assert "reading, model: F1 above action_shuffled" in printed
+    assert "reading, codec: F1 above the model's" in printed
+    gap = made["model"]["below_codec"]
+    assert gap["value"] == pytest.approx(made["codec"]["f1"]["value"] - made["model"]["f1"]["value"])
 
 
 def test_what_turns_the_other_way_is_read_wrong_and_what_never_turns_as_still(
@@ -93,21 +97,63 @@ def test_a_chain_is_the_block_before_and_the_block_after() -> None:
 
 
 def test_a_class_that_is_read_and_never_told_is_wrong_and_not_left_open() -> None:
-    row = {"candidate": "model", "script": "wander_0", "map_seed": 1, "told": ["a", "a"], "read": ["b", None]}
+    row = {"candidate": "model", "script": "even_0", "map_seed": 1, "told": ["a", "a"], "read": ["b", None]}
     found = reading.summarise([row])["model"]
     assert found["coverage"]["value"] == 0.5
     assert found["accuracy"]["value"] == 0.0
     assert found["classes"] == {"a": 0.0}
 
 
+def test_scripts_ask_every_command_equally_often() -> None:
+    """Whole rounds of all commands: of 24 steps and eleven commands two, of 4 and five one."""
+    commands = tuple("abcdefghijk")
+    first, second = reading.scripts(commands, 24, 0)
+    assert (first, second) == reading.scripts(commands, 24, 0)
+    assert first.prefix == second.prefix and len(first.prefix) == reading.PREFIX
+    assert first.actions != second.actions
+    for script in (first, second):
+        for each in (script.actions[:11], script.actions[11:]):
+            assert sorted(each) == list(commands)
+    assert sorted(reading.even(COMMANDS, 4, 0)) == sorted(COMMANDS)
+
+
+def test_a_map_that_ends_within_the_context_is_left_out_with_the_reason(reader: ActionReader, tmp_path: Path) -> None:
+    """``use`` three times in a row ends an episode of the toy world."""
+    script = reading.Script("even_0", "control", ("noop",) * 8, ("turn_left", "noop"))
+    lasting = ("noop",) * reading.PREFIX
+    ending = (*lasting[:3], *("use",) * 3, *lasting[:2])
+    reference = Reference(WORLD, (48, 48), depth=False)
+    rollouts = [reference.play((*context, *script.actions), 2_000_000, 8) for context in (ending, lasting)]
+    reference.close()
+    kept, skipped = reading.outlasting(rollouts, script)
+    assert kept == rollouts[1:]
+    reason = "the true episode ends after 6 steps, within the context of 8"
+    assert [row["skipped"] for row in skipped] == [reason]
+    row = {"candidate": "model", "script": "even_0", "map_seed": 1, "told": ["a"], "read": ["a"]}
+    found = reading.summarise([*skipped, row])
+    assert list(found) == ["model", "skipped"]
+    assert reading.right_of([*skipped, row]) == {"model": {("even_0", 1): 1.0}}
+    printed = table(fidelity_lines({"parts": {"reading": plain(found)}, "config": {"frame_size": [48, 48]}}))
+    assert f"map 2000000, even_0: {reason}" in printed
+    with pytest.raises(ValueError, match="on no map does the true episode outlast the context of 8 steps"):
+        reading.outlasting(rollouts[:1], script)
+
+
+def test_steps_that_do_not_fill_a_block_are_not_read(reader: ActionReader) -> None:
+    three, two = (Play(np.zeros((1 + 2 * k, 8, 8, 3), np.uint8), ("noop",) * 2) for k in (3, 2))
+    assert two.chains.shape == (2, 8, 8, 8, 3)
+    with pytest.raises(ValueError, match="a step has 3 frames; an action reader takes steps of 1, 2 or 4"):
+        three.chains  # noqa: B018
+
+
 def test_shares_read_right_are_by_script_and_map_and_the_check_wants_truth_above() -> None:
     def row(candidate: str, map_seed: int, read: list[str | None]) -> dict[str, Any]:
-        return {"candidate": candidate, "script": "wander_0", "map_seed": map_seed, "told": ["a", "b"], "read": read}
+        return {"candidate": candidate, "script": "even_0", "map_seed": map_seed, "told": ["a", "b"], "read": read}
 
     rows = [row("true", m, ["a", "b"]) for m in range(4)] + [row("mirrored", m, ["b", None]) for m in range(4)]
     rows += [row("delayed", m, ["a", "b"]) for m in range(4)]
     assert reading.right_of(rows[:1] + rows[4:5]) == {
-        "true": {("wander_0", 0): 1.0}, "mirrored": {("wander_0", 0): 0.0},
+        "true": {("even_0", 0): 1.0}, "mirrored": {("even_0", 0): 0.0},
     }  # fmt: skip
     assert [line.ok for line in selfcheck.read_lines(rows)] == [True, False]
 

@@ -250,4 +250,6 @@ def test_nets_of_unknown_worlds_are_refused_and_untrained_ones_named(
     assert main.main(["bench", "nets", "score", "--worlds", "Moon"]) == 2
     assert "no nets are known for Moon; accepted are DoomRooms, Table" in capsys.readouterr().err
     assert main.main(["bench", "nets", "score", "--worlds", "DoomRooms", "--weights", str(tmp_path)]) == 0
-    assert "has no nets of this world; `worldsim bench nets train` makes them" in capsys.readouterr().out
+    assert (
+        f"has no nets of this world; `worldsim bench nets train --out {tmp_path}` makes them" in capsys.readouterr().out
+    )

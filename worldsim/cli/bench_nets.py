@@ -27,8 +27,9 @@ class Train:
 
     worlds: tuple[str, ...] = WORLDS
     kinds: tuple[Kind, ...] = KINDS
-    out: Path | None = None
-    """Folder of the weights (default: that of the package)."""
+    out: Path = Path("runs/nets")
+    """Folder to write the weights to. ``score --weights`` reads it; nets that are to ship are written to the package's
+    own folder, by its name."""
     recordings: Path | None = None
     """Folder in which recorded play is kept, and found again."""
     seed: int = 0
@@ -45,6 +46,8 @@ class Score:
     """Environment whose codec is used, by its reconstruct ("": no coded frames)."""
     maps: int = 40
     """Test maps of random play."""
+    seed: int = 0
+    """Which test maps: another seed draws others."""
     recordings: Path | None = None
     """Folder in which recorded play is kept, and found again."""
     out: Path | None = None
@@ -78,7 +81,7 @@ def _recipes(worlds: tuple[str, ...]) -> dict[str, Recipe]:
 def train(options: Train) -> int:
     from worldsim_benchmarks.nets import shipped
 
-    out = options.out or shipped.WEIGHTS
+    out = options.out
     for recipe in _recipes(options.worlds).values():
         for entry in shipped.train(recipe, out, options.seed, options.recordings, options.kinds):
             size = (out / entry["file"]).stat().st_size / 1e3
@@ -97,13 +100,15 @@ def score(options: Score) -> int:
         folder = options.weights or shipped.WEIGHTS
         reader, detector = shipped.reader_of(recipe.world, folder), shipped.detector_of(recipe.world, folder)
         if reader is None and detector is None:
-            print(f"{name}: {folder} has no nets of this world; `worldsim bench nets train` makes them")
+            print(f"{name}: {folder} has no nets of this world; `worldsim bench nets train --out {folder}` makes them")
             continue
-        corpus = shipped.corpus_of(recipe, "test", options.maps, kept=options.recordings)
+        corpus = shipped.corpus_of(recipe, "test", options.maps, options.seed, options.recordings)
         codec, close = _codec(options.env, recipe.world)
-        found[name] = plain(rows_of(reader, detector, corpus, codec))
-        close()
-        print(f"\n{name}, {options.maps} test maps\n{table(net_lines(found[name]))}")
+        try:
+            found[name] = plain(rows_of(reader, detector, corpus, codec))
+        finally:
+            close()
+        print(f"\n{name}, {options.maps} test maps of seed {options.seed}\n{table(net_lines(found[name]))}")
     if options.out is not None:
         write_text(options.out, json.dumps(found, indent=1) + "\n")
     return 0

@@ -125,7 +125,8 @@ def _within(mask: np.ndarray, place: np.ndarray, pixels: float = 2.0) -> bool:
 
 def agreement(detector: ThingDetector, corpus: Corpus, look: Look, name: str) -> Row:
     """How often net and vote say the same where both answer, on pictures of things of one colour and on the same
-    pictures without them; each judged against what was done."""
+    pictures without them; each judged against what was done. Where no picture shows enough of a thing,
+    ``pictures`` is 0 and there are no rates."""
     frames, colours, maps = views_of(corpus)
     shown, asked, votes = [], [], []
     for i in range(0, len(frames), EVERY):
@@ -141,6 +142,8 @@ def agreement(detector: ThingDetector, corpus: Corpus, look: Look, name: str) ->
                 shown.append(seen)
                 asked.append((c, there, int(maps[i])))
                 votes.append(nearer(seen, frames[i], empty, told))
+    if not asked:
+        return {"look": name, "pictures": 0}
     which, there, of = np.array(asked).T
     net = detector(np.stack(shown)).answers[np.arange(len(which)), which]
     share = np.array(votes)

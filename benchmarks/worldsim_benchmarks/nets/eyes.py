@@ -20,6 +20,15 @@ from worldsim_benchmarks.nets.spoiling import spoiled
 PLAIN = 4.0
 """Grey levels of spread at which a neighbourhood counts half as much: noise on a plain wall is no pattern."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+AROUND = 7
+"""Rows and columns of a neighbourhood."""
+KEPT, GIVEN = 64, 32
+"""A match of 1 as it is kept in 8 bits, and what of that is 1 to a net."""
+
+
+def constants() -> dict[str, Any]:
+    """What a reader was trained with and no field of ``Motion`` says: a manifest holds it, and refuses another."""
+    return {"plain": PLAIN, "luma": [round(float(w), 3) for w in LUMA], "around": AROUND, "kept": KEPT, "given": GIVEN}
 
 
 def at_size(frame: np.ndarray, size: int) -> np.ndarray:
@@ -69,15 +78,15 @@ class Motion:
         each = [self._plain(_sample(chain, frames, self.size, rng), rng) for chain in chains]
         plain = dict(zip(frames, np.ascontiguousarray(np.moveaxis(np.stack(each), -1, 0))))
         made = [self._matches(plain[a], plain[b]) for a, b in self.pairs]
-        return (np.concatenate(made, 1) * 64).round().clip(-127, 127).astype(np.int8)
+        return (np.concatenate(made, 1) * KEPT).round().clip(-127, 127).astype(np.int8)
 
     def _plain(self, shown: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """float32 ``(size, size, F)``: brightness, less the mean and over the spread of its neighbourhood."""
         weights = LUMA if rng is None else LUMA * rng.uniform(0.6, 1.4, 3).astype(np.float32)
         luma = shown.reshape(self.size, self.size, -1, 3) @ (weights / weights.sum())
         luma[self.size - round(self.bottom * self.size) :] = 0
-        less = luma - cv2.blur(luma, (7, 7))
-        spread = np.sqrt(np.maximum(cv2.blur(less * less, (7, 7)), 0))  # running sums end a hair below 0
+        less = luma - cv2.blur(luma, (AROUND, AROUND))
+        spread = np.sqrt(np.maximum(cv2.blur(less * less, (AROUND, AROUND)), 0))  # running sums end a hair below 0
         return np.asarray(less / (spread + PLAIN))
 
     def _matches(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -95,7 +104,7 @@ class Motion:
 
     def inputs(self, kept: np.ndarray) -> np.ndarray:
         """What ``look`` gave, as float32 for a net."""
-        return np.asarray(kept, np.float32) / 32
+        return np.asarray(kept, np.float32) / GIVEN
 
     def mirrored(self, kept: np.ndarray) -> np.ndarray:
         """What ``look`` would give in a mirror, left and right changed over."""

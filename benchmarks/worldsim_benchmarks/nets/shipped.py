@@ -1,8 +1,9 @@
 """The nets that ship: trained by one call, written with a manifest, read back and checked.
 
 Each net is one ``.npz`` of float16 arrays under ``weights``; ``manifest.json`` says of each what it reads, its
-thresholds, how it was trained (world, splits, maps, steps, batches, seed, commit) and the SHA-256 of its file. A file
-that is not the one that the manifest names is refused.
+thresholds, how it was trained (world, splits, maps, steps, batches, seed, commit), the constants of the code by which
+it is shown pictures, and the SHA-256 of its file. A file that is not the one that the manifest names is refused, and so
+is a net where those constants have changed since.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim_benchmarks.nets import actions, things
+from worldsim_benchmarks.nets import actions, eyes, things
 from worldsim_benchmarks.nets.actions import ActionReader
 from worldsim_benchmarks.nets.corpus import Corpus, record
 from worldsim_benchmarks.nets.eyes import Motion
@@ -30,6 +31,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
 ACTIONS, THINGS = "actions", "things"
 """Kinds of nets."""
+CONSTANTS = {ACTIONS: eyes.constants, THINGS: things.constants}
+"""What nets of a kind were trained with that is written in the code."""
 Entry = dict[str, Any]
 
 
@@ -50,7 +53,7 @@ def corpus_of(
 
 def train(
     recipe: Recipe,
-    out: Path = WEIGHTS,
+    out: Path,
     seed: int = 0,
     kept: Path | None = None,
     kinds: tuple[str, ...] = (ACTIONS, THINGS),
@@ -89,6 +92,7 @@ def _written(out: Path, world: str, kind: str, net: Net, told: Entry, trained: E
     np.savez_compressed(out / name, **net.arrays())  # type: ignore[arg-type]
     entry = {
         "file": name, "kind": kind, "world": world, "sha256": _digest(out / name), "parameters": net.parameters,
+        "constants": CONSTANTS[kind](),
         **told, "trained": trained,
     }  # fmt: skip
     others = [e for e in _entries(out) if e["file"] != name]
@@ -114,14 +118,19 @@ def _loaded(world: str, kind: str, folder: Path) -> tuple[Net, Entry] | None:
         return None
     path = folder / entry["file"]
     if not path.exists() or _digest(path) != entry["sha256"]:
-        raise ValueError(f"{path} is not the net that {folder / MANIFEST} names; `worldsim bench nets train` makes it")
+        raise ValueError(
+            f"{path} is not the net that {folder / MANIFEST} names; `worldsim bench nets train --out {folder}` makes it"
+        )
+    now = CONSTANTS[kind]()
+    if entry["constants"] != now:
+        raise ValueError(f"{path} was trained with {entry['constants']}, the code has {now}; train it again")
     with np.load(path) as held:
         return Net.of_arrays(held), entry
 
 
 def reader_of(world: str, folder: Path = WEIGHTS) -> ActionReader | None:
     """The shipped action reader of a world (its Gymnasium id), None where there is none; ``ValueError`` where its file
-    is not the one that the manifest names."""
+    is not the one that the manifest names, or it was trained with other constants."""
     found = _loaded(world, ACTIONS, folder)
     if found is None:
         return None

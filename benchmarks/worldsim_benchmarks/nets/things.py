@@ -11,6 +11,7 @@ is published with the net. Shapes: N pictures, C colours, h x w cells.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from worldsim_benchmarks.nets.spoiling import SIZE, blurred, spoiled
 from worldsim_benchmarks.nets.training import fit
 
 CELL = 4
+GREY, MIDDLE = 64, 2
+"""Grey levels that are 1 to the net, and how many of those are 0 to it."""
 LEAST_OF_CELL = 4
+GREY, MIDDLE = 64, 2
+"""Grey levels that are 1 to the net, and how many of those are 0 to it."""
 """Pixels of a cell that a thing must fill to be learned there."""
 IN_VIEW = 12
 """Pixels of a colour from which on it counts as in view; with none it is not, and in between nothing is asked."""
@@ -61,7 +66,12 @@ class ThingDetector:
 
 
 def _inputs(frames: np.ndarray) -> np.ndarray:
-    return np.moveaxis(frames.astype(np.float32), -1, 1) / 64 - 2
+    return np.moveaxis(frames.astype(np.float32), -1, 1) / GREY - MIDDLE
+
+
+def constants() -> dict[str, Any]:
+    """What a detector was trained with: a manifest writes it down, and refuses another."""
+    return {"size": SIZE, "cell": CELL, "grey": GREY, "middle": MIDDLE}
 
 
 def _places(chances: np.ndarray, best: np.ndarray) -> np.ndarray:
@@ -117,7 +127,7 @@ def train(
         x = np.stack([spoiled(frames[i].astype(np.float32), 3, rng) for i in index])
         y, flip = cells[index], rng.random(len(index)) < 0.5
         x[flip], y[flip] = x[flip][:, :, ::-1], y[flip][..., ::-1]
-        return np.ascontiguousarray(np.moveaxis(x, -1, 1)) / 64 - 2, y
+        return np.ascontiguousarray(_inputs(x)), y
 
     weights = np.array([1.0, *[2.0] * count])  # cells with a thing are rare
     net = fit(Shape(3, SIZE, (*convs, (1 + count, 1, 1)), ()), batch, len(frames), steps, seed, weights=weights)

@@ -108,8 +108,8 @@ def judged(
         measures |= {"dose": plan.dose.true, "recovered": recovered}
         correct = correct and plan.dose.holds(recovered, True)
         if plan.beside:
-            measures["recovered_twin"] = without = plan.dose.read(made.twin)
-            correct = correct and plan.dose.holds(without, False)
+            measures["recovered_twin"] = undone = plan.dose.read(made.twin)
+            correct = correct and plan.dose.holds(undone, False)
     first = plan.acted.blocks[plan.prefix]
     return Outcome(name, moved, continues(made.acted[0], first, rivals, bottom), correct, measures)
 

@@ -1,7 +1,9 @@
 """How a model is served, said with its name: ``"doom?memory=window&window=8"``.
 
 What a lane keeps of what it saw is no property of the weights, and the environment's signature is fixed; so it follows
-the name as the query of an address does. Whoever takes a model takes it so: ``gymnasium.make``, agents, benchmarks.
+the name as the query of an address does. So does whatever makes the environment: ``gymnasium.make``, agents, and the
+benchmarks that measure one. ``worldsim bench play`` and ``worldsim bench packing`` read the weights themselves and take
+a plain name or folder.
 """
 
 from __future__ import annotations
