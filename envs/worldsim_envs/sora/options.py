@@ -78,9 +78,10 @@ class SoraConfig:
                 'actions="keyboard", whose space is the same for all worlds'
             )
         self._check_threshold()
-        if self.start == "bank" and self.prompt is not None:
+        if any(start == "bank" and prompt is not None for start, prompt in _in_pairs(self.start, self.prompt)):
             raise ValueError(
-                'two sources at once: start="bank" brings its own caption as prompt; leave out one of them'
+                f"two sources at once: start={self.start!r} with prompt={self.prompt!r}; a start of the bank brings "
+                'its own caption as prompt: leave out one of them, or use start="nearest"'
             )
         for start in _each(self.start):
             _one_of("start", start, STARTS)
@@ -232,7 +233,7 @@ def _source(asked: LaneOptions, default_prompt: str | None, default_start: str |
             )
         return asked.start
     if asked.prompt is not None:
-        return "prompt"
+        return "nearest" if default_start == "nearest" else "prompt"
     if default_start is not None:
         return default_start
     return "bank" if default_prompt is None else "prompt"
@@ -284,6 +285,15 @@ def _init_actions(actions: np.ndarray | None, world: WorldSpec, config: SoraConf
 
 def _each(value: Texts) -> list[str]:
     return [value] if isinstance(value, str) else [v for v in value or () if v is not None]
+
+
+def _in_pairs(start: Texts, prompt: Texts) -> list[tuple[str | None, str | None]]:
+    """Start and prompt of each lane that either says something of; what is a str is of all lanes."""
+    lanes = max(1 if value is None or isinstance(value, str) else len(value) for value in (start, prompt))
+    starts, prompts = (
+        [value] * lanes if value is None or isinstance(value, str) else list(value) for value in (start, prompt)
+    )
+    return list(zip(starts, prompts))  # lists of different lengths are refused where the number of lanes is known
 
 
 def _is_integer(value: object) -> bool:
