@@ -118,7 +118,7 @@ def test_given_frames_may_have_a_prompt_and_speak_the_environment_s_actions() ->
         ({"init_frames": FRAMES, "init_actions": np.array([-1])}, "accepted are 0 to 31"),
         ({"init_frames": FRAMES, "init_actions": np.array([0.5])}, "expected integers"),
         ({"init_frames": FRAMES, "init_actions": np.array([[1]])}, r"shape \(n,\)"),
-        ({"start": "middle"}, "start='middle'; accepted are 'prompt', 'bank'"),
+        ({"start": "middle"}, "start='middle'; accepted are 'nearest', 'prompt', 'bank'"),
         ({"goal": "win"}, "goal='win' is no goal of worldsim/DoomRooms-v0"),
         ({"prompt": ""}, "the prompt is empty"),
         ({"prompt": 3}, "prompt=3; expected a str"),
@@ -181,5 +181,7 @@ def test_texts_may_differ_by_lane() -> None:
 
 
 def test_a_missing_bank_is_explained() -> None:
-    with pytest.raises(ValueError, match=r"has no bank of starts.*pass start=.prompt."):
+    with pytest.raises(ValueError, match=r"has no bank of starts.*pass start=.prompt., a prompt"):
         resolve(config(), 0, 1, LaneOptions(), None, 0)
+    with pytest.raises(ValueError, match=r"has no bank of starts.*one; let the model draw.*`--start prompt`.*the box"):
+        resolve(config(), 0, 1, LaneOptions("red walls", "nearest"), None, 0)

@@ -11,23 +11,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from worldsim.bank import Bank, BankStart
+from worldsim.bank import Bank, BankStart, held_bank
 from worldsim.captions.expander import Expander, Expansion, choose_world
 from worldsim.captions.grammar import prompt_text, whole_text
 from worldsim.captions.parse import ParsedPrompt, parse_prompt
-from worldsim.nearest import nearest_start
+from worldsim.nearest import STARTS as PROMPTED_STARTS
+from worldsim.nearest import Nearest, nearest_start
 from worldsim.predictor import LaneText
-from worldsim.recording.images import fit_frame
+from worldsim.told import told
 from worldsim.worlds import DEFAULT_WORLD, WORLDS, WorldSpec, world_named
 
 RESET_OPTIONS = ("prompt", "start", "goal", "init_frames", "init_actions")
 PER_LANE_TEXT = ("prompt", "start", "goal")
-STARTS = ("prompt", "bank", "nearest")
+STARTS = (*PROMPTED_STARTS, "bank")
 
 Texts = str | Sequence[str | None] | None
 
@@ -116,7 +117,8 @@ class LaneOptions:
 
 @dataclass(frozen=True)
 class Episode:
-    """How a lane's episode begins, all questions settled. ``event`` and ``prompt`` (the echo) are texts."""
+    """How a lane's episode begins, all questions settled. ``event`` and ``prompt`` (the echo) are texts; ``nearest`` is
+    the start of the bank that a prompt was answered by, where one was."""
 
     world: WorldSpec
     text: LaneText
@@ -124,6 +126,7 @@ class Episode:
     event: str = ""
     frames: np.ndarray | None = None
     actions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    nearest: Nearest | None = None
 
 
 def split_options(
@@ -193,12 +196,13 @@ def resolve(
     prompt = default_prompt if asked.prompt is None else asked.prompt
     world = config.world or _world_of(default_prompt if source == "bank" else prompt, worlds)
     if source == "bank":
-        return _from_start(config, lane, lanes, asked, world, _held(bank, world).start(world.name, draw))
+        held = held_bank(bank, world, 'pass start="prompt", a prompt, or init_frames')
+        return _from_start(config, lane, lanes, asked, world, held.start(world.name, draw))
     prompt = world.prompt if prompt is None else prompt
     if source == "nearest":
-        found = nearest_start(_held(bank, world), world, prompt, draw)
+        found = nearest_start(bank, world, prompt, draw)
         event = parse_prompt(prompt, world.name).event_text
-        return _from_start(config, lane, lanes, asked, world, found.start, event)
+        return replace(_from_start(config, lane, lanes, asked, world, found.start, event), nearest=found)
     words: ParsedPrompt | Expansion = parse_prompt(prompt, world.name)
     if expander is not None and source == "prompt":  # frames show what a prompt leaves open
         words = expander.expand(prompt, draw, world.name)
@@ -249,26 +253,13 @@ def _goal(config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: 
     return check_goal(fallback if goal is None else goal, world)
 
 
-def _held(bank: Bank | None, world: WorldSpec) -> Bank:
-    """The bank, if it has starts of ``world``."""
-    if bank is None or not bank.count(world.name):
-        has = "has no bank of starts" if bank is None else f"has starts of {', '.join(bank.worlds)} only"
-        raise ValueError(
-            f"this model {has}, so an episode of {world.env_id} cannot begin from one; pass "
-            'start="prompt", a prompt, or init_frames'
-        )
-    return bank
-
-
 def _from_start(
     config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: WorldSpec, start: BankStart, event: str = ""
 ) -> Episode:
     """An episode from a start of the bank, which brings its own caption; ``event`` is told beside it."""
     goal = _goal(config, lane, lanes, asked, world, start.facts.goal)
-    scene = prompt_text(world, start.facts.scene)
-    prompt = whole_text(world, start.facts.scene, start.facts.view, event)
-    frame = fit_frame(start.frame, config.frame_size)[None]
-    return Episode(world, LaneText(scene, start.facts.view, goal), prompt, event, frame)
+    begun = told(start, world, config.frame_size, goal, event)
+    return Episode(world, begun.text, begun.shown, event, begun.frame)
 
 
 def _init_actions(actions: np.ndarray | None, world: WorldSpec, config: SoraConfig) -> np.ndarray:
