@@ -19,8 +19,8 @@ from worldsim.worlds import WorldSpec
 
 @dataclass(frozen=True)
 class Told:
-    """A start of a bank as an episode begins with it: the ``text`` that the lane is told, the same as it is ``shown`` to
-    people, and its frame uint8 ``(1, H, W, 3)`` in the size of the episode."""
+    """A start of a bank as an episode begins with it: the ``text`` that the lane is told, the same as it is ``shown``
+    to people, and its frame uint8 ``(1, H, W, 3)`` in the size of the episode."""
 
     text: LaneText
     shown: str

@@ -102,7 +102,7 @@ def test_the_command_trains_three_models_of_a_true_world_and_prints_what_they_dr
     options = ["captions", "--preset", "smoke", "--out", str(tmp_path), "--moments", "6", "--train.optim.steps", "2"]
     options += [
         "--train.probe-clips",
-        "2",
+        "4",
         "--source.steps",
         "60",
         "--source.max-steps",

@@ -72,6 +72,7 @@ def train_world(
         return
     held_out = held_out_episodes(source)
     store = opened_cache(source, codec, cache, config.image_every)
+    config.clips.check_held({episode.world for episode in store.episodes})
     training = WorldTraining(config, out, codec, store, held_out, lambda: store.refresh(cache), begin)
     training.loop.resume()
     training.run()
