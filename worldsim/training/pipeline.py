@@ -17,6 +17,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.recording.mixture import parse_mixture
+from worldsim.training.cache_codec import claim_cache
 from worldsim.training.codec import CodecTraining
 from worldsim.training.heads import HeadsTraining
 from worldsim.training.latents import LatentStore
@@ -79,7 +80,11 @@ def train_world(
 
 
 def opened_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int) -> LatentStore:
-    """The latents in ``cache``, which is filled from the source first where it is empty."""
+    """The latents in ``cache``, which is filled from the source first where it is empty.
+
+    Raises ``ValueError`` where another codec made them.
+    """
+    claim_cache(cache, codec)
     if not any(cache.glob("latents-*.safetensors")):
         fill_cache(source, codec, cache, image_every)
     return LatentStore.open(cache)
@@ -89,6 +94,7 @@ def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int
     """Encodes the source's training episodes into ``cache``, shard by shard, and appends to what is there."""
     if not source.data and not source.steps:
         raise ValueError("a latent cache needs a source that ends: give source.data, or source.steps for live worlds")
+    claim_cache(cache, codec)
     part = LatentStore()
     for episode in training_episodes(source):
         part.extend([episode], codec, image_every)
