@@ -43,6 +43,8 @@ def test_it_is_what_the_environment_shows_under_these_actions(
     frames = [info["frames"], *(env.step(int(action))[4]["frames"] for action in played.actions)]
     assert np.array_equal(played.frames, np.concatenate(frames))
     assert (played.nearest is None) == (env.unwrapped.nearest is None) == (start == "prompt")  # type: ignore[attr-defined]
+    env.unwrapped.set_prompt("a room with blue walls")  # type: ignore[attr-defined]
+    assert env.unwrapped.nearest is None  # type: ignore[attr-defined]
     assert played.frames.shape == (1 + 4 * 5, 64, 64, 3) and not played.ended
 
 

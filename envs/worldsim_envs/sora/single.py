@@ -147,7 +147,7 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     @property
     def nearest(self) -> Nearest | None:
         """The start of the bank that the running episode's prompt was answered by, and how near it is to it; None where
-        it began otherwise."""
+        it began otherwise, or has another scene since."""
         return self._lanes.episode(0).nearest
 
     @property
