@@ -43,8 +43,12 @@ def test_most_statements_then_what_shapes_most_then_the_draw(
     nearest = [nearest_start(bank, ROOMS, prompt, draw) for draw in range(12)]
     assert {each.start.facts.map_seed for each in nearest} == found
     assert {(each.agreed, each.stated) for each in nearest} == {(agreed, stated)}
+    nothing = "the prompt states nothing to agree on"
+    assert nearest[0].agreement == (f"agrees on {agreed} of {stated}" if stated else nothing)
 
 
 def test_a_world_without_starts_is_told(bank: Bank) -> None:
-    with pytest.raises(ValueError, match="no starts of Table; it has DoomRooms"):
+    with pytest.raises(ValueError, match=r"has starts of DoomRooms only.*Table-v0.*`--start prompt`.*the box"):
         nearest_start(bank, WORLDS["Table"], "a red disc", 0)
+    with pytest.raises(ValueError, match=r'has no bank of starts.*start="prompt"'):
+        nearest_start(None, ROOMS, "red walls", 0)

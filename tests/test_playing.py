@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
+from worldsim_envs.sora.options import LaneOptions, SoraConfig, resolve
 
 import worldsim
+from worldsim.bank import Bank
 from worldsim.captions.expander import GrammarExpander
-from worldsim.model.debug import debug_simulator
+from worldsim.model.debug import debug_bank, debug_simulator
 from worldsim.model.weights import WorldSimulator
-from worldsim.playing import Played, generate
+from worldsim.playing import Played, begin_from_prompt, generate
+from worldsim.starts import lane_draws
 from worldsim.worlds import WORLDS
 
 PROMPT = "Doom rooms with red walls"
@@ -37,7 +42,27 @@ def test_it_is_what_the_environment_shows_under_these_actions(
     assert played.prompt == info["prompt"] and ("floor" in played.prompt) == (expand and start == "prompt")
     frames = [info["frames"], *(env.step(int(action))[4]["frames"] for action in played.actions)]
     assert np.array_equal(played.frames, np.concatenate(frames))
+    assert (played.nearest is None) == (env.unwrapped.nearest is None) == (start == "prompt")  # type: ignore[attr-defined]
+    env.unwrapped.set_prompt("a room with blue walls")  # type: ignore[attr-defined]
+    assert env.unwrapped.nearest is None  # type: ignore[attr-defined]
     assert played.frames.shape == (1 + 4 * 5, 64, 64, 3) and not played.ended
+
+
+def test_a_start_is_told_the_same_as_in_the_environment_its_goal_too(simulator: WorldSimulator) -> None:
+    bank = debug_bank(frame_size=(48, 64))
+    facts = {
+        world: [replace(start, goal=WORLDS[world].goals[-1]) for start in bank.facts[world]] for world in bank.worlds
+    }
+    bank = Bank(bank.frames, facts)
+    beginning = begin_from_prompt(f"{PROMPT}. a door opens", 5, bank=bank)
+    asked = LaneOptions(f"{PROMPT}. a door opens", "nearest")
+    noise_seed, draw = lane_draws(np.random.default_rng(5))
+    episode = resolve(SoraConfig(), 0, 1, asked, bank, draw)
+    assert beginning.start.text == episode.text and episode.text.goal == WORLDS["DoomRooms"].goals[-1] != ""
+    assert np.array_equal(beginning.start.frames, episode.frames) and beginning.start.seed == noise_seed
+    assert (beginning.prompt, beginning.event) == (episode.prompt, episode.event) and beginning.event == "a door opens"
+    assert beginning.nearest is not None and episode.nearest is not None
+    assert beginning.nearest.agreement == episode.nearest.agreement == "agrees on 1 of 1"
 
 
 def test_seeds_decide_all(simulator: WorldSimulator) -> None:
@@ -72,7 +97,7 @@ def test_what_cannot_be_played_is_told(simulator: WorldSimulator) -> None:
         play(simulator, seed=-1)
     with pytest.raises(ValueError, match=r"start='bank'.*'nearest', 'prompt'"):
         play(simulator, start="bank")
-    with pytest.raises(ValueError, match=r"no bank of starts; pass start=\"prompt\""):
+    with pytest.raises(ValueError, match=r"no bank of starts to begin from; .*start=\"prompt\", `--start prompt`"):
         play(debug_simulator(player=True, bank=False))
     with pytest.raises(ValueError, match="unknown world 'Quake'"):
         play(simulator, world="Quake")

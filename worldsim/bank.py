@@ -115,6 +115,14 @@ class Bank:
         return cls(frames, facts)
 
 
+def held_bank(bank: Bank | None, world: WorldSpec, instead: str) -> Bank:
+    """The bank, if there is one with starts of ``world``; else a ``ValueError`` that ends in what to do ``instead``."""
+    if bank is None or not bank.count(world.name):
+        has = "has no bank of starts" if bank is None else f"has starts of {', '.join(bank.worlds) or 'no world'} only"
+        raise ValueError(f"this model {has}, so an episode of {world.env_id} cannot begin from one; {instead}")
+    return bank
+
+
 def _exact(start: dict[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(StartFacts)}
     if set(start) != names:

@@ -21,29 +21,28 @@ from worldsim.captions.parse import ParsedPrompt, parse_prompt
 from worldsim.engine import RolloutEngine
 from worldsim.lane_player import NO_PLAYER
 from worldsim.model.weights import WorldSimulator, packaged_model
-from worldsim.nearest import nearest_start
+from worldsim.nearest import DRAW_INSTEAD, STARTS, Nearest, nearest_start
 from worldsim.predictor import LaneStart, LaneText
-from worldsim.recording.images import fit_frame
 from worldsim.starts import lane_draws
+from worldsim.told import told
 from worldsim.worlds import WORLDS, WorldSpec, world_named
 
 # k frames of a step, n steps, H W frame
-
-STARTS = ("nearest", "prompt")
-"""What a played episode may begin from."""
 
 
 @dataclass(frozen=True)
 class Played:
     """``frames`` uint8 ``(1 + k*n, H, W, 3)``; ``actions`` int64 ``(n,)`` of the 32 ids, of which ``actions[i]`` made
     frames ``1 + k*i`` to ``k*(i + 1)``. ``prompt`` says what was understood, and added; ``ended`` is True where the
-    world ended before the steps were done, as when the player died."""
+    world ended before the steps were done, as when the player died. ``nearest`` is the true start that was begun from,
+    and how near it is to what was asked; None for a drawn one."""
 
     frames: np.ndarray
     actions: np.ndarray
     world: WorldSpec
     prompt: str
     ended: bool
+    nearest: Nearest | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Beginning:
     start: LaneStart
     prompt: str
     event: str
+    nearest: Nearest | None = None
 
 
 def begin_from_prompt(
@@ -77,11 +77,9 @@ def begin_from_prompt(
     spec = world_named(world) if world else choose_world(parse_prompt(prompt), worlds)[0]
     words: ParsedPrompt | Expansion = parse_prompt(prompt, spec.name)
     if bank is not None:
-        start = nearest_start(bank, spec, prompt, draw).start
-        text = LaneText(prompt_text(spec, start.facts.scene), start.facts.view)
-        shown = whole_text(spec, start.facts.scene, start.facts.view, words.event_text)
-        frame = fit_frame(start.frame, frame_size)[None]
-        return Beginning(LaneStart(spec, noise_seed, text, frame), shown, words.event_text)
+        found = nearest_start(bank, spec, prompt, draw)
+        begun = told(found.start, spec, frame_size, event=words.event_text)
+        return Beginning(LaneStart(spec, noise_seed, begun.text, begun.frame), begun.shown, words.event_text, found)
     if expand:
         words = GrammarExpander(worlds).expand(prompt, draw, spec.name)
     text = LaneText(prompt_text(spec, words.scene_text), words.view_text)
@@ -140,11 +138,11 @@ def generate(
         actions.append(int(ids[0]))
         ended = bool(block.terminated[0] | ~block.valid[0])
     video = torch.cat(frames).cpu().numpy()
-    return Played(video, np.array(actions, np.int64), spec, beginning.prompt, ended)
+    return Played(video, np.array(actions, np.int64), spec, beginning.prompt, ended, beginning.nearest)
 
 
 def bank_of(model: WorldSimulator) -> Bank:
     """The bank of a model; ``ValueError`` where it has none."""
     if model.bank is None:
-        raise ValueError('this model has no bank of starts; pass start="prompt"')
+        raise ValueError(f"this model has no bank of starts to begin from; {DRAW_INSTEAD}")
     return model.bank

@@ -23,6 +23,7 @@ def test_a_prompt_becomes_a_video_and_a_sheet(tmp_path: Path, capsys: pytest.Cap
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert said["world"] == "worldsim/DoomRooms-v0, seed 0" and said["prompt"] == "Doom rooms with red walls"
     assert said["nearest"].startswith("Doom rooms: ") and said["played"] == "3 steps"
+    assert said["nearest"].endswith("(agrees on 1 of 1)")
     assert sum(int(part.split()[-1]) for part in said["actions"].split(", ")) == 3
 
 

@@ -81,6 +81,19 @@ def test_options_come_before_constructor_arguments() -> None:
     assert begin(settings).text.goal == "collect the red ball"
     assert begin(settings, goal="").text.goal == ""
     assert begin(config(start="bank"), prompt="green walls").frames is None
+    assert begin(config(start="prompt"), prompt="green walls").frames is None
+    assert begin(config(start="nearest", prompt="a blue wall"), prompt="a red wall").frames is not None
+    assert begin(config(start="nearest", prompt="a blue wall"), prompt="a red wall", start="prompt").frames is None
+    assert begin(config(start="nearest"), init_frames=FRAMES, prompt="a red wall").frames is FRAMES
+
+
+@pytest.mark.parametrize("prompts", ["a red wall", ["a red wall", "a green wall"]])
+def test_a_given_prompt_keeps_the_nearest_start_of_its_lane(prompts: str | list[str]) -> None:
+    settings = config(start=["nearest", None], prompt=["a blue wall", "a blue wall"])
+    lanes = split_options({"prompt": prompts}, 2, batched=True)
+    near, drawn = (resolve(settings, i, 2, asked, BANK, 0) for i, asked in enumerate(lanes))
+    assert near.frames is not None and near.text.view == "a red wall"
+    assert drawn.frames is None
 
 
 def test_a_text_start_without_a_prompt_uses_the_world_s_own() -> None:
@@ -105,7 +118,7 @@ def test_given_frames_may_have_a_prompt_and_speak_the_environment_s_actions() ->
         ({"init_frames": FRAMES, "init_actions": np.array([-1])}, "accepted are 0 to 31"),
         ({"init_frames": FRAMES, "init_actions": np.array([0.5])}, "expected integers"),
         ({"init_frames": FRAMES, "init_actions": np.array([[1]])}, r"shape \(n,\)"),
-        ({"start": "middle"}, "start='middle'; accepted are 'prompt', 'bank'"),
+        ({"start": "middle"}, "start='middle'; accepted are 'nearest', 'prompt', 'bank'"),
         ({"goal": "win"}, "goal='win' is no goal of worldsim/DoomRooms-v0"),
         ({"prompt": ""}, "the prompt is empty"),
         ({"prompt": 3}, "prompt=3; expected a str"),
@@ -135,6 +148,9 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
         ({"truncate_on": float("nan")}, "a threshold above 0"),
         ({"truncate_on": 2.0, "denoising_steps": 1}, "denoising_steps of at least 2"),
         ({"start": "bank", "prompt": "red walls"}, "two sources at once"),
+        ({"start": ["bank", None], "prompt": "red walls"}, "two sources at once"),
+        ({"start": "bank", "prompt": [None, "red walls"]}, "two sources at once"),
+        ({"start": [None, "bank"], "prompt": [None, "red walls"]}, r"start=\[None, 'bank'\] with prompt=\[None"),
         ({"start": "random"}, "start='random'"),
         ({"prompt": " "}, "the prompt is empty"),
         ({"goal": "win"}, "is no goal of any world"),
@@ -148,6 +164,12 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
         config(**arguments)
 
 
+def test_lanes_may_begin_from_different_sources() -> None:
+    settings = config(start=["bank", None], prompt=[None, "green walls"])
+    bank, drawn = (resolve(settings, i, 2, LaneOptions(), BANK, 0) for i in range(2))
+    assert bank.frames is not None and drawn.frames is None and "green" in drawn.prompt
+
+
 def test_texts_may_differ_by_lane() -> None:
     assert per_lane("prompt", "a", 2) == ["a", "a"] and per_lane("prompt", ["a", None], 2) == ["a", None]
     with pytest.raises(ValueError, match="a list of 3 str"):
@@ -159,5 +181,7 @@ def test_texts_may_differ_by_lane() -> None:
 
 
 def test_a_missing_bank_is_explained() -> None:
-    with pytest.raises(ValueError, match=r"has no bank of starts.*pass start=.prompt."):
+    with pytest.raises(ValueError, match=r"has no bank of starts.*pass start=.prompt., a prompt"):
         resolve(config(), 0, 1, LaneOptions(), None, 0)
+    with pytest.raises(ValueError, match=r"has no bank of starts.*one; let the model draw.*`--start prompt`.*the box"):
+        resolve(config(), 0, 1, LaneOptions("red walls", "nearest"), None, 0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from worldsim.actions import ACTION_ID
+from worldsim.bank import BankStart, StartFacts
+from worldsim.nearest import Nearest
 from worldsim.play.player import Player
 from worldsim.play.protocol import Prompt, Start
 
@@ -54,7 +57,10 @@ def test_prompts_reach_the_world(opener: Any) -> None:
     with pytest.raises(ValueError, match="no world is open"):
         player.set_prompt(Prompt("a door opens", "event"))
     shown = player.start(Start("dream", None, "red walls", None))
-    assert shown.header["prompt"] == "red walls"
+    assert shown.header["prompt"] == "red walls" and shown.header["nearest"] == ""
+    frame = np.zeros((32, 32, 3), np.uint8)
+    opener.worlds[0].nearest = Nearest(BankStart(frame, StartFacts(0, "", "a room", "a red wall")), 1, 2)
+    assert player.step(["KeyW"]).header["nearest"] == "agrees on 1 of 2"
     player.set_prompt(Prompt("a door opens", "event"))
     assert opener.worlds[0].last_prompt == ("a door opens", "event")
 

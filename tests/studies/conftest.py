@@ -21,7 +21,7 @@ def config():
     """Three steps of the smallest model."""
     smoke = preset("smoke").world
     optim = OptimConfig(steps=3, batch=2, warmup=1, ema=0.9)
-    return replace(smoke, optim=optim, clips=replace(smoke.clips, length=8), probe_clips=2)
+    return replace(smoke, optim=optim, clips=replace(smoke.clips, length=8), probe_clips=4)
 
 
 @pytest.fixture(scope="session")

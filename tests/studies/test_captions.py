@@ -61,13 +61,13 @@ def test_a_prompt_names_what_its_style_states(material):
 
 
 def test_moments_are_spread_over_the_episodes(material):
-    places = moments_of(material, 4)
+    places = moments_of(material.held_out, 4)
     assert [(episode.world, episode.map_seed, t) for episode, t in places] == [
         (episode.world, episode.map_seed, 12) for episode in material.held_out
     ]
-    assert len({(id(episode), t) for episode, t in moments_of(material, 100)}) == 100
+    assert len({(id(episode), t) for episode, t in moments_of(material.held_out, 100)}) == 100
     with pytest.raises(ValueError, match="101 moments: there are 100 held-out ones"):
-        moments_of(material, 101)
+        moments_of(material.held_out, 101)
 
 
 def test_a_stranger_is_the_next_moment_of_another_map():
@@ -78,7 +78,7 @@ def test_a_stranger_is_the_next_moment_of_another_map():
 
 def test_pictures_follow_the_prompt_alone(material):
     model = debug_simulator(bank=False)
-    places = moments_of(told(material), 4)
+    places = moments_of(told(material).held_out, 4)
     short, again, descriptive = (draw(model, places, style) for style in ("short", "short", "descriptive"))
     assert short.shape == (4, 32, 32, 3) and np.array_equal(short, again)
     assert not np.array_equal(short, descriptive)
@@ -102,7 +102,7 @@ def test_the_command_trains_three_models_of_a_true_world_and_prints_what_they_dr
     options = ["captions", "--preset", "smoke", "--out", str(tmp_path), "--moments", "6", "--train.optim.steps", "2"]
     options += [
         "--train.probe-clips",
-        "2",
+        "4",
         "--source.steps",
         "60",
         "--source.max-steps",

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from worldsim.studies.errors import episode_errors
-from worldsim.studies.runs import TRAINED, trained
+from worldsim.studies.runs import ASKED, TRAINED, Material, check_held_out, trained
+from worldsim.training.sources import SourceConfig
 from worldsim.training.world import WorldTraining
 
 
@@ -44,8 +45,30 @@ def test_a_folder_of_another_study_is_refused(tmp_path, config, material):
     trained(tmp_path / "run", config, material)
     other = replace(config, optim=replace(config.optim, lr=1e-4))
     for asked, of in ((other, material), (config, material.only(["DoomBasic"]))):
-        with pytest.raises(ValueError, match="trained with other options or on other episodes"):
+        with pytest.raises(ValueError, match="trained with other options, on other episodes or of another codec"):
             trained(tmp_path / "run", asked, of)
+    another = replace(material, held_out=material.held_out[1:], held_out_latents=material.held_out_latents[1:])
+    with pytest.raises(ValueError, match="on other episodes"):
+        trained(tmp_path / "run", config, another)
+
+
+def test_a_folder_that_does_not_say_its_held_out_episodes_is_taken_with_a_warning(tmp_path, config, material):
+    digest = trained(tmp_path / "run", config, material).digest
+    path = tmp_path / "run" / ASKED
+    asked = json.loads(path.read_text())
+    assert set(asked.pop("held_out")) == {"DoomBasic", "DoomRooms"} and len(asked["codec"]) == 12
+    path.write_text(json.dumps(asked))
+    with pytest.warns(UserWarning, match="does not say its held-out episodes"):
+        assert trained(tmp_path / "run", config, material).digest == digest
+
+
+def test_held_out_episodes_are_checked_before_training_ones_are_played(tmp_path, config, material, monkeypatch):
+    monkeypatch.setattr("worldsim.studies.runs.held_out_episodes", lambda source: list(material.held_out))
+    source, long = SourceConfig(steps=10), replace(config, clips=replace(config.clips, length=26))
+    with pytest.raises(ValueError, match=r"4 of 4 held-out episodes are shorter than the 25 steps .*has 24"):
+        Material.gather(material.codec, source, tmp_path / "cache", long, lambda held: check_held_out(long, held))
+    assert not (tmp_path / "cache").exists()
+    check_held_out(replace(config, clips=replace(config.clips, length=25)), material.held_out)
 
 
 def test_minutes_are_no_budget(tmp_path, config, material):

@@ -15,6 +15,7 @@ from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
 from worldsim.recording.facts_json import facts_to_json
 from worldsim.training.clips import ClipConfig
 from worldsim.training.latents import LatentStore, encode_episode
+from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import _shuffle_within_worlds
 from worldsim.training.sampling import ClipSampler
 
@@ -149,7 +150,9 @@ def test_sampler_is_repeatable_and_finds_rare_steps(store):
     assert unusual.any(1).all()
 
 
-@pytest.mark.parametrize(("shares", "expected"), [({}, 0.5), ({"DoomBasic": 3.0}, 0.25)])
+@pytest.mark.parametrize(
+    ("shares", "expected"), [({}, 0.5), ({"DoomBasic": 3.0}, 0.25), ({"worldsim/DoomBasic-v0": 3.0}, 0.25)]
+)
 def test_worlds_are_drawn_by_their_shares(store, shares, expected):
     store = LatentStore([*store.episodes, *(replace(e, world="DoomBasic") for e in store.episodes)])
     sampler = ClipSampler(store, replace(KEEP, rare=0.0, shares=shares))
@@ -161,6 +164,22 @@ def test_worlds_are_drawn_by_their_shares(store, shares, expected):
 def test_shares_that_mean_nothing_are_refused(shares):
     with pytest.raises(ValueError, match=next(iter(shares))):
         ClipConfig(shares=shares)
+
+
+def test_shares_are_by_name_and_of_worlds_that_there_are_episodes_of():
+    config = ClipConfig(shares={"worldsim/Table-v0": 9, "DoomRooms": 2})
+    assert config.shares == {"Table": 9, "DoomRooms": 2} and replace(config, length=4).shares == config.shares
+    config.check_held({"DoomRooms", "Table", "Crafter"})
+    with pytest.raises(ValueError, match="shares of Table: there are episodes of Crafter, DoomRooms only"):
+        config.check_held({"DoomRooms", "Crafter"})
+    with pytest.raises(ValueError, match="name a world twice"):
+        ClipConfig(shares={"worldsim/Table-v0": 9, "Table": 2})
+
+
+def test_a_probe_takes_clips():
+    for few in (-1, 0, 3):
+        with pytest.raises(ValueError, match=f"probe_clips={few}: a probe takes 4"):
+            WorldTrainConfig(probe_clips=few)
 
 
 def test_singles_are_image_latents_without_history(store, codec):

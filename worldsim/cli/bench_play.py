@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from worldsim.nearest import PromptedStart
 
 if TYPE_CHECKING:
     from worldsim_benchmarks.behaviour import Play as Rollout
@@ -25,7 +27,7 @@ class Play:
     world: str = "DoomRooms"
     policy: str = "explorer"
     """Who plays the true world, on validation maps."""
-    start: Literal["nearest", "prompt"] = "nearest"
+    start: PromptedStart = "nearest"
     """What the model's rollouts begin from: true starts of its bank that are nearest to the world's default prompt, or
     pictures that it draws from that prompt."""
     rollouts: int = 16

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
 from worldsim.captions.expander import GrammarExpander
+from worldsim.nearest import PromptedStart
 from worldsim.play.worlds import DREAM, TRUE, action_names, open_world, video_fps
 from worldsim.video import real_frames, rollout_sheet, side_by_side, write_animation, write_mp4, write_picture
 
@@ -31,7 +32,7 @@ class Demo:
 
     prompt: str | None = None
     """What the world shall look like. Default: a start of the bank, a true frame with its caption as the prompt."""
-    start: Literal["nearest", "prompt"] = "nearest"
+    start: PromptedStart = "nearest"
     """With a prompt: begin from the true start of the bank that agrees with it most, or from a picture that the model
     draws from it alone."""
     expand: bool = True
@@ -151,9 +152,10 @@ def run(options: Demo) -> None:
         walked = walk(env, actions, options.seed)
         per_step = max(int(info["n_frames"]) for info in walked.infos)
         fps = video_fps(env, per_step)
+        near = getattr(env.unwrapped, "nearest", None)
     finally:
         env.close()
-    report(options, walked, fps, per_step)
+    report(options, walked, fps, per_step, f" ({near.agreement})" if near else "")
 
 
 def run_beside(options: Demo) -> None:
@@ -180,8 +182,8 @@ def run_beside(options: Demo) -> None:
     print(f"picture  {write_animation(options.out / 'beside.webp', small, fps / 2, short_side=small.shape[1])}")
 
 
-def report(options: Demo, walked: Walk, fps: float, per_step: int) -> None:
-    """Writes the video and the sheet of a walk, and prints what it showed and how fast."""
+def report(options: Demo, walked: Walk, fps: float, per_step: int, near: str = "") -> None:
+    """Writes the video and the sheet of a walk, and prints what it showed, how ``near`` to the prompt, and how fast."""
     frames, steps = real_frames(walked.infos), len(walked.actions)
     first = walked.infos[0]
     understood = first.get("prompt") or first.get("caption", {}).get("scene", "")
@@ -194,7 +196,7 @@ def report(options: Demo, walked: Walk, fps: float, per_step: int) -> None:
     print(f"world    {name}, {frames.shape[1]}x{frames.shape[2]} pixels, seed {options.seed}")
     if options.prompt and (options.start == "nearest" or options.expand):
         print(f"prompt   {options.prompt}")
-        print(f"{'nearest ' if options.start == 'nearest' else 'expanded'} {understood}")
+        print(f"{'nearest ' if options.start == 'nearest' else 'expanded'} {understood}{near}")
     else:
         print(f"prompt   {understood}")
     print(f"speed    {steps} steps: {rate:.1f} steps/s, that is {rate * per_step:.0f} video frames/s,")

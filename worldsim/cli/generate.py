@@ -6,12 +6,13 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
 
 from worldsim.actions import ACTION_MEANINGS
+from worldsim.nearest import PromptedStart
 from worldsim.video import rollout_sheet, write_mp4, write_picture
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Generate:
     """A registered world, such as DoomTakeCover. Default: the one that the prompt means, else DoomRooms."""
     model: str | None = None
     """Name or folder of the weights, which need a player. Default: the shipped ones."""
-    start: Literal["nearest", "prompt"] = "nearest"
+    start: PromptedStart = "nearest"
     """Begin from the true start of the model's bank that agrees with the prompt most, or from a picture that the model
     draws from the prompt alone."""
     expand: bool = True
@@ -60,10 +61,11 @@ def report(options: Generate, played: Played) -> list[str]:
     done = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     ending = "; then the world ended" if played.ended else ""
     understood = "nearest" if options.start == "nearest" else "expanded" if options.expand else "understood"
+    near = "" if played.nearest is None else f" ({played.nearest.agreement})"
     return [
         f"world    {played.world.env_id}, seed {options.seed}",
         f"prompt   {options.prompt}",
-        f"{understood:<8} {played.prompt}",
+        f"{understood:<8} {played.prompt}{near}",
         f"played   {len(played.actions)} steps{ending}",
         f"actions  {done}",
         f"video    {options.out} ({len(played.frames) / played.world.fps:.1f} s at {played.world.fps:g} frames/s)",

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from worldsim.training.sources import SourceConfig
 if TYPE_CHECKING:
     from worldsim_benchmarks.report import Line
 
+    from worldsim.recording.episode import Episode
     from worldsim.studies.captions import Findings
     from worldsim.studies.joint import Compared
     from worldsim.studies.runs import Material
@@ -54,10 +56,14 @@ class Joint:
 
 
 def _joint(options: Joint) -> None:
-    from worldsim.studies.joint import study
+    from worldsim.studies.joint import check, study
+    from worldsim.studies.runs import check_held_out
 
-    material = _material(options, options.worlds)
-    found = study(options.train, material, options.worlds, options.out, options.clips)
+    worlds = check(options.train, options.worlds)
+    material = _material(
+        options, worlds, lambda held_out: check_held_out(options.train, [e for e in held_out if e.world in worlds])
+    )
+    found = study(options.train, material, worlds, options.out, options.clips)
     rows = [asdict(pair) for of_world in found.values() for pair in of_world]
     _show(options.out / "joint.json", rows, joint_lines(found))
 
@@ -77,7 +83,7 @@ def joint_lines(found: dict[str, list[Compared]]) -> list[Line]:
             f"{sum(getattr(pair, name).loss for pair in pairs) / len(pairs):.4f}" for name in ("joint", "single")
         )
         value = f"{both} = {loss}"
-        lines.append(Line(f"{world}: loss, joint / single", value, f"<= {WITHIN}", loss.value <= WITHIN))
+        lines.append(Line(f"{world}: loss, joint / single", value, f"<= {WITHIN}", loss.high <= WITHIN))
         following = [
             cluster_ratio(
                 [getattr(pair, name).next_mse for pair in pairs], [getattr(pair, name).copied for pair in pairs], seeds
@@ -111,9 +117,12 @@ class Sizes:
 
 
 def _sizes(options: Sizes) -> None:
-    from worldsim.studies.sizes import study
+    from worldsim.studies.runs import check_budget
+    from worldsim.studies.sizes import check, study
 
-    found = study(options.train, _material(options, options.source.worlds), options.out, options.clips)
+    check_budget(options.train)
+    material = _material(options, options.source.worlds, lambda held_out: check(options.train, held_out))
+    found = study(options.train, material, options.out, options.clips)
     rows = [
         {"size": at.size, "map_seed": rollout.map_seed, **{name: e.tolist() for name, e in rollout.errors.items()}}
         for at in found
@@ -134,7 +143,7 @@ def sizes_lines(found: list[AtSize]) -> list[Line]:
     for at in found:
         name, seeds = "x".join(map(str, at.size)), [errors.map_seed for errors in at.following]
         over = cluster_ratio([e.next_mse for e in at.following], [e.copied for e in at.following], seeds)
-        lines.append(Line(f"{name}: next latent over copying", str(over), "< 1", over.value < 1))
+        lines.append(Line(f"{name}: next latent over copying", str(over), "< 1", over.high < 1))
         for horizon in HORIZONS:
             floor, rows = best_floor(at.rollouts, horizon), [rollout.at(horizon) for rollout in at.rollouts]
             skill = cluster_ratio(
@@ -143,7 +152,7 @@ def sizes_lines(found: list[AtSize]) -> list[Line]:
                 [rollout.map_seed for rollout in at.rollouts],
             )
             what = f"{name}: skill over {floor}, {horizon} steps"
-            lines.append(Line(what, str(skill), "> 0", skill.value > 0))
+            lines.append(Line(what, str(skill), "> 0", skill.low > 0))
     return lines
 
 
@@ -167,17 +176,25 @@ class Captions:
 
 
 def _captions(options: Captions) -> None:
-    from worldsim.studies.captions import study
+    from worldsim.studies.captions import check, study
+    from worldsim.studies.runs import check_budget
+    from worldsim.worlds import world_named
 
-    material = _material(options, (options.world,))
-    found = study(options.train, material, options.world, options.out, options.moments)
+    check_budget(options.train)
+    world = world_named(options.world).name
+    material = _material(
+        options,
+        (world,),
+        lambda held_out: check([episode for episode in held_out if episode.world == world], options.moments),
+    )
+    found = study(options.train, material, world, options.out, options.moments)
     rows = [asdict(drawn) for drawn in found.drawn]
     _show(options.out / "captions.json", rows, captions_lines(found))
 
 
 def captions_lines(found: Findings) -> list[Line]:
-    """The table: for each way of teaching and style of prompts the share of the prompts' facts that are found, less
-    what is found by chance, and the kernel distance."""
+    """The table: for each way of teaching and style of prompts the share of the prompts' facts that are found,
+    beside what is found by chance, and the kernel distance."""
     from worldsim_benchmarks.report import Line, interval
     from worldsim_benchmarks.statistics import cluster_ratio
 
@@ -194,23 +211,34 @@ def captions_lines(found: Findings) -> list[Line]:
     return lines
 
 
-def _material(options: Any, live: tuple[str, ...]) -> Material:
-    """Of the recordings that are given; without any, of the worlds ``live``."""
+def _material(options: Any, live: tuple[str, ...], check: Callable[[Sequence[Episode]], None]) -> Material:
+    """Of the recordings that are given; without any, of the worlds ``live``. ``check`` may refuse the held-out episodes
+    before the training ones are played."""
     from worldsim.cli.train import codec_of
     from worldsim.studies.runs import Material
 
     cache = options.cache or options.out / "cache"
     source = options.source if options.source.data else replace(options.source, worlds=live)
-    return Material.gather(codec_of(options.codec), source, cache, options.train)
+    return Material.gather(codec_of(options.codec), source, cache, options.train, check)
 
 
 def _show(path: Path, rows: list[dict[str, Any]], lines: list[Line]) -> None:
     """Keeps what was measured, and prints the table of it."""
     from worldsim_benchmarks.report import table
 
-    path.write_text(json.dumps({"rows": rows, "lines": [asdict(line) for line in lines]}, indent=1))
+    content = _without_nan({"rows": rows, "lines": [asdict(line) for line in lines]})
+    path.write_text(json.dumps(content, indent=1, allow_nan=False))
     print(table(lines))
     print(f"\nwhat was measured is in {path}")
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for numbers that are not finite, which JSON knows not (intervals of one map have no ends)."""
+    if isinstance(value, dict):
+        return {name: _without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _STUDIES: dict[str, tuple[type, Callable[[Any], None]]] = {

@@ -110,6 +110,7 @@ class Player:
     def _shown(self, info: dict[str, Any], reward: float, action: str, terminated: bool, truncated: bool) -> Shown:
         n = int(info["n_frames"])
         text = info.get("prompt") or info.get("caption", {}).get("scene", "")
+        near = getattr(self._running().unwrapped, "nearest", None)
         busy = sum(self._seconds)
         header = {
             "step": self._step,
@@ -123,6 +124,7 @@ class Player:
             "invalid": bool(info.get("invalid", False)),
             "hallucination": float(info.get("hallucination", float("nan"))),
             "prompt": str(text),
+            "nearest": near.agreement if near else "",
             "event": str(info.get("caption", {}).get("event", "")),
             "goal": str(info.get("goal", "")),
             "model": str(info.get("model", "")),

@@ -27,14 +27,15 @@ from worldsim.engine import RolloutEngine
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.predictor import LaneStart
+from worldsim.recording.episode import Episode
 from worldsim.recording.facts_json import read_facts
 from worldsim.recording.words import word_episode
 from worldsim.studies.kernel import Distance, kernel_distance
-from worldsim.studies.runs import Material, trained
+from worldsim.studies.runs import Material, check_budget, trained
 from worldsim.training.latents import LatentStore
 from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.recorded import Place, text_at
-from worldsim.worlds import WORLDS
+from worldsim.worlds import WORLDS, world_named
 
 TAUGHT: dict[str, tuple[str, ...]] = {"short": ("short",), "descriptive": ("descriptive",), "mixed": STYLES}
 """Styles of the captions that each model is trained on."""
@@ -73,10 +74,13 @@ class Findings:
 
 def study(config: WorldTrainConfig, material: Material, world: str, out: Path, moments: int) -> Findings:
     """Trains the models of one ``world`` in ``out`` that are not there yet, and lets each draw ``moments`` held-out
-    moments in each style of prompts."""
+    moments in each style of prompts. Raises ``ValueError`` for what ``check`` refuses, before anything is trained."""
+    check_budget(config)
+    world = world_named(world).name
     material = material.only([world])
+    check(material.held_out, moments)
     models = {name: trained(out / name, config, taught(material, styles)) for name, styles in TAUGHT.items()}
-    places = moments_of(material, moments)
+    places = moments_of(material.held_out, moments)
     reader = Captioner.from_pretrained()
     true = np.stack([episode.observations[t] for episode, t in places])
     maps = tuple(episode.map_seed for episode, _ in places)
@@ -106,15 +110,20 @@ def taught(material: Material, styles: Sequence[str]) -> Material:
     return replace(material, store=LatentStore(episodes))
 
 
-def moments_of(material: Material, count: int) -> list[Place]:
-    """``count`` moments spread evenly over the held-out episodes.
+def check(held_out: Sequence[Episode], moments: int) -> None:
+    """Raises ``ValueError`` where there are not so many held-out moments, or they are of one map."""
+    strangers([episode.map_seed for episode, _ in moments_of(held_out, moments)])
+
+
+def moments_of(held_out: Sequence[Episode], count: int) -> list[Place]:
+    """``count`` moments spread evenly over the ``held_out`` episodes.
 
     Raises ``ValueError`` where there are fewer.
     """
-    held = sum(len(episode) + 1 for episode in material.held_out)
+    held = sum(len(episode) + 1 for episode in held_out)
     if not 2 <= count <= held:
         raise ValueError(f"{count} moments: there are {held} held-out ones, and two or more are needed")
-    order = [(episode, t) for episode in material.held_out for t in range(len(episode) + 1)]
+    order = [(episode, t) for episode in held_out for t in range(len(episode) + 1)]
     return [order[int((i + 0.5) * held / count)] for i in range(count)]
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worldsim.studies.errors import EpisodeErrors, episode_errors
-from worldsim.studies.runs import Material, trained
+from worldsim.studies.runs import Material, check_budget, check_held_out, trained
 from worldsim.training.presets import WorldTrainConfig
+from worldsim.worlds import world_named
 
 WITHIN = 1.1
 """The joint model's loss over the single one's, at most."""
@@ -28,17 +29,31 @@ class Compared:
     single: EpisodeErrors
 
 
+def check(config: WorldTrainConfig, worlds: Sequence[str]) -> tuple[str, ...]:
+    """The names of the ``worlds``, each once.
+
+    Raises ``ValueError`` for fewer than two, an unknown one, a budget of minutes, and shares that are not equal.
+    """
+    check_budget(config)
+    if config.clips.shares:
+        raise ValueError(f"clips.shares={config.clips.shares}: the joint model draws its worlds in equal shares")
+    names = tuple(dict.fromkeys(world_named(world).name for world in worlds))
+    if len(names) < 2:
+        raise ValueError(f"a joint model needs two worlds or more; given: {', '.join(names) or 'none'}")
+    return names
+
+
 def study(
     config: WorldTrainConfig, material: Material, worlds: Sequence[str], out: Path, count: int
 ) -> dict[str, list[Compared]]:
     """Trains the models in ``out`` that are not there yet; by world, the held-out episodes with ``count`` clips each.
 
-    ``config.optim.steps`` is of each world. Raises ``ValueError`` for fewer than two worlds.
+    ``config.optim.steps`` is of each world. Raises ``ValueError`` for what ``check`` refuses and for held-out episodes
+    that are shorter than a clip, before anything is trained.
     """
-    worlds = tuple(dict.fromkeys(worlds))
-    if len(worlds) < 2:
-        raise ValueError(f"a joint model needs two worlds or more; given: {', '.join(worlds) or 'none'}")
+    worlds = check(config, worlds)
     together = material.only(worlds)
+    check_held_out(config, together.held_out)
     steps = config.optim.steps * len(worlds)
     joint = trained(out / JOINT, replace(config, optim=replace(config.optim, steps=steps)), together)
     found = {}

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from worldsim.model.codec import Codec
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
+from worldsim.training.cache_codec import codec_digest
 from worldsim.training.latents import LatentEpisode, LatentStore, encode_episode
 from worldsim.training.pipeline import opened_cache
 from worldsim.training.presets import WorldTrainConfig
@@ -42,11 +44,19 @@ class Material:
     held_out_latents: tuple[LatentEpisode, ...]
 
     @classmethod
-    def gather(cls, codec: Codec, source: SourceConfig, cache: Path, config: WorldTrainConfig) -> Material:
-        """Reads the latents in ``cache``, which is filled from ``source`` where it is empty, and the source's held-out
-        episodes."""
-        store = opened_cache(source, codec, cache, config.image_every)
+    def gather(
+        cls,
+        codec: Codec,
+        source: SourceConfig,
+        cache: Path,
+        config: WorldTrainConfig,
+        check: Callable[[Sequence[Episode]], None],
+    ) -> Material:
+        """Reads the source's held-out episodes, which ``check`` may refuse, then the latents in ``cache``, which is
+        filled from ``source`` where it is empty."""
         held_out = tuple(held_out_episodes(source))
+        check(held_out)
+        store = opened_cache(source, codec, cache, config.image_every)
         return cls(codec, store, held_out, tuple(encode_episode(e, codec, config.image_every) for e in held_out))
 
     def only(self, worlds: Iterable[str]) -> Material:
@@ -67,20 +77,41 @@ class Material:
         )
 
 
+def check_budget(config: WorldTrainConfig) -> None:
+    """Raises ``ValueError`` for a budget of minutes, which differ from run to run."""
+    if config.optim.minutes:
+        raise ValueError(f"optim.minutes={config.optim.minutes}: models are compared at equal steps; set it to 0")
+
+
+def check_held_out(config: WorldTrainConfig, held_out: Sequence[Episode]) -> None:
+    """Raises ``ValueError`` for a held-out episode that is shorter than a clip of ``config.clips.length`` latents."""
+    needed = config.clips.length - 1
+    if short := [episode for episode in held_out if len(episode) < needed]:
+        least = min(short, key=len)
+        raise ValueError(
+            f"{len(short)} of {len(held_out)} held-out episodes are shorter than the {needed} steps of a clip (one of "
+            f"{least.world} has {len(least)}): give shorter clips (clips.length), or longer episodes (source.max_steps)"
+        )
+
+
 def trained(run: Path, config: WorldTrainConfig, material: Material) -> WorldSimulator:
     """The model that ``config`` makes of ``material``, in folder ``run``: trained now unless it was.
 
     Raises ``ValueError`` where ``run`` holds a model that was asked for otherwise, or a budget of minutes is given;
     ``InterruptedError`` where the training was ended before its last step.
     """
-    if config.optim.minutes:
-        raise ValueError(f"optim.minutes={config.optim.minutes}: models are compared at equal steps; set it to 0")
+    check_budget(config)
     asked = _asked(config, material)
-    if (run / ASKED).exists() and json.loads((run / ASKED).read_text()) != asked:
-        raise ValueError(
-            f"{run} holds a model that was trained with other options or on other episodes; give another --out, or "
-            "delete that folder"
-        )
+    if (run / ASKED).exists():
+        before = json.loads((run / ASKED).read_text())
+        if "held_out" not in before:
+            warnings.warn(f"{run} does not say its held-out episodes; taken to be these", stacklevel=2)
+            before["held_out"] = asked["held_out"]
+        if before != asked:
+            raise ValueError(
+                f"{run} holds a model that was trained with other options, on other episodes or of another codec; give "
+                "another --out, or delete that folder"
+            )
     if not (run / TRAINED).exists():
         run.mkdir(parents=True, exist_ok=True)
         (run / ASKED).write_text(json.dumps(asked, indent=2))
@@ -97,13 +128,16 @@ def trained(run: Path, config: WorldTrainConfig, material: Material) -> WorldSim
 
 
 def _asked(config: WorldTrainConfig, material: Material) -> dict[str, Any]:
-    """All that the weights depend on, as JSON gives it back; how a run logs and saves is no part of it."""
+    """All that the model depends on, as JSON gives it back (held-out episodes choose its temperature); how a run logs
+    and saves is no part of it."""
     options = asdict(config)
     del options["run"]
-    codec = hashlib.sha256()
-    for name, tensor in sorted(material.codec.state_dict().items()):
-        codec.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    asked = {"options": options, "codec": codec.hexdigest()[:12], "episodes": _episodes(material.store.episodes)}
+    asked = {
+        "options": options,
+        "codec": codec_digest(material.codec),
+        "episodes": _episodes(material.store.episodes),
+        "held_out": _episodes(material.held_out_latents),
+    }
     return json.loads(json.dumps(asked))
 
 

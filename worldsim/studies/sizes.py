@@ -19,7 +19,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.studies.errors import EpisodeErrors, episode_errors
-from worldsim.studies.runs import Material, trained
+from worldsim.studies.runs import Material, check_held_out, trained
 from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.world import dream
 
@@ -54,11 +54,11 @@ class AtSize:
 
 def study(config: WorldTrainConfig, material: Material, out: Path, count: int) -> list[AtSize]:
     """Trains the model in ``out`` unless it is there, and asks it at each size of the held-out episodes, of ``count``
-    clips each; smaller sizes first."""
+    clips each; smaller sizes first. Raises ``ValueError`` for what ``check`` refuses, before anything is trained."""
+    check(config, material.held_out)
     model = trained(out / "sizes", config, material)
-    sizes = sorted({e.frame_size for e in material.held_out}, key=lambda size: (size[0] * size[1], size))
     found = []
-    for size in sizes:
+    for size in _sizes(material.held_out):
         chosen = [i for i, episode in enumerate(material.held_out) if episode.frame_size == size]
         latents = [material.held_out_latents[i] for i in chosen]
         following = list(episode_errors(model.world, latents, config, count))
@@ -66,19 +66,37 @@ def study(config: WorldTrainConfig, material: Material, out: Path, count: int) -
     return found
 
 
+def check(config: WorldTrainConfig, held_out: Sequence[Episode]) -> None:
+    """Raises ``ValueError`` for held-out episodes shorter than a clip, and sizes with fewer than two that are long
+    enough for a rollout."""
+    check_held_out(config, held_out)
+    for size in _sizes(held_out):
+        _able([episode for episode in held_out if episode.frame_size == size], CONTEXT)
+
+
+def _sizes(episodes: Sequence[Episode]) -> list[tuple[int, int]]:
+    return sorted({e.frame_size for e in episodes}, key=lambda size: (size[0] * size[1], size))
+
+
+def _able(episodes: Sequence[Episode], context: int) -> list[Episode]:
+    """Those that are long enough for a rollout; two or more, else ``ValueError``."""
+    steps = context + max(HORIZONS)
+    able = [episode for episode in episodes if len(episode) >= steps]
+    if len(able) < 2:
+        size = "x".join(map(str, episodes[0].frame_size)) if episodes else "any size"
+        raise ValueError(
+            f"{len(able)} held-out episodes of {size} have the {steps} steps of a rollout; two or more are needed "
+            "(source.held_out, source.max_steps)"
+        )
+    return able
+
+
 def rollouts(model: WorldSimulator, episodes: Sequence[Episode], context: int = CONTEXT) -> list[Rollout]:
     """Free-running rollouts after ``context`` true steps of each of ``episodes``, which have one size.
 
     Raises ``ValueError`` for fewer than two episodes of ``context`` and the longest horizon's steps.
     """
-    steps = max(HORIZONS)
-    able = [episode for episode in episodes if len(episode) >= context + steps]
-    if len(able) < 2:
-        size = "x".join(map(str, episodes[0].frame_size)) if episodes else "any size"
-        raise ValueError(
-            f"{len(able)} held-out episodes of {size} have the {context + steps} steps of a rollout; two or more are "
-            "needed (source.held_out, source.max_steps)"
-        )
+    steps, able = max(HORIZONS), _able(episodes, context)
     shown = dream(model, able, context, steps, pick_device("auto"))
     found = []
     for number, (episode, dreamt) in enumerate(zip(able, shown, strict=True)):

@@ -9,7 +9,7 @@ reach past an episode's end are filled up and masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,8 +109,9 @@ class ClipConfig:
     that do something are told as not pressed: true play never has an event without the deed that causes it, so
     otherwise nothing teaches that the text alone, said while the player stands there, makes it happen.
 
-    ``shares`` weighs worlds by their names, those that it does not name by 1: a world that is learned later than others
-    needs more of the clips for a while. Raises ``ValueError`` for a weight that is not above 0 or a world unknown.
+    ``shares`` weighs worlds by their names (or ids), those that it does not name by 1: a world that is learned later
+    than others needs more of the clips for a while. Raises ``ValueError`` for a weight that is not above 0, a world
+    unknown, or one that is weighed twice.
     """
 
     length: int = 48
@@ -123,10 +124,19 @@ class ClipConfig:
     shares: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        named = {}
         for world, share in self.shares.items():
-            world_named(world)
             if not (share > 0 and np.isfinite(share)):
                 raise ValueError(f"shares: {world} has {share}: accepted are finite weights above 0")
+            named[world_named(world).name] = share
+        if len(named) < len(self.shares):
+            raise ValueError(f"shares: {', '.join(self.shares)} name a world twice; give it one weight")
+        object.__setattr__(self, "shares", named)
+
+    def check_held(self, held: Collection[str]) -> None:
+        """Raises ``ValueError`` for shares of worlds that are not among those ``held``: they would change nothing."""
+        if strange := [world for world in self.shares if world not in held]:
+            raise ValueError(f"shares of {', '.join(strange)}: there are episodes of {', '.join(sorted(held))} only")
 
     def draw_worlds(self, held: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
         """``count`` worlds, drawn from those ``held`` by their ``shares``."""

@@ -17,6 +17,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.recording.mixture import parse_mixture
+from worldsim.training.cache_codec import claim_cache
 from worldsim.training.codec import CodecTraining
 from worldsim.training.heads import HeadsTraining
 from worldsim.training.latents import LatentStore
@@ -74,13 +75,18 @@ def train_world(
         return
     held_out = held_out_episodes(source)
     store = opened_cache(source, codec, cache, config.image_every)
+    config.clips.check_held({episode.world for episode in store.episodes})
     training = WorldTraining(config, out, codec, store, held_out, lambda: store.refresh(cache), begin)
     training.loop.resume()
     training.run()
 
 
 def opened_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int) -> LatentStore:
-    """The latents in ``cache``, which is filled from the source first where it is empty."""
+    """The latents in ``cache``, which is filled from the source first where it is empty.
+
+    Raises ``ValueError`` where another codec made them.
+    """
+    claim_cache(cache, codec)
     if not any(cache.glob("latents-*.safetensors")):
         fill_cache(source, codec, cache, image_every)
     return LatentStore.open(cache)
@@ -90,6 +96,7 @@ def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int
     """Encodes the source's training episodes into ``cache``, shard by shard, and appends to what is there."""
     if not source.data and not source.steps:
         raise ValueError("a latent cache needs a source that ends: give source.data, or source.steps for live worlds")
+    claim_cache(cache, codec)
     part = LatentStore()
     for episode in training_episodes(source):
         part.extend([episode], codec, image_every)

@@ -96,7 +96,8 @@ class WorldTrainConfig:
     and ``done_weight`` are of the heads. ``own_context`` is the share of steps whose context the model predicts itself,
     up to ``own_depth`` steps ahead. ``shortcut_from`` is the progress at which the shortcut term starts (1 = never),
     ``shortcut_rows`` the share of clips it takes. Without a cache, training begins when ``start_blocks`` steps have
-    been played, and about as many wait at most. Probes are taken on ``probe_clips`` held-out clips.
+    been played, and about as many wait at most. Probes are taken on ``probe_clips`` held-out clips, 4 or more:
+    sizes beside the smallest are probed on a quarter of them.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -118,6 +119,10 @@ class WorldTrainConfig:
     image_every: int = 6
     start_blocks: int = 2_000
     probe_clips: int = 96
+
+    def __post_init__(self) -> None:
+        if self.probe_clips < 4:
+            raise ValueError(f"probe_clips={self.probe_clips}: a probe takes 4 held-out clips or more")
 
 
 @dataclass(frozen=True)

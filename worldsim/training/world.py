@@ -40,7 +40,8 @@ class WorldTraining:
     """A run over ``store``; ``held_out`` episodes of validation maps serve probes and sheets.
 
     ``refill`` is called before each step and may add episodes to the store (live worlds on a GPU machine). ``begin`` is
-    a trained model to go on from, instead of fresh weights.
+    a trained model to go on from, instead of fresh weights. Raises ``ValueError`` for shares of worlds of which there
+    are neither latents nor held-out episodes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class WorldTraining:
         torch.manual_seed(config.optim.seed)
         self.config, self.out, self.codec, self.store = config, out, codec, store
         self.held_out, self.refill = held_out, refill or (lambda: None)
+        config.clips.check_held({e.world for e in store.episodes} | {e.world for e in held_out})
         write_run_card(out, config)
         self.model = WorldModel(config.world)
         if begin is not None:
@@ -173,7 +175,7 @@ class WorldTraining:
         return min(self.config.world.window, 16) + 1
 
     def _probe_clips(self, episodes: Sequence[LatentEpisode], share: int = 1) -> Clips:
-        count = max(1, self.config.probe_clips // share)
+        count = self.config.probe_clips // share
         return clips_of(episodes, self.config.clips, self._probe_length, count)
 
     def _simulator(self) -> WorldSimulator:

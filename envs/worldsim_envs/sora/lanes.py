@@ -257,7 +257,7 @@ class Lanes:
                 if parsed.view_text:
                     self.predictor.set_text([lane], [parsed.view_text], "view")
                 words_now = LaneText(scene, parsed.view_text, episode.text.goal)
-                self.episodes[lane] = replace(episode, text=words_now, prompt=echo(world, parsed))
+                self.episodes[lane] = replace(episode, text=words_now, prompt=echo(world, parsed), nearest=None)
             event = parsed.event_text
             if kind == "event":
                 event = event or parsed.view_text or parsed.scene_text

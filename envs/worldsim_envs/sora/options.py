@@ -11,23 +11,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from worldsim.bank import Bank, BankStart
+from worldsim.bank import Bank, BankStart, held_bank
 from worldsim.captions.expander import Expander, Expansion, choose_world
 from worldsim.captions.grammar import prompt_text, whole_text
 from worldsim.captions.parse import ParsedPrompt, parse_prompt
-from worldsim.nearest import nearest_start
+from worldsim.nearest import STARTS as PROMPTED_STARTS
+from worldsim.nearest import Nearest, nearest_start
 from worldsim.predictor import LaneText
-from worldsim.recording.images import fit_frame
+from worldsim.told import told
 from worldsim.worlds import DEFAULT_WORLD, WORLDS, WorldSpec, world_named
 
 RESET_OPTIONS = ("prompt", "start", "goal", "init_frames", "init_actions")
 PER_LANE_TEXT = ("prompt", "start", "goal")
-STARTS = ("prompt", "bank", "nearest")
+STARTS = (*PROMPTED_STARTS, "bank")
 
 Texts = str | Sequence[str | None] | None
 
@@ -78,9 +79,10 @@ class SoraConfig:
                 'actions="keyboard", whose space is the same for all worlds'
             )
         self._check_threshold()
-        if self.start == "bank" and self.prompt is not None:
+        if any(start == "bank" and prompt is not None for start, prompt in _in_pairs(self.start, self.prompt)):
             raise ValueError(
-                'two sources at once: start="bank" brings its own caption as prompt; leave out one of them'
+                f"two sources at once: start={self.start!r} with prompt={self.prompt!r}; a start of the bank brings "
+                'its own caption as prompt: leave out one of them, or use start="nearest"'
             )
         for start in _each(self.start):
             _one_of("start", start, STARTS)
@@ -115,7 +117,8 @@ class LaneOptions:
 
 @dataclass(frozen=True)
 class Episode:
-    """How a lane's episode begins, all questions settled. ``event`` and ``prompt`` (the echo) are texts."""
+    """How a lane's episode begins, all questions settled. ``event`` and ``prompt`` (the echo) are texts; ``nearest`` is
+    the start of the bank that a prompt was answered by, where one was."""
 
     world: WorldSpec
     text: LaneText
@@ -123,6 +126,7 @@ class Episode:
     event: str = ""
     frames: np.ndarray | None = None
     actions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    nearest: Nearest | None = None
 
 
 def split_options(
@@ -192,12 +196,13 @@ def resolve(
     prompt = default_prompt if asked.prompt is None else asked.prompt
     world = config.world or _world_of(default_prompt if source == "bank" else prompt, worlds)
     if source == "bank":
-        return _from_start(config, lane, lanes, asked, world, _held(bank, world).start(world.name, draw))
+        held = held_bank(bank, world, 'pass start="prompt", a prompt, or init_frames')
+        return _from_start(config, lane, lanes, asked, world, held.start(world.name, draw))
     prompt = world.prompt if prompt is None else prompt
     if source == "nearest":
-        found = nearest_start(_held(bank, world), world, prompt, draw)
+        found = nearest_start(bank, world, prompt, draw)
         event = parse_prompt(prompt, world.name).event_text
-        return _from_start(config, lane, lanes, asked, world, found.start, event)
+        return replace(_from_start(config, lane, lanes, asked, world, found.start, event), nearest=found)
     words: ParsedPrompt | Expansion = parse_prompt(prompt, world.name)
     if expander is not None and source == "prompt":  # frames show what a prompt leaves open
         words = expander.expand(prompt, draw, world.name)
@@ -232,7 +237,7 @@ def _source(asked: LaneOptions, default_prompt: str | None, default_start: str |
             )
         return asked.start
     if asked.prompt is not None:
-        return "prompt"
+        return "nearest" if default_start == "nearest" else "prompt"
     if default_start is not None:
         return default_start
     return "bank" if default_prompt is None else "prompt"
@@ -248,26 +253,13 @@ def _goal(config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: 
     return check_goal(fallback if goal is None else goal, world)
 
 
-def _held(bank: Bank | None, world: WorldSpec) -> Bank:
-    """The bank, if it has starts of ``world``."""
-    if bank is None or not bank.count(world.name):
-        has = "has no bank of starts" if bank is None else f"has starts of {', '.join(bank.worlds)} only"
-        raise ValueError(
-            f"this model {has}, so an episode of {world.env_id} cannot begin from one; pass "
-            'start="prompt", a prompt, or init_frames'
-        )
-    return bank
-
-
 def _from_start(
     config: SoraConfig, lane: int, lanes: int, asked: LaneOptions, world: WorldSpec, start: BankStart, event: str = ""
 ) -> Episode:
     """An episode from a start of the bank, which brings its own caption; ``event`` is told beside it."""
     goal = _goal(config, lane, lanes, asked, world, start.facts.goal)
-    scene = prompt_text(world, start.facts.scene)
-    prompt = whole_text(world, start.facts.scene, start.facts.view, event)
-    frame = fit_frame(start.frame, config.frame_size)[None]
-    return Episode(world, LaneText(scene, start.facts.view, goal), prompt, event, frame)
+    begun = told(start, world, config.frame_size, goal, event)
+    return Episode(world, begun.text, begun.shown, event, begun.frame)
 
 
 def _init_actions(actions: np.ndarray | None, world: WorldSpec, config: SoraConfig) -> np.ndarray:
@@ -284,6 +276,15 @@ def _init_actions(actions: np.ndarray | None, world: WorldSpec, config: SoraConf
 
 def _each(value: Texts) -> list[str]:
     return [value] if isinstance(value, str) else [v for v in value or () if v is not None]
+
+
+def _in_pairs(start: Texts, prompt: Texts) -> list[tuple[str | None, str | None]]:
+    """Start and prompt of each lane that either says something of; what is a str is of all lanes."""
+    lanes = max(1 if value is None or isinstance(value, str) else len(value) for value in (start, prompt))
+    starts, prompts = (
+        [value] * lanes if value is None or isinstance(value, str) else list(value) for value in (start, prompt)
+    )
+    return list(zip(starts, prompts))  # lists of different lengths are refused where the number of lanes is known
 
 
 def _is_integer(value: object) -> bool:

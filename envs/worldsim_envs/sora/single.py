@@ -14,6 +14,7 @@ from gymnasium import spaces
 from worldsim.actions import check_actions
 from worldsim.captions.expander import Expander
 from worldsim.model.weights import WorldSimulator
+from worldsim.nearest import Nearest
 from worldsim.worlds import WorldSpec
 from worldsim_envs.sora.lanes import EVENT_STEPS, Lanes, LaneSteps
 from worldsim_envs.sora.options import SoraConfig, split_options
@@ -142,6 +143,12 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     @expander.setter
     def expander(self, expander: Expander | None) -> None:
         self._lanes.expander = expander
+
+    @property
+    def nearest(self) -> Nearest | None:
+        """The start of the bank that the running episode's prompt was answered by, and how near it is to it; None where
+        it began otherwise, or has another scene since."""
+        return self._lanes.episode(0).nearest
 
     @property
     def last_predictions(self) -> dict[str, np.ndarray]:

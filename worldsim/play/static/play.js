@@ -154,7 +154,7 @@ function describe(header) {
   $("used").textContent = header.seed;
   $("model").textContent = header.model || "–";
   $("where").textContent = header.model ? "a world inside a neural network, on this machine" : "the true world";
-  $("understood").textContent = [header.prompt, header.goal, header.event].filter(Boolean).join(" · ");
+  $("understood").textContent = [header.prompt, header.nearest, header.goal, header.event].filter(Boolean).join(" · ");
   document.body.dataset.step = header.step;
   if (performance.now() > readUntil) notice("");
   if (header.terminated || header.truncated) {
