@@ -78,7 +78,8 @@ class RefereeTraining:
         """Cross-entropies on held-out situations, the worlds in equal shares: of rollouts, as the environment reads
         them and by the heads alone; of recorded moments."""
         held = self.held_out
-        columns = dict(zip(("reward", "done"), losses(self.referee, held, held.shown, held.heard)))
+        with torch.no_grad():
+            columns = dict(zip(("reward", "done"), losses(self.referee, held, held.shown, held.heard)))
         columns |= dict(zip(("heads_reward", "heads_done"), cross_entropies(held.said_reward, held.said_done, held)))
         found: dict[str, float] = {}
         for prefix, kind in (("", held.heard), ("recorded_", ~held.heard)):
