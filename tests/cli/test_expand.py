@@ -62,7 +62,7 @@ def test_the_demo_expands_its_prompt_unless_told_not_to(tmp_path: Path, capsys: 
     folder = debug_simulator().save_pretrained(tmp_path / "tiny")
     argv = ["demo", "--prompt", "red walls", "--steps", "1", "--model", str(folder), "--denoising-steps", "2"]
     assert main([*argv, "--out", str(tmp_path / "near")]) == 0
-    nearest = capsys.readouterr().out.split("nearest ")[1].splitlines()[0]
+    nearest = capsys.readouterr().out.split("nearest ")[1].splitlines()[0].strip()
     assert nearest.startswith("Doom rooms: ") and "expanded" not in nearest
     argv += ["--start", "prompt"]
     assert main([*argv, "--out", str(tmp_path / "on")]) == 0
