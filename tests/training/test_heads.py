@@ -81,6 +81,17 @@ def test_nothing_but_the_heads_is_trained(tmp_path):
     assert all(torch.equal(value, codec[name]) for name, value in after.codec.state_dict().items())
 
 
+def test_a_referee_that_stands_alone_is_kept_and_one_that_adds_to_the_heads_is_not(tmp_path):
+    run = training(tmp_path)
+    for alone in (True, False):
+        begin = debug_simulator(memory=True, bank=False, referee=True)
+        config = replace(begin.referee.config, alone=alone)
+        begin.referee.config = config
+        run.begin = begin.with_referee(begin.referee)
+        found = run._simulator().referee
+        assert (found is begin.referee) if alone else (found is None)
+
+
 def test_heads_learn_what_a_rollout_pays(tmp_path):
     """The reward of these episodes is the action, which the heads are told; the pictures are the model's own noise."""
     optim = replace(CONFIG.optim, steps=150, batch=16, lr=3e-3, ema=0.5)

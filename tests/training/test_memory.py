@@ -125,6 +125,12 @@ def test_a_source_without_episodes_is_refused(tmp_path):
         MemoryTraining(CONFIG, tmp_path, debug_simulator(), iter(()), [])
 
 
+def test_a_referee_of_what_the_former_memory_showed_is_dropped(tmp_path):
+    begin = debug_simulator(memory=True, bank=False, referee=True, player=True)
+    run = MemoryTraining(CONFIG, tmp_path, begin, iter([make_episode(steps=30)]), [])
+    assert run._simulator().referee is None and run._simulator().player is not None
+
+
 def test_nothing_is_carried_across_a_cut(tmp_path):
     episode = with_cut(make_episode(steps=30), 12)
     run = MemoryTraining(CONFIG, tmp_path, debug_simulator(), iter([episode]), [episode])

@@ -129,6 +129,24 @@ def test_it_learns_what_the_heads_do_not_know(begin, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(judged.world.state_dict().values(), begin.world.state_dict().values()))
 
 
+def test_one_that_is_alone_learns_from_true_pictures_without_rollouts(begin, tmp_path):
+    """It never hears the heads, neither in its loss nor in its probes; without rollouts none is probed."""
+    alone = replace(CONFIG, rounds=0, referee=replace(CONFIG.referee, alone=True))
+    found = situations_of(alone, begin, episodes(), lambda: episodes(1), tmp_path / "situations")
+    run = RefereeTraining(alone, tmp_path, begin, *found)
+    assert set(run._probe(0)) == {"recorded_reward", "recorded_done"}
+    judged = run.run(until=2)
+    assert judged.referee is not None and judged.referee.config.alone
+    rollouts = replace(alone, rounds=1)
+    found = situations_of(rollouts, begin, episodes(), lambda: episodes(1), tmp_path / "others")
+    heard = RefereeTraining(rollouts, tmp_path / "heard", begin, *found)
+    said = heard._probe(0)
+    said_reward = heard.held_out.said_reward
+    heard.held_out = replace(heard.held_out, said_reward=said_reward + 3 * torch.randn(said_reward.shape[1]))
+    changed = heard._probe(0)
+    assert changed["reward"] == said["reward"] and changed["heads_reward"] != said["heads_reward"]
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(begin, tmp_path):
     whole, part = (
         situations_of(CONFIG, begin, episodes(), lambda: episodes(1), tmp_path / name / "situations")
@@ -149,10 +167,22 @@ def test_situations_of_another_model_or_none_are_refused(begin, tmp_path):
     situations_of(CONFIG, begin, episodes(2), lambda: episodes(1), tmp_path)
     with pytest.raises(ValueError, match="are of digest"):
         situations_of(CONFIG, debug_simulator(3, memory=True), [], list, tmp_path)
-    with pytest.raises(ValueError, match="no episodes to make situations of"):
-        situations_of(CONFIG, begin, [], list, tmp_path / "other")
+    with pytest.raises(ValueError, match="no training episodes to make situations of"):
+        situations_of(CONFIG, begin, [], lambda: episodes(1), tmp_path / "other")
+    with pytest.raises(ValueError, match="no held-out episodes"):
+        situations_of(CONFIG, begin, episodes(1), list, tmp_path / "other")
     with pytest.raises(ValueError, match="name none but these"):
-        situations_of(replace(CONFIG, turns=("DoomBasic",)), begin, episodes(1), list, tmp_path / "other")
+        situations_of(
+            replace(CONFIG, turns=("DoomBasic",)), begin, episodes(1), lambda: episodes(1), tmp_path / "other"
+        )
+    elsewhere = replace(CONFIG, referee=replace(CONFIG.referee, worlds=("DoomBasic",)))
+    with pytest.raises(ValueError, match=r"were made|are of"):
+        situations_of(elsewhere, begin, [], list, tmp_path)
+    with pytest.raises(ValueError, match="no training episodes of DoomBasic"):
+        situations_of(elsewhere, begin, episodes(1), lambda: episodes(1), tmp_path / "other")
+    sizes = [make_episode(steps=9, size=64), make_episode(steps=9, size=32)]
+    with pytest.raises(ValueError, match="one size at a time"):
+        situations_of(CONFIG, begin, sizes, lambda: episodes(1), tmp_path / "sizes")
     for wrong in ({"shares": {"Doom": 2.0}}, {"shares": {"DoomBasic": 0.0}}, {"weighed_from": 0.0}, {"unheard": 2.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             replace(CONFIG, **wrong)

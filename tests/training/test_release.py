@@ -54,6 +54,11 @@ def test_every_stage_is_a_column_and_a_curve(runs, tmp_path, monkeypatch):
     longer = card_of(runs, "referee", tmp_path / "longer", monkeypatch)
     assert "| | codec | world model | memory | heads | referee |" in longer
     assert "32 of 400 recorded moments and 4 rollouts" in longer and "| `heads_done` | 5.2 |" in longer
+    rows = [{"step": 7, "elapsed": 60.0, "probe/recorded_reward": 8.25, "probe/recorded_done": 9.0}]
+    (runs["referee"] / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    true_pictures = card_of(runs, "referee", tmp_path / "true", monkeypatch)
+    assert "| referee, step | minutes | `recorded_reward` | `recorded_done` |" in true_pictures
+    assert "| 7 | 1.0 | 8.25 | 9 |" in true_pictures
     shorter = card_of(runs, "memory", tmp_path / "shorter", monkeypatch)
     assert "| | codec | world model | memory |\n" in shorter and "free_" not in shorter
 

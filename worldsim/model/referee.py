@@ -66,7 +66,7 @@ class RefereeConfig:
 
 class Referee(nn.Module):
     """Shown latents, last actions, and what the heads were told and said to logits of reward and termination. A fresh
-    one leaves what the heads said as it is."""
+    one that hears the heads leaves what they said as it is."""
 
     def __init__(self, config: RefereeConfig, world: WorldModelConfig) -> None:
         super().__init__()

@@ -115,7 +115,9 @@ class HeadsTraining:
         simulator.codec.load_state_dict(self.begin.codec.state_dict())
         simulator.world.load_state_dict(self.begin.world.state_dict())
         simulator.world.heads.load_state_dict(self.heads.state_dict())
-        return simulator.with_player(self.begin.player)
+        referee = self.begin.referee  # one that adds to what the heads say has learned to add to the former ones
+        kept = referee if referee is not None and referee.config.alone else None
+        return simulator.with_player(self.begin.player).with_referee(kept)
 
     def _export(self) -> None:
         self._simulator().save_pretrained(self.out / "model")

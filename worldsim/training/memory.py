@@ -156,7 +156,8 @@ class MemoryTraining:
         simulator = WorldSimulator.create(replace(self.begin.config, codec=self.codec.config), bank=self.begin.bank)
         simulator.codec.load_state_dict(self.codec.state_dict())
         simulator.world.load_state_dict(self.begin.world.state_dict())
-        return simulator.with_player(self.begin.player)
+        # A referee has learned to read what the former memory showed: it is to be trained again.
+        return simulator.with_player(self.begin.player).with_referee(None)
 
     def _export(self) -> None:
         self._simulator().save_pretrained(self.out / "model")

@@ -69,6 +69,7 @@ class RefereeTraining:
         noise = config.blur * drawn(b, 1, c, h, w) + config.tint * drawn(b, 1, c, 1, 1)
         shown = batch.shown.float() + noise * ~batch.heard[:, None, None, None, None]
         heard = batch.heard & (torch.rand(b, generator=generator, device=device) >= config.unheard)
+        heard &= not config.referee.alone  # as where it judges
         reward, done = losses(self.referee, batch, shown, heard)
         weight = self.weight[rows] ** (0.5 + 0.5 * min(1.0, self.loop.progress / config.weighed_from))
         reward, done = ((x * weight).mean() / weight.mean() for x in (reward, done))
@@ -79,7 +80,8 @@ class RefereeTraining:
         them and by the heads alone; of recorded moments."""
         held = self.held_out
         with torch.no_grad():
-            columns = dict(zip(("reward", "done"), losses(self.referee, held, held.shown, held.heard)))
+            heard = held.heard & (not self.config.referee.alone)
+            columns = dict(zip(("reward", "done"), losses(self.referee, held, held.shown, heard)))
         columns |= dict(zip(("heads_reward", "heads_done"), cross_entropies(held.said_reward, held.said_done, held)))
         found: dict[str, float] = {}
         for prefix, kind in (("", held.heard), ("recorded_", ~held.heard)):
@@ -149,28 +151,40 @@ def situations_of(
     paths = [folder / f"{name}.safetensors" for name in ("situations", "held_out")]
     if not all(path.exists() for path in paths):
         folder.mkdir(parents=True, exist_ok=True)
+        wanted, held = (_judged(config, begin, of) for of in (shots_of(episodes), shots_of(held_out())))
+        worlds = len({shot.world for shot in held})
+        if not wanted or not held:
+            of = "training" if not wanted else "held-out"
+            where = f" of {', '.join(config.referee.worlds)}" if config.referee.worlds else ""
+            raise ValueError(f"there are no {of} episodes{where} to make situations of; give recordings that have some")
         for path, shots, rounds in (
-            (paths[0], list(shots_of(episodes)), config.rounds),
-            (paths[1], list(shots_of(held_out())), -(-config.rounds // 8)),
+            (paths[0], wanted, config.rounds),
+            (paths[1], held, max(-(-config.rounds // 8), worlds) if config.rounds else 0),
         ):
             _make(config, begin, shots, rounds).save(path, made)
     situations, apart = (Situations.load(path, made) for path in paths)
     return situations, apart
 
 
+def _judged(config: RefereeTrainConfig, begin: WorldSimulator, shots: Iterable[Episode]) -> list[Episode]:
+    """Those of the worlds that the referee judges."""
+    if strange := sorted(set(config.referee.worlds) - set(begin.config.worlds)):
+        raise ValueError(f"the model simulates {', '.join(begin.config.worlds)}, and not {', '.join(strange)}")
+    return [shot for shot in shots if not config.referee.worlds or shot.world in config.referee.worlds]
+
+
 def made_by(config: RefereeTrainConfig, begin: WorldSimulator) -> dict[str, str]:
     """What situations depend on, as it is kept beside them."""
     names = ("moments", "rounds", "lanes", "horizon", "prefix", "drop_text", "turns")
     read = {name: getattr(config, name) for name in names} | {"digest": begin.digest, "seed": config.optim.seed}
-    read |= {"seen": config.referee.seen, "past": config.referee.past}
+    read |= {name: getattr(config.referee, name) for name in ("seen", "past", "worlds")}
     return {name: str(value) for name, value in read.items()}
 
 
 def _make(config: RefereeTrainConfig, begin: WorldSimulator, shots: Sequence[Episode], rounds: int) -> Situations:
     """Recorded moments of ``shots`` and ``rounds`` of rollouts along them, the worlds in turn."""
-    shots = [shot for shot in shots if not config.referee.worlds or shot.world in config.referee.worlds]
-    if not shots:
-        raise ValueError("there are no episodes to make situations of: give source.data or source.steps")
+    if len(sizes := {shot.frame_size for shot in shots}) > 1:
+        raise ValueError(f"episodes have frames of {sorted(sizes)}; a referee is trained on one size at a time")
     rng, there = np.random.default_rng(config.optim.seed), sorted({shot.world for shot in shots})
     worlds = config.turns or there
     if not set(worlds) <= set(there):

@@ -56,8 +56,8 @@ _ABOUT_HEADS = """
 `free_reward`, `free_done`: cross-entropies of reward and termination over free-running rollouts of held-out episodes.
 """
 _ABOUT_REFEREE = """
-`reward`, `done`: the same over rollouts with the referee, and `heads_reward`, `heads_done` of the heads alone, worlds
-in equal shares; `recorded_*` of the referee alone over recorded moments.
+`recorded_reward`, `recorded_done`: the same, of the referee alone over recorded moments; where it learned on rollouts,
+`reward`, `done` over these with the referee, and `heads_reward`, `heads_done` of the heads alone.
 """
 MEMORY_CURVE = ("carried_1", "out_1", "out_4", "out_8", "drawn_1", "drawn_8")
 HEADS_CURVE = ("free_reward", "free_done")
@@ -209,7 +209,8 @@ def _batch(config: dict[str, Any]) -> str:
 
 def _curve(title: str, run: Path, names: Sequence[str]) -> str:
     """Table of held-out figures at about ``CURVE_ROWS`` moments of a run, the last one among them."""
-    rows = [row for row in _rows(run) if f"probe/{names[0]}" in row]
+    rows = [row for row in _rows(run) if any(f"probe/{name}" in row for name in names)]
+    names = [name for name in names if any(f"probe/{name}" in row for row in rows)]
     every = -(-len(rows) // CURVE_ROWS) if rows else 1
     head = f"| {title}, step | minutes | " + " | ".join(f"`{name}`" for name in names) + " |"
     lines = [head, "|" + "---|" * (2 + len(names))]
