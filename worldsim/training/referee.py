@@ -27,6 +27,9 @@ from worldsim.worlds import WORLDS
 
 # M situations, B of a batch
 
+PROBED_AT_ONCE = 4096
+"""Held-out situations that are read at once: all of a GPU's would take gigabytes."""
+
 
 class RefereeTraining:
     """A run over ``situations``; ``held_out`` ones serve the probes. The model ``begin``, which made them, stays as it
@@ -81,7 +84,9 @@ class RefereeTraining:
         held = self.held_out
         with torch.no_grad():
             heard = held.heard & (not self.config.referee.alone)
-            columns = dict(zip(("reward", "done"), losses(self.referee, held, held.shown, heard)))
+            parts = torch.arange(len(held), device=heard.device).split(PROBED_AT_ONCE)
+            read = [losses(self.referee, held.rows(at), held.shown[at], heard[at]) for at in parts]
+        columns = {name: torch.cat(found) for name, found in zip(("reward", "done"), zip(*read))}
         columns |= dict(zip(("heads_reward", "heads_done"), cross_entropies(held.said_reward, held.said_done, held)))
         found: dict[str, float] = {}
         for prefix, kind in (("", held.heard), ("recorded_", ~held.heard)):
