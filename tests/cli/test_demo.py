@@ -93,6 +93,6 @@ def test_a_walk_through_the_true_world_is_what_the_video_shows(
 @pytest.mark.slow
 def test_the_learned_world_is_walked_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--steps", "6", "--out", str(tmp_path)]) == 0
-    assert "prompt   Doom rooms: rooms and corridors" in capsys.readouterr().out
+    assert "prompt   Doom rooms: " in capsys.readouterr().out  # whatever the caption of the start that the seed picks
     video = frames_of(tmp_path / "rollout.mp4")
     assert len(video) == 25 and video.std() > 5
