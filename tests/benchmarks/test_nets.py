@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from worldsim_benchmarks.nets import accuracy, actions, eyes, shipped, things, training
 from worldsim_benchmarks.nets.actions import macro_f1, mirrored_name
 from worldsim_benchmarks.nets.corpus import SPLITS, Corpus, record, seeds_of, wander
@@ -68,9 +69,8 @@ def test_a_net_is_the_same_after_it_was_written(tmp_path: Path) -> None:
     layers = (Conv(rng.random((2, 3, 3, 3), np.float32), np.ones(2, np.float32), 2),
               Dense(rng.random((4, 32), np.float32), np.zeros(4, np.float32), last=True))  # fmt: skip
     net = Net.of_arrays(Net(layers).arrays())  # rounded to half precision once
-    np.savez(tmp_path / "net.npz", **net.arrays())
-    with np.load(tmp_path / "net.npz") as held:
-        again = Net.of_arrays(held)
+    save_file(net.arrays(), tmp_path / "net.safetensors")
+    again = Net.of_arrays(load_file(tmp_path / "net.safetensors"))
     x = rng.random((5, 3, 8, 8), np.float32)
     assert np.array_equal(again(x), net(x))
     broken = {**net.arrays(), "bias_1": np.full(4, np.nan, np.float16)}
@@ -272,8 +272,8 @@ def test_what_is_not_the_net_of_the_manifest_is_refused(tmp_path: Path) -> None:
     assert found is not None
     assert (found.palette, found.present, found.absent) == (("red",), 0.5, 0.25)
     assert shipped.detector_of("toy/Other-v0", tmp_path) is None
-    np.savez(tmp_path / "Grey-things.npz", **net.arrays())
-    (tmp_path / "Grey-things.npz").write_bytes((tmp_path / "Grey-things.npz").read_bytes() + b"x")
+    written = tmp_path / "Grey-things.safetensors"
+    written.write_bytes(written.read_bytes()[:-1] + b"x")
     with pytest.raises(ValueError, match=r"is not the net that .*manifest\.json names"):
         shipped.detector_of("toy/Grey-v0", tmp_path)
     with pytest.raises(ValueError, match="no present makes its answers right often enough"):
@@ -317,7 +317,10 @@ def test_nets_are_trained_and_scored_by_command(
     monkeypatch.setitem(RECIPES, "Panorama", recipe)
     monkeypatch.chdir(tmp_path)
     assert bench_nets.train(bench_nets.Train(("Panorama",), recordings=tmp_path / "play")) == 0
-    assert sorted(p.name for p in (tmp_path / "runs/nets").iterdir()) == ["Panorama-actions.npz", "manifest.json"]
+    assert sorted(p.name for p in (tmp_path / "runs/nets").iterdir()) == [
+        "Panorama-actions.safetensors",
+        "manifest.json",
+    ]
     asked = {"weights": tmp_path / "runs/nets", "env": "", "maps": 2, "recordings": tmp_path / "play"}
     for seed in (0, 1):
         out = tmp_path / f"{seed}.json"

@@ -1,9 +1,9 @@
 """A small convolutional net that NumPy evaluates: no framework is needed to use a benchmark.
 
 Nets are trained in PyTorch (``training``), with batch normalisation folded into the convolutions, and kept as float16
-arrays in one ``.npz``. NumPy was chosen over OpenCV's reader of ONNX since that needs an exporter to write and a file
-format between; a stack of convolutions is twenty lines, and a test holds both to the same numbers. Shapes: B pictures,
-C channels, H x W pixels, O outputs, K kernel.
+arrays in one safetensors file. NumPy was chosen over OpenCV's reader of ONNX since that needs an exporter to write and
+a file format between; a stack of convolutions is twenty lines, and a test holds both to the same numbers. Shapes: B
+pictures, C channels, H x W pixels, O outputs, K kernel.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The nets that ship: trained by one call, written with a manifest, read back and checked.
 
-Each net is one ``.npz`` of float16 arrays under ``weights``; ``manifest.json`` says of each what it reads, its
+Each net is one safetensors file of float16 arrays under ``weights``; ``manifest.json`` says of each what it reads, its
 thresholds, how it was trained (world, splits, maps, steps, batches, seed, commit), the constants of the code by which
 it is shown pictures, and the SHA-256 of its file. A file that is not the one that the manifest names is refused, and so
 is a net where those constants have changed since.
@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from worldsim_benchmarks.nets import actions, eyes, things
 from worldsim_benchmarks.nets.actions import ActionReader
@@ -84,12 +84,12 @@ def train(
 
 
 def _written(out: Path, world: str, kind: str, net: Net, told: Entry, trained: Entry) -> Entry:
-    name = f"{world.rpartition('/')[2].removesuffix('-v0')}-{kind}.npz"
+    name = f"{world.rpartition('/')[2].removesuffix('-v0')}-{kind}.safetensors"
     never = [t for t, value in told.items() if value == float("inf")]
     if never:
         raise ValueError(f"{name}: no {', '.join(never)} makes its answers right often enough; train it longer")
     out.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out / name, **net.arrays())  # type: ignore[arg-type]
+    save_file(net.arrays(), out / name)
     entry = {
         "file": name, "kind": kind, "world": world, "sha256": _digest(out / name), "parameters": net.parameters,
         "constants": CONSTANTS[kind](),
@@ -124,8 +124,7 @@ def _loaded(world: str, kind: str, folder: Path) -> tuple[Net, Entry] | None:
     now = CONSTANTS[kind]()
     if entry["constants"] != now:
         raise ValueError(f"{path} was trained with {entry['constants']}, the code has {now}; train it again")
-    with np.load(path) as held:
-        return Net.of_arrays(held), entry
+    return Net.of_arrays(load_file(path)), entry
 
 
 def reader_of(world: str, folder: Path = WEIGHTS) -> ActionReader | None:
