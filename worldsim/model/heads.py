@@ -38,6 +38,14 @@ def two_hot(reward: torch.Tensor) -> torch.Tensor:
     return F.one_hot(above - 1, REWARD_BINS) * (1 - share)[..., None] + F.one_hot(above, REWARD_BINS) * share[..., None]
 
 
+def cross_entropies(
+    reward_logits: torch.Tensor, done_logits: torch.Tensor, reward: torch.Tensor, done: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of logits ``(..., REWARD_BINS)`` and ``(...)`` against what was paid and whether it ended, ``(...)`` each."""
+    paid = -(two_hot(reward) * reward_logits.float().log_softmax(-1)).sum(-1)
+    return paid, F.binary_cross_entropy_with_logits(done_logits.float(), done.float(), reduction="none")
+
+
 def expected_reward(logits: torch.Tensor) -> torch.Tensor:
     """Mean reward of logits ``(..., REWARD_BINS)``."""
     return logits.float().softmax(-1) @ bin_values(logits.device)

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from worldsim.model.heads import two_hot
+from worldsim.model.heads import cross_entropies
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode, shots_of
 from worldsim.training.loop import Loop, write_run_card
@@ -87,8 +86,7 @@ class HeadsTraining:
         read, reward, done, going = rollouts.step()
         logits, ended = self.heads(*read)
         reward, done, going = (x.to(logits.device) for x in (reward, done, going))
-        wrong = -(two_hot(reward) * logits[:, 0].log_softmax(-1)).sum(-1)
-        missed = F.binary_cross_entropy_with_logits(ended[:, 0], done, reduction="none")
+        wrong, missed = cross_entropies(logits[:, 0], ended[:, 0], reward, done)
         return masked_mean(wrong, going), masked_mean(missed, going)
 
     def _probe(self, step: int) -> dict[str, float]:

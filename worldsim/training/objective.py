@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from worldsim.diffusion import flow
 from worldsim.diffusion.conditions import draw_levels, draw_levels_of
 from worldsim.model.conditioning import TextTokens
-from worldsim.model.heads import two_hot
+from worldsim.model.heads import cross_entropies
 from worldsim.model.transformer import STEP_SIZES, Prediction, WorldModel
 from worldsim.training.clips import Clips
 from worldsim.training.presets import WorldTrainConfig
@@ -171,8 +170,7 @@ def loss_of(
         clips, tau = part.clips, part.draw.tau
         error = (prediction.x - clips.z).square()
         per_frame = (part.weight * error).mean((2, 3, 4))
-        reward = -(two_hot(clips.reward) * prediction.reward.log_softmax(-1)).sum(-1)
-        done = F.binary_cross_entropy_with_logits(prediction.done, clips.done.float(), reduction="none")
+        reward, done = cross_entropies(prediction.reward, prediction.done, clips.reward, clips.done)
         for name, value, mask in (
             ("latent", flow.loss_weight(tau, config.weight_floor) * per_frame, part.targets),
             ("mse", error.mean((2, 3, 4)), part.targets),

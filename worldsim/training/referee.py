@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from worldsim.model.heads import two_hot
+from worldsim.model.heads import cross_entropies
 from worldsim.model.referee import Referee
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
@@ -87,7 +86,8 @@ class RefereeTraining:
             parts = torch.arange(len(held), device=heard.device).split(PROBED_AT_ONCE)
             read = [losses(self.referee, held.rows(at), held.shown[at], heard[at]) for at in parts]
         columns = {name: torch.cat(found) for name, found in zip(("reward", "done"), zip(*read))}
-        columns |= dict(zip(("heads_reward", "heads_done"), cross_entropies(held.said_reward, held.said_done, held)))
+        said = cross_entropies(held.said_reward, held.said_done, held.reward, held.done)
+        columns |= dict(zip(("heads_reward", "heads_done"), said))
         found: dict[str, float] = {}
         for prefix, kind in (("", held.heard), ("recorded_", ~held.heard)):
             worlds = held.world[kind].unique()
@@ -111,13 +111,7 @@ def losses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropies ``(B,)`` of reward and termination in situations whose pictures are ``shown``."""
     reward, done = referee(shown, batch.past, batch.context, batch.said_reward, batch.said_done, heard)
-    return cross_entropies(reward, done, batch)
-
-
-def cross_entropies(reward: torch.Tensor, done: torch.Tensor, truth: Situations) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(B,)`` each, of logits of reward ``(B, bins)`` and termination ``(B,)``."""
-    wrong = -(two_hot(truth.reward) * reward.float().log_softmax(-1)).sum(-1)
-    return wrong, F.binary_cross_entropy_with_logits(done.float(), truth.done, reduction="none")
+    return cross_entropies(reward, done, batch.reward, batch.done)
 
 
 def balance(situations: Situations, shares: Mapping[int, float]) -> tuple[torch.Tensor, torch.Tensor]:
