@@ -92,6 +92,25 @@ def test_stepping_with_a_cache_equals_the_whole_clip_past_the_first_eviction(hei
         assert torch.allclose(step.done[:, 0], whole.done[:, t], atol=1e-4)
 
 
+def test_an_open_gate_keeps_the_previous_latent_and_a_closed_one_changes_nothing():
+    """Opened wide, what is predicted from pure noise after a clean latent is that latent, to the bit."""
+    gated, plain = WorldModel(tiny_config()), trained_like(replace(tiny_config(), stays=False))
+    gated.take_over(plain)
+    assert torch.allclose(gated.stays_out.bias.sigmoid(), torch.tensor(0.0474), atol=1e-4)
+    z, tau, controls, text, seconds = inputs(plain)
+    tau[:, 1::2], tau[:, ::2] = 0.0, 1.0
+
+    def predicted(model):
+        return model(z, tau, controls, text, seconds, causal(2)).x
+
+    with torch.no_grad():
+        gated.stays_out.bias.fill_(200.0)
+        assert torch.equal(predicted(gated)[:, 1::2], z[:, :-1:2])
+        gated.stays_out.bias.fill_(-200.0)
+        assert torch.equal(predicted(gated), predicted(plain))
+        assert not torch.allclose(predicted(plain)[:, 1::2], z[:, :-1:2], atol=0.1)
+
+
 def test_causal_frames_see_neither_the_future_nor_past_the_band():
     model = trained_like(replace(tiny_config(), depth=1, time_every=1))
     z, tau, controls, text, seconds = inputs(model)

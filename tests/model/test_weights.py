@@ -210,7 +210,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_refused(folder: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 8}, "format version 8.*Update worldsim"),
+        ({"format_version": 9}, "format version 9.*Update worldsim"),
         ({"format_version": 1}, "format version 1, whose codec had cells of 8 pixels.*Train the model again"),
         ({"format_version": "1"}, "no model folder of this project"),
         ({"kind": "worldsim.unet"}, "kind is 'worldsim.unet'"),
@@ -311,6 +311,7 @@ NEW = {
     4: ("geometry", "pictured"),
     5: ("pictured",),
     6: (),
+    7: (),
 }
 
 
@@ -318,16 +319,18 @@ NEW = {
 def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: int, tmp_path: Path) -> None:
     made = debug_simulator(memory=version > 2)
     older = replace(made.config.codec, panorama=version > 3, geometry=version > 4, pictured=version > 5)
-    old = WorldSimulator.create(replace(made.config, codec=older))
+    old = WorldSimulator.create(replace(made.config, codec=older, world=replace(made.config.world, stays=False)))
     folder = old.save_pretrained(tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
     codec = {name: value for name, value in config["codec"].items() if name not in NEW[version]}
-    new = ("referee", "player")[: 1 + (version < 6)]
+    world = {name: value for name, value in config["world"].items() if name != "stays"}
+    new = ("referee", "player")[: (version < 7) + (version < 6)]
     content = {name: value for name, value in config.items() if name not in new}
-    (folder / "config.json").write_text(json.dumps(content | {"format_version": version, "codec": codec}))
+    content |= {"format_version": version, "codec": codec, "world": world}
+    (folder / "config.json").write_text(json.dumps(content))
     simulator = WorldSimulator.from_pretrained(folder)
     assert simulator.digest == old.digest and simulator.config.codec.geometry == (version > 4)
-    assert simulator.config.codec.pictured == (version > 5)
+    assert simulator.config.codec.pictured == (version > 5) and not simulator.config.world.stays
     assert simulator.player is None and simulator.referee is None
     assert (simulator.codec.memory is None) == (version == 2) and simulator.config.codec.panorama == (version > 3)
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth

@@ -18,6 +18,7 @@ from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import _shuffle_within_worlds
 from worldsim.training.sampling import ClipSampler
+from worldsim.training.shares import check_held
 
 KEEP = ClipConfig(length=12, drop_text=0.0, drop_action=0.0, no_view=0.0)
 
@@ -169,9 +170,9 @@ def test_shares_that_mean_nothing_are_refused(shares):
 def test_shares_are_by_name_and_of_worlds_that_there_are_episodes_of():
     config = ClipConfig(shares={"worldsim/Table-v0": 9, "DoomRooms": 2})
     assert config.shares == {"Table": 9, "DoomRooms": 2} and replace(config, length=4).shares == config.shares
-    config.check_held({"DoomRooms", "Table", "Crafter"})
+    check_held(config.shares, {"DoomRooms", "Table", "Crafter"})
     with pytest.raises(ValueError, match="shares of Table: there are episodes of Crafter, DoomRooms only"):
-        config.check_held({"DoomRooms", "Crafter"})
+        check_held(config.shares, {"DoomRooms", "Crafter"})
     with pytest.raises(ValueError, match="name a world twice"):
         ClipConfig(shares={"worldsim/Table-v0": 9, "Table": 2})
 

@@ -45,6 +45,17 @@ def test_worlds_have_equal_shares_and_turn_based_ones_are_images_only():
     assert int((images[:, 0, 0, 0, 0] == 240).sum()) == 250  # a third of all 750 samples
 
 
+def test_worlds_have_the_shares_that_a_run_gives_them():
+    pool = EpisodePool(200, shares={"Table": 3.0})
+    for world, shade in (("Table", 10), ("Scene", 120)):
+        episode = make_episode(steps=20)
+        blocks = np.full_like(episode.blocks, shade)
+        pool.add(replace(episode, world=world, blocks=blocks, first=blocks[0, 0]))
+    blocks, images = pool.sample(800, 400, np.random.default_rng(0))
+    assert abs(int((blocks[:, 0, 0, 0, 0] == 10).sum()) - 600) < 60
+    assert abs(int((images[:, 0, 0, 0, 0] == 10).sum()) - 300) < 45
+
+
 def test_blocks_that_are_cut_short_are_left_out():
     episode = make_episode(steps=10)
     cut = episode.n_frames.copy()

@@ -183,7 +183,9 @@ def test_situations_of_another_model_or_none_are_refused(begin, tmp_path):
     sizes = [make_episode(steps=9, size=64), make_episode(steps=9, size=32)]
     with pytest.raises(ValueError, match="one size at a time"):
         situations_of(CONFIG, begin, sizes, lambda: episodes(1), tmp_path / "sizes")
-    for wrong in ({"shares": {"Doom": 2.0}}, {"shares": {"DoomBasic": 0.0}}, {"weighed_from": 0.0}, {"unheard": 2.0}):
+    with pytest.raises(ValueError, match="unknown world 'Doom'"):
+        replace(CONFIG, shares={"Doom": 2.0})
+    for wrong in ({"shares": {"DoomBasic": 0.0}}, {"weighed_from": 0.0}, {"unheard": 2.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             replace(CONFIG, **wrong)
 

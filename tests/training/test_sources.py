@@ -38,6 +38,14 @@ def test_without_recordings_the_configured_worlds_are_played():
     assert [(episode.world, len(episode)) for episode in found] == [("Table", 3)] * 2
 
 
+def test_live_worlds_play_beside_recordings_in_turns_until_these_end(tmp_path: Path):
+    data = (record(tmp_path / "a", "Crafter", "train", 2),)
+    config = SourceConfig(data=data, live=True, worlds=("Table:2",), held_out=1, max_steps=3, workers=0, steps=12)
+    assert [e.world for e in training_episodes(config)] == ["Crafter", "Table", "Crafter", "Table", "Table", "Table"]
+    assert [e.world for e in held_out_episodes(config)] == ["Crafter", "Table"]
+    assert {e.world for e in training_episodes(replace(config, live=False))} == {"Crafter"}
+
+
 def test_live_worlds_play_in_a_mixture_of_sizes_and_every_size_is_held_out():
     config = SourceConfig(worlds=("Table",), sizes=("64x64", "64x96:2"), held_out=1, max_steps=3, workers=0, steps=60)
     sizes = [episode.frame_size for episode in training_episodes(config)]

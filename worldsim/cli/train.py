@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainCodec:
-    """Train the codec; exports OUT/codec. ``begin`` is a model folder whose codec is the start of the run."""
+    """Train the codec; exports OUT/codec. ``begin`` is an exported codec, or a model folder whose codec is the start of
+    the run."""
 
     out: Path
     train: CodecTrainConfig
@@ -139,13 +140,15 @@ class TrainCaptioner:
 class TrainAll:
     """Train codec and world model in one go, with worlds playing beside both; exports OUT/world/model.
 
-    ``begin`` is a model folder whose codec is the start of the run.
+    ``begin`` is an exported codec, or a model folder whose codec is the start of the run; ``begin_world`` a model
+    folder whose transformer is, instead of fresh weights.
     """
 
     out: Path
     codec: CodecTrainConfig
     world: WorldTrainConfig
     begin: Path | None = None
+    begin_world: Path | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -153,7 +156,7 @@ def _codec(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.pipeline import train_codec
 
     args = tyro.cli(TrainCodec, default=TrainCodec(tyro.MISSING, chosen.codec), args=argv, prog="worldsim train codec")
-    train_codec(args.train, args.source, args.out, None if args.begin is None else _opened(args.begin).codec)
+    train_codec(args.train, args.source, args.out, None if args.begin is None else codec_of(args.begin))
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,9 @@ def _all(chosen: Preset, argv: list[str]) -> None:
 
     default = TrainAll(tyro.MISSING, chosen.codec, chosen.world)
     args = tyro.cli(TrainAll, default=default, args=argv, prog="worldsim train all")
-    train_all(args.codec, args.world, args.source, args.out, None if args.begin is None else _opened(args.begin).codec)
+    begin = None if args.begin is None else codec_of(args.begin)
+    begin_world = None if args.begin_world is None else _opened(args.begin_world).world
+    train_all(args.codec, args.world, args.source, args.out, begin, begin_world)
 
 
 def codec_of(model: str | Path) -> Codec:

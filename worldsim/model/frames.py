@@ -33,12 +33,14 @@ class Prepared:
     """What all passes over the same frames share.
 
     ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
-    the noisy patch; ``moved (B*T, K, C, H, W)`` what each learned move makes of the previous latent; ``rotation`` is of
-    space; ``text`` keys and values per layer; ``heads (B, T, D)`` what conditions reward and termination.
+    the noisy patch; ``previous (B, T, C, H, W)`` the best estimate of the previous latent, ``moved (B*T, K, C, H, W)``
+    what each learned move makes of it; ``rotation`` is of space; ``text`` keys and values per layer; ``heads (B, T,
+    D)`` what conditions reward and termination.
     """
 
     vector: torch.Tensor
     stem: torch.Tensor
+    previous: torch.Tensor
     moved: torch.Tensor
     rotation: Rotation
     text: list[TextKV]

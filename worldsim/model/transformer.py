@@ -9,7 +9,8 @@ al. 2022, table 1): the network supplies only what the noisy latent cannot. What
 previous latent by a mixture of learned convolutions, whose shares each token predicts for its cells (in the spirit of
 dynamic filters, De Brabandere et al. 2016; Finn et al. 2016): a turn is nearly one linear map everywhere, and a network
 of this size cannot copy exactly through its own width. Small kernels over the noisy latent, predicted likewise, weigh
-what it tells against what the past tells, and average out its noise where the picture is smooth.
+what it tells against what the past tells, and average out its noise where the picture is smooth. And where nothing
+moves, a gate per cell keeps what was there: sums of many maps never add up to exactly that.
 
 ``forward`` takes whole clips, ``together`` clips of many sizes in one pack, ``step`` one new frame against a ring of
 keys and values; tests hold them equal.
@@ -42,6 +43,8 @@ from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
 OWN = 5
 """Rows and columns of the noisy latent's own cells that a cell is made of."""
+SELDOM = -3.0
+"""Logit of the gate at first: a twentieth of the previous latent, so that a model without it can go on with it."""
 STEP_SIZES = 4
 """Step-size embeddings: index i is d = 2**i / 8; 0 serves the plain flow at any level."""
 
@@ -51,7 +54,7 @@ class WorldModelConfig:
     """Sizes of the transformer. ``window`` is in latents, ``patch`` in latent cells, ``pixel_stride`` in pixels.
 
     ``moves`` is the number of learned convolutions over the previous latent, ``motion`` their rows and columns, both
-    odd: a turn of 14 degrees moves the picture by about four cells.
+    odd: a turn of 14 degrees moves the picture by about four cells. ``stays``: each cell can keep the previous latent.
     """
 
     latent_channels: int = 4
@@ -59,6 +62,7 @@ class WorldModelConfig:
     patch: int = 4
     motion: tuple[int, ...] = (5, 11)
     moves: int = 32
+    stays: bool = True
     width: int = 256
     heads: int = 8
     depth: int = 4
@@ -115,9 +119,13 @@ class WorldModel(nn.Module):
         self.moves = nn.Conv2d(c, config.moves * c, (rows, columns), bias=False)
         self.taps = (config.moves, OWN * OWN)
         self.motion_out = nn.Linear(d, config.patch**2 * sum(self.taps))
-        for module in (self.final_modulation, self.patch_out, self.motion_out):
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)
+        self.stays_out = nn.Linear(d, config.patch**2) if config.stays else None
+        for module in (self.final_modulation, self.patch_out, self.motion_out, self.stays_out):
+            if module is not None:
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+        if self.stays_out is not None:
+            nn.init.constant_(self.stays_out.bias, SELDOM)
         self.heads = Heads(d, config.registers)
         head_width = d // config.heads
         self.register_buffer("space_spectrum", frequencies(head_width // 4, 24.0, 2048.0), persistent=False)
@@ -136,6 +144,11 @@ class WorldModel(nn.Module):
     @property
     def _time_attentions(self) -> list[TimeAttention]:
         return [layer.time for layer in self._stack if layer.time is not None]
+
+    def take_over(self, begin: WorldModel) -> None:
+        """The weights of ``begin``, of the same sizes; one without the gate leaves this model's as it is."""
+        gate = {name: value for name, value in self.state_dict().items() if name.startswith("stays_out.")}
+        self.load_state_dict(gate | begin.state_dict())
 
     # text -----------------------------------------------------------------------------------------------------------
 
@@ -193,6 +206,7 @@ class WorldModel(nn.Module):
         return Prepared(
             vector=vector,
             stem=stem,
+            previous=previous,
             moved=all_moves(previous, self.moves.weight),
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
             text=[layer.space.read_text(words) for layer in self._stack],
@@ -253,6 +267,9 @@ class WorldModel(nn.Module):
         out = out + kept.view_as(group.z)
         level = tau[..., None, None, None].float()
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
+        if self.stays_out is not None:
+            logits = rearrange(self.stays_out(tokens), "b t (h w) (p q) -> b t 1 (h p) (w q)", h=h // p, p=p, q=p)
+            x_hat = torch.lerp(x_hat, group.prepared.previous, (1 - level) * logits.float().sigmoid())
         return x_hat, x[:, :, n:]
 
     def _with_heads(self, found: tuple[torch.Tensor, torch.Tensor], prepared: Prepared) -> Prediction:

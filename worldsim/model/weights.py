@@ -31,7 +31,7 @@ from worldsim.model.referee import Referee, RefereeConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """7 added the referee, 6 a flow that the picture has a say in, and the player, 5 the geometry, 4 the panorama, 3 the
 memory of the codec; 2 to 6 are read as without. 1, before the first release, had another codec: its weights fit no
 network of today."""
@@ -155,6 +155,8 @@ class WorldSimulator:
         del config["player"]
         if self.config.referee is None:  # a model of before keeps the digest that it had
             del config["referee"]
+        if not config["world"]["stays"]:
+            del config["world"]["stays"]
         for added in ("pictured", "geometry", "panorama"):
             if not config["codec"][added]:
                 del config["codec"][added]
@@ -323,7 +325,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{path} has format version {version}; this version of worldsim reads up to {FORMAT_VERSION}. "
             "Update worldsim to load it."
         )
-    codec = content.get("codec")
+    codec, world = content.get("codec"), content.get("world")
+    if version <= 7 and isinstance(world, dict):
+        world.setdefault("stays", False)
     if version <= 6:
         content.setdefault("referee", None)
     if version <= 5:

@@ -9,7 +9,7 @@ reach past an episode's end are filled up and masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,8 @@ from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN, Controls
 from worldsim.model.text import PARTS, trimmed
 from worldsim.model.transformer import WorldModel
 from worldsim.training.arena import Arena
+from worldsim.training.shares import draw_weighed, named_shares
 from worldsim.training.transfer import send
-from worldsim.worlds import world_named
 
 # B clips, T latent frames, L words, U different events of the batch
 
@@ -124,26 +124,11 @@ class ClipConfig:
     shares: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        named = {}
-        for world, share in self.shares.items():
-            if not (share > 0 and np.isfinite(share)):
-                raise ValueError(f"shares: {world} has {share}: accepted are finite weights above 0")
-            named[world_named(world).name] = share
-        if len(named) < len(self.shares):
-            raise ValueError(f"shares: {', '.join(self.shares)} name a world twice; give it one weight")
-        object.__setattr__(self, "shares", named)
-
-    def check_held(self, held: Collection[str]) -> None:
-        """Raises ``ValueError`` for shares of worlds that are not among those ``held``: they would change nothing."""
-        if strange := [world for world in self.shares if world not in held]:
-            raise ValueError(f"shares of {', '.join(strange)}: there are episodes of {', '.join(sorted(held))} only")
+        object.__setattr__(self, "shares", named_shares(self.shares))
 
     def draw_worlds(self, held: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
         """``count`` worlds, drawn from those ``held`` by their ``shares``."""
-        weight = np.array([self.shares.get(world, 1.0) for world in held])
-        if (weight == weight[0]).all():
-            return [held[i] for i in rng.integers(len(held), size=count)]
-        return [held[i] for i in rng.choice(len(held), size=count, p=weight / weight.sum())]
+        return [held[i] for i in draw_weighed(held, self.shares, count, rng)]
 
 
 def assemble(

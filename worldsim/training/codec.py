@@ -25,6 +25,7 @@ from worldsim.recording.episode import Episode
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.pool import EpisodePool, Feeder
 from worldsim.training.presets import CodecTrainConfig
+from worldsim.training.shares import check_held
 from worldsim.training.sheets import save_rows
 from worldsim.training.state import save_state
 
@@ -93,7 +94,8 @@ class CodecTraining:
     """A codec run over a source of episodes; ``held_out`` episodes are for the probes.
 
     ``keep`` blocks of the source's episodes are kept for whoever comes after (``Feeder.take``). ``begin`` is a trained
-    codec to go on from, instead of fresh weights of ``config.codec``.
+    codec to go on from, instead of fresh weights of ``config.codec``. Raises ``ValueError`` for shares of worlds of
+    which there are no held-out episodes.
     """
 
     def __init__(
@@ -111,13 +113,14 @@ class CodecTraining:
         if begin is not None:
             config = replace(config, codec=begin.config)
         self.config, self.out, self.held_out = config, out, held_out
+        check_held(config.shares, {episode.world for episode in held_out})
         write_run_card(out, config)
         self.codec = Codec(config.codec)
         if begin is not None:
             self.codec.load_state_dict(begin.state_dict())
         self.loop = Loop(out, self.codec, config.optim, config.run)
         self.codec.to(self.loop.device)
-        self.pool = EpisodePool(config.pool_blocks, self.loop.device)
+        self.pool = EpisodePool(config.pool_blocks, self.loop.device, config.shares)
         self.feeder = Feeder(source, self.pool, keep)
         self.loop.compile(self.codec.encoder, self.codec.decoder)
 

@@ -7,6 +7,7 @@ to the codec while the transformer trains. That is how a short time on a GPU mac
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from worldsim.training.presets import (
     WorldTrainConfig,
 )
 from worldsim.training.referee import RefereeTraining, situations_of
+from worldsim.training.shares import check_held
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
 
@@ -75,7 +77,7 @@ def train_world(
         return
     held_out = held_out_episodes(source)
     store = opened_cache(source, codec, cache, config.image_every)
-    config.clips.check_held({episode.world for episode in store.episodes})
+    check_held(config.clips.shares, {episode.world for episode in store.episodes})
     training = WorldTraining(config, out, codec, store, held_out, lambda: store.refresh(cache), begin)
     training.loop.resume()
     training.run()
@@ -158,26 +160,34 @@ def train_all(
     source: SourceConfig,
     out: Path,
     begin: Codec | None = None,
+    begin_world: WorldModel | None = None,
 ) -> None:
-    """Codec and world model in one go, with worlds playing beside both. Exports ``out/world/model``.
+    """Codec and world model in one go, with worlds playing beside both; see ``train_both``."""
+    episodes, held_out = training_episodes(source), held_out_episodes(source)
+    train_both(codec_config, world_config, episodes, held_out, out, begin, begin_world)
 
-    ``begin`` is a trained codec to go on from.
+
+def train_both(
+    codec_config: CodecTrainConfig,
+    world_config: WorldTrainConfig,
+    episodes: Iterator[Episode],
+    held_out: list[Episode],
+    out: Path,
+    begin: Codec | None = None,
+    begin_world: WorldModel | None = None,
+) -> None:
+    """A codec and then, on the same episodes, a world model, while more come. Exports ``out/world/model``.
+
+    ``begin`` is a trained codec to go on from, ``begin_world`` a trained world model: its latents are not those of the
+    codec that is trained now, but how things move is much the same.
     """
-    held_out = held_out_episodes(source)
-    stage = CodecTraining(
-        codec_config,
-        out / "codec",
-        training_episodes(source),
-        held_out,
-        keep=codec_config.pool_blocks,
-        begin=begin,
-    )
+    stage = CodecTraining(codec_config, out / "codec", episodes, held_out, keep=codec_config.pool_blocks, begin=begin)
     stage.loop.resume()
     try:
         codec = stage.run()
         stage.feeder.wait_for(codec_config.start_blocks)
         stage.feeder.release_pool()
-        _train_beside(stage.feeder, world_config, codec, out / "world", held_out)
+        _train_beside(stage.feeder, world_config, codec, out / "world", held_out, begin_world)
     finally:
         stage.feeder.close()
 

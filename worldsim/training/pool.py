@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 
 from worldsim.recording.episode import Episode
+from worldsim.training.shares import draw_weighed
 from worldsim.training.transfer import send
 
 
@@ -62,12 +63,16 @@ class EpisodePool:
     """At most ``most_blocks`` whole blocks of frames on ``device`` (default: the CPU), and an eighth as many reset
     frames. When it is full, what is new replaces the oldest.
 
-    Worlds have equal shares of what is sampled, however much of each is held. Of a turn-based world, whose blocks are
-    one frame repeated, only images are drawn, as often as images and blocks of another world together.
+    Worlds have equal shares of what is sampled, however much of each is held, or those that ``shares`` says. Of a
+    turn-based world, whose blocks are one frame repeated, only images are drawn, as often as images and blocks of
+    another world together.
     """
 
-    def __init__(self, most_blocks: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self, most_blocks: int, device: torch.device | None = None, shares: Mapping[str, float] | None = None
+    ) -> None:
         self.device = device or torch.device("cpu")
+        self.shares = shares or {}
         self._whole = _Circle(most_blocks, self.device)
         self._first = _Circle(max(1, most_blocks // 8), self.device)
         self._worlds: dict[tuple[str, bool], int] = {}
@@ -99,7 +104,7 @@ class EpisodePool:
             self._whole, self._first = _Circle(1, self.device), _Circle(1, self.device)
 
     def sample(self, blocks: int, images: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 blocks ``(blocks, 4, H, W, 3)`` and single frames ``(images, 1, H, W, 3)``, worlds in equal shares.
+        """uint8 blocks ``(blocks, 4, H, W, 3)`` and single frames ``(images, 1, H, W, 3)``, worlds in their shares.
 
         One image in four is a reset frame, where one of its world is held. Raises ``ValueError`` while there are no
         blocks.
@@ -111,9 +116,10 @@ class EpisodePool:
             moving, still = self._kinds()
             turns = images
             if len(moving):
-                turns = round(min(images, (blocks + images) * len(still) / (len(moving) + len(still))))
-            shown = np.concatenate([_each(still, turns, rng), _each(moving, images - turns, rng)])
-            rows = self._whole.draw(_each(moving if len(moving) else still, blocks, rng), rng)
+                among = sum(self._share(kind) for kind in still) / sum(map(self._share, [*still, *moving]))
+                turns = round(min(images, (blocks + images) * among))
+            shown = np.concatenate([self._each(still, turns, rng), self._each(moving, images - turns, rng)])
+            rows = self._whole.draw(self._each(moving if len(moving) else still, blocks, rng), rng)
             frame = rng.integers(whole.shape[1], size=images)
             is_reset = (rng.random(images) < 0.25) & np.isin(shown, self._first.present)
             picks = self._whole.draw(shown, rng)
@@ -134,9 +140,18 @@ class EpisodePool:
         ]
         return split[0], split[1]
 
+    def _share(self, kind: int) -> float:
+        return self.shares.get(self._names[kind], 1.0)
 
-def _each(kinds: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.choice(kinds, count) if count else kinds[:0]
+    def _each(self, kinds: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """``count`` of ``kinds``, drawn by the shares of their worlds."""
+        names = [self._names[kind] for kind in kinds]
+        return kinds[draw_weighed(names, self.shares, count, rng)] if count else kinds[:0]
+
+    @property
+    def _names(self) -> list[str]:
+        """Worlds by the numbers of their kinds."""
+        return [world for world, _ in self._worlds]
 
 
 class Feeder:

@@ -16,7 +16,7 @@ from worldsim.model.referee import RefereeConfig
 from worldsim.model.transformer import WorldModelConfig, tiny_config
 from worldsim.training.clips import ClipConfig
 from worldsim.training.native import PackConfig
-from worldsim.worlds import WORLDS
+from worldsim.training.shares import named_shares
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class CodecTrainConfig:
 
     ``latent_noise`` is the standard deviation of the noise added to the latents, which keeps their space smooth;
     ``shifted`` the share of steps whose latents are shifted by a few pixels and must decode to the shifted picture.
+    ``shares`` weighs worlds, those that it does not name by 1.
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -76,6 +77,7 @@ class CodecTrainConfig:
     latent_scale: float = 0.01
     latent_noise: float = 0.03
     shifted: float = 0.5
+    shares: dict[str, float] = field(default_factory=dict)
     pool_blocks: int = 60_000
     start_blocks: int = 2_000
 
@@ -84,6 +86,7 @@ class CodecTrainConfig:
             raise ValueError(
                 f"start_blocks={self.start_blocks}: a pool of {self.pool_blocks} blocks never holds as many"
             )
+        object.__setattr__(self, "shares", named_shares(self.shares))
 
 
 @dataclass(frozen=True)
@@ -212,10 +215,9 @@ class RefereeTrainConfig:
     def __post_init__(self) -> None:
         if min(self.moments, self.lanes, self.horizon) < 1 or self.rounds < 0 or not 0 <= self.unheard <= 1:
             raise ValueError("moments, lanes and horizon are at least 1, rounds at least 0, unheard is 0 to 1")
-        if not set(self.shares) <= set(WORLDS) or min(self.shares.values(), default=1) <= 0:
-            raise ValueError(f"shares={self.shares}: names of worlds and numbers above 0 are accepted")
         if not 0 < self.weighed_from <= 1:
             raise ValueError(f"weighed_from={self.weighed_from}: above 0, at most 1")
+        object.__setattr__(self, "shares", named_shares(self.shares))
 
 
 @dataclass(frozen=True)

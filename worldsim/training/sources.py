@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from worldsim.recording.episode import Episode
 from worldsim.recording.generate import GenerateConfig, generate_episodes
-from worldsim.recording.mixture import parse_sizes
+from worldsim.recording.mixture import parse_mixture, parse_sizes
 from worldsim.recording.reader import Recording
 from worldsim.worlds import DOOM_WORLDS, WORLDS
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """``data`` are recordings; without any, worlds play live in ``workers`` processes (0 = in this one).
+    """``data`` are recordings; without any, worlds play live in ``workers`` processes (0 = in this one). With ``live``
+    they play beside the recordings, for those that cannot be played where training is.
 
     ``steps`` ends live generation (0 = endless). Live frames are ``frame_size`` (H, W), or of the mixture ``sizes``,
     such as ("64x64:2", "64x128"); recordings have their own sizes, one each. ``held_out`` episodes per world and size,
@@ -25,6 +28,7 @@ class SourceConfig:
     """
 
     data: tuple[Path, ...] = ()
+    live: bool = False
     worlds: tuple[str, ...] = DOOM_WORLDS
     policies: tuple[str, ...] = ("explorer:0.7", "random:0.3")
     workers: int = 1
@@ -38,22 +42,27 @@ class SourceConfig:
 
 def training_episodes(config: SourceConfig, motion: bool = False) -> Generator[Episode, None, None]:
     """Episodes of the training maps: each of a recording once in random order, or live ones, which tell how the picture
-    truly moved where ``motion`` is asked for."""
-    if config.data:
+    truly moved where ``motion`` is asked for, or both in turns until the recordings end."""
+    if config.data and not config.live:
         yield from _recorded(config.data, config.seed)
         return
-    yield from generate_episodes(replace(_live(config), motion=motion))
+    with closing(generate_episodes(replace(_live(config), motion=motion))) as live:
+        for recorded in _recorded(config.data, config.seed):
+            yield recorded
+            yield from islice(live, 1)
+        yield from live
 
 
 def held_out_episodes(config: SourceConfig) -> list[Episode]:
-    """``held_out`` episodes of validation maps for each world of the recordings (without any, for each configured one)
-    and each size that there is of it: recorded ones where there are some, else played live now."""
+    """``held_out`` episodes of validation maps for each world of the recordings (without any, or with ``live``, for
+    each configured one) and each size that there is of it: recorded ones where there are some, else played live now."""
     recordings = [Recording.open(folder) for folder in config.data]
     recorded = {entry.world for recording in recordings for entry in recording.entries}
+    playing = [] if config.data and not config.live else [name for name, _ in parse_mixture(config.worlds)]
     live = [size for size, _ in parse_sizes(config.sizes)] if config.sizes else [config.frame_size]
     found: list[Episode] = []
-    for number, world in enumerate([world for world in WORLDS if world in recorded] or config.worlds):
-        sizes = dict.fromkeys(r.frame_size for r in recordings if r.find(world=world)) if recorded else live
+    for number, world in enumerate(dict.fromkeys([*(w for w in WORLDS if w in recorded), *playing])):
+        sizes = dict.fromkeys(r.frame_size for r in recordings if r.find(world=world)) if world in recorded else live
         for size in sizes:
             stored = [(r, i) for r in recordings if r.frame_size == size for i in r.find(split="val", world=world)]
             found += [recording.episode(i) for recording, i in stored[: config.held_out]]

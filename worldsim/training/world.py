@@ -32,6 +32,7 @@ from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import clips_of, next_errors, probe
 from worldsim.training.recorded import controls_at, start_at
 from worldsim.training.sampling import ClipSampler
+from worldsim.training.shares import check_held
 from worldsim.training.sheets import save_rows
 from worldsim.worlds import WORLDS
 
@@ -59,11 +60,11 @@ class WorldTraining:
         torch.manual_seed(config.optim.seed)
         self.config, self.out, self.codec, self.store = config, out, codec, store
         self.held_out, self.refill = held_out, refill or (lambda: None)
-        config.clips.check_held({e.world for e in store.episodes} | {e.world for e in held_out})
+        check_held(config.clips.shares, {e.world for e in store.episodes} | {e.world for e in held_out})
         write_run_card(out, config)
         self.model = WorldModel(config.world)
         if begin is not None:
-            self.model.load_state_dict(begin.state_dict())
+            self.model.take_over(begin)
         self.loop = Loop(out, self.model, config.optim, config.run)
         self.model.to(self.loop.device)
         self.codec.to(self.loop.device)
