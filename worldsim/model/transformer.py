@@ -43,8 +43,8 @@ from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
 OWN = 5
 """Rows and columns of the noisy latent's own cells that a cell is made of."""
-SELDOM = -3.0
-"""Logit of the gate at first: a twentieth of the previous latent, so that a model without it can go on with it."""
+SELDOM = -2.0
+"""Logit of the gate at first: an eighth of the previous latent, so that a model without it can go on with it."""
 STEP_SIZES = 4
 """Step-size embeddings: index i is d = 2**i / 8; 0 serves the plain flow at any level."""
 
