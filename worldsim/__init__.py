@@ -13,7 +13,8 @@ from worldsim.registration import register_environments
 
 if TYPE_CHECKING:
     from worldsim.engine import RolloutEngine
-    from worldsim.model.weights import WorldSimulator, list_models
+    from worldsim.model.packaged import list_models
+    from worldsim.model.weights import WorldSimulator
     from worldsim.playing import generate
 
 __version__ = "0.1.0"
@@ -22,7 +23,7 @@ _LAZY = {
     "RolloutEngine": "worldsim.engine",
     "WorldSimulator": "worldsim.model.weights",
     "generate": "worldsim.playing",
-    "list_models": "worldsim.model.weights",
+    "list_models": "worldsim.model.packaged",
 }
 __all__ = ["RolloutEngine", "WorldSimulator", "__version__", "generate", "list_models"]
 

@@ -20,7 +20,8 @@ from worldsim.captions.grammar import prompt_text, whole_text
 from worldsim.captions.parse import ParsedPrompt, parse_prompt
 from worldsim.engine import RolloutEngine
 from worldsim.lane_player import NO_PLAYER
-from worldsim.model.weights import WorldSimulator, packaged_model
+from worldsim.model.packaged import packaged_model
+from worldsim.model.weights import WorldSimulator
 from worldsim.nearest import DRAW_INSTEAD, STARTS, Nearest, nearest_start
 from worldsim.predictor import LaneStart, LaneText
 from worldsim.starts import lane_draws

@@ -15,7 +15,7 @@ from einops import rearrange
 from worldsim.actions import NUM_ACTIONS, NUM_KEYS, multi_hot
 from worldsim.model.codec import Codec
 from worldsim.model.conditioning import ACTED, FIRST, Controls
-from worldsim.model.weights import also_simulating
+from worldsim.model.packaged import also_simulating
 from worldsim.predictor import LaneStart
 
 

@@ -95,7 +95,7 @@ def test_surprise_has_the_same_model_untrained_beside_it_where_the_environment_i
         asked = with_untrained(session(candidate(env, kwargs, 1, "world"), "DoomRooms", "tiny", tmp_path, 0))
         return {name: spec.kwargs.get("model") for name, spec in asked.candidates.items()}
 
-    assert models("SoraWorld-v0", "{}") == {"model": "doom", "untrained": "untrained:doom"}
+    assert models("SoraWorld-v0", "{}") == {"model": "worlds", "untrained": "untrained:worlds"}
     assert models("SoraWorld-v0", '{"model": "doom"}') == {"model": "doom", "untrained": "untrained:doom"}
     assert list(models("CartPole-v1", "{}")) == ["model"]
     ours = with_untrained(session(candidate("SoraWorld-v0", "{}", 1, "world"), "DoomRooms", "tiny", tmp_path, 0))
@@ -141,7 +141,7 @@ def test_a_run_names_the_model_that_it_measures(tmp_path: Path) -> None:
         assert all(spec.version for spec in asked.candidates.values())
         return [spec.kwargs["model"] for spec in asked.candidates.values()]
 
-    assert models("DoomRooms") == ["doom"]
+    assert models("DoomRooms") == ["worlds"]
     assert models("Table", ('window={"model": "?memory=window"}',)) == ["worlds", "worlds?memory=window"]
     assert models("DoomRooms", events=("Table",)) == ["worlds"]
 

@@ -20,7 +20,7 @@ from worldsim_envs.sora import lanes as lanes_module
 from worldsim_envs.sora.serving import Serving, named
 
 import worldsim  # noqa: F401  (registers the environments)
-from worldsim.model import weights
+from worldsim.model import packaged
 from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
 
@@ -306,17 +306,17 @@ def test_other_frame_sizes_are_multiples_of_the_stride(simulator: WorldSimulator
 
 
 def test_without_weights_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"no model 'doom'.*Pass the folder of a model, or train one"):
+    monkeypatch.setattr(packaged, "PACKAGED", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no model 'worlds'.*Pass the folder of a model, or train one"):
         gym.make("SoraWorld-v0")
 
 
 def test_without_a_model_prompts_choose_one_that_simulates_their_worlds(
     simulator: WorldSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
-    for name, worlds in {"doom": ("DoomRooms", "DoomBasic"), "many": ("DoomRooms", "Table")}.items():
-        config = replace(simulator.config, worlds=worlds, context_noise=0.1 if name == "doom" else 0.2)
+    monkeypatch.setattr(packaged, "PACKAGED", tmp_path)
+    for name, worlds in {"worlds": ("DoomRooms", "DoomBasic"), "many": ("DoomRooms", "Table")}.items():
+        config = replace(simulator.config, worlds=worlds, context_noise=0.1 if name == "worlds" else 0.2)
         WorldSimulator.create(config, bank=simulator.bank).save_pretrained(tmp_path / name)
 
     def worlds_of(**given: Any) -> tuple[str, ...]:

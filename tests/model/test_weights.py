@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from worldsim.model import files, weights
+from worldsim.model import files, packaged, weights
 from worldsim.model.debug import debug_simulator
 from worldsim.model.files import WeightsError
 from worldsim.model.weights import WorldSimulator
@@ -252,9 +252,9 @@ def test_a_config_that_is_no_json_is_refused(folder: Path) -> None:
 def test_a_model_that_is_not_there_is_named_with_those_that_are(
     simulator: WorldSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
+    monkeypatch.setattr(packaged, "PACKAGED", tmp_path)
     simulator.save_pretrained(tmp_path / "tiny")
-    assert weights.list_models() == ["tiny"]
+    assert packaged.list_models() == ["tiny"]
     assert WorldSimulator.from_pretrained("tiny").digest == simulator.digest
     for name in ("large", "../tiny/../large", "/nowhere"):
         with pytest.raises(FileNotFoundError, match=r"neither a packaged model \(tiny\) nor a folder"):
@@ -264,19 +264,19 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(
 def test_the_packaged_model_of_a_world_is_the_default_one_if_it_can(
     simulator: WorldSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
-    assert weights.packaged_model("Table") == "doom" and weights.simulated_worlds() == ()
-    for name, worlds in {"all": ("DoomBasic", "Table"), "doom": ("DoomBasic",)}.items():
+    monkeypatch.setattr(packaged, "PACKAGED", tmp_path)
+    assert packaged.packaged_model("Table") == "worlds" and packaged.simulated_worlds() == ()
+    for name, worlds in {"all": ("DoomBasic", "Table"), "worlds": ("DoomBasic",)}.items():
         simulator.save_pretrained(tmp_path / name)
         content = json.loads((tmp_path / name / "config.json").read_text())
         (tmp_path / name / "config.json").write_text(json.dumps(content | {"worlds": worlds}))
     asked = ((), ("DoomBasic",), ("Table",), ("DoomBasic", "Table"))
-    assert [weights.packaged_model(*worlds) for worlds in asked] == ["doom", "doom", "all", "all"]
-    assert weights.simulated_worlds() == ("DoomBasic", "Table")
+    assert [packaged.packaged_model(*worlds) for worlds in asked] == ["worlds", "worlds", "all", "all"]
+    assert packaged.simulated_worlds() == ("DoomBasic", "Table")
     with pytest.raises(
-        ValueError, match=r"Crafter-v0': no model .* \(doom simulates DoomBasic; all simulates DoomBasic, T"
+        ValueError, match=r"Crafter-v0': no model .* \(worlds simulates DoomBasic; all simulates DoomBasic, T"
     ):
-        weights.packaged_model("Crafter")
+        packaged.packaged_model("Crafter")
 
 
 def test_loading_leaves_the_global_random_state_alone(folder: Path) -> None:
@@ -299,10 +299,10 @@ def test_the_worlds_of_a_model_are_read_from_its_configuration_alone(folder: Pat
     content = json.loads((folder / "config.json").read_text())
     content["worlds"] = ["DoomBasic", "A world of a later version", "Table"]
     (folder / "config.json").write_text(json.dumps(content))
-    assert weights.simulated_worlds(folder) == ("DoomBasic", "Table")
+    assert packaged.simulated_worlds(folder) == ("DoomBasic", "Table")
     (folder / "config.json").write_text("{")
     with pytest.raises(WeightsError, match="not JSON"):
-        weights.simulated_worlds(folder)
+        packaged.simulated_worlds(folder)
 
 
 NEW = {
@@ -337,7 +337,7 @@ def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: in
     assert simulator.digest == old.digest
 
 
-@pytest.mark.parametrize("page", ["worldsim/weights/doom/README.md", "README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", ["worldsim/weights/worlds/README.md", "README.md", "CHANGELOG.md"])
 def test_pages_name_the_digest_of_the_shipped_model(page: str) -> None:
     digest = WorldSimulator.from_pretrained().digest
     assert digest in (Path(__file__).parents[2] / page).read_text()

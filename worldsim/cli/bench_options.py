@@ -83,7 +83,7 @@ def pinned(spec: CandidateSpec, *worlds: str) -> CandidateSpec:
     from worldsim_envs.sora.lanes import load_simulator
     from worldsim_envs.sora.serving import named
 
-    from worldsim.model.weights import packaged_model
+    from worldsim.model.packaged import packaged_model
 
     model = spec.kwargs.get("model")
     if named(model)[0] is None:

@@ -33,7 +33,8 @@ def packing(options: Packing) -> int:
     import torch
     from worldsim_benchmarks.report import table
 
-    from worldsim.model.weights import DEFAULT_MODEL, WorldSimulator
+    from worldsim.model.packaged import DEFAULT_MODEL
+    from worldsim.model.weights import WorldSimulator
     from worldsim.training.packing_speed import compare
 
     torch.set_num_threads(options.threads)

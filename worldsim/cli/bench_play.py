@@ -43,7 +43,8 @@ def play(options: Play) -> int:
     from worldsim_benchmarks.report import table
 
     from worldsim.lane_player import NO_PLAYER
-    from worldsim.model.weights import WorldSimulator, packaged_model
+    from worldsim.model.packaged import packaged_model
+    from worldsim.model.weights import WorldSimulator
     from worldsim.video import rollout_sheet, write_picture
     from worldsim.worlds import world_named
 

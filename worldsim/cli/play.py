@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     options = tyro.cli(Play, args=argv, prog="worldsim play")
     import uvicorn
 
-    from worldsim.model.weights import simulated_worlds
+    from worldsim.model.packaged import simulated_worlds
     from worldsim.play.player import Player
     from worldsim.play.protocol import MAX_MESSAGE
     from worldsim.play.server import Choices, create_app

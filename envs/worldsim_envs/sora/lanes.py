@@ -26,7 +26,8 @@ from worldsim.captions.grammar import prompt_text
 from worldsim.captions.parse import parse_prompt
 from worldsim.control_tables import control_tables
 from worldsim.engine import RolloutEngine
-from worldsim.model.weights import WorldSimulator, also_simulating, model_folder, packaged_model
+from worldsim.model.packaged import also_simulating, model_folder, packaged_model
+from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart, LaneText, Predictor
 from worldsim.starts import lane_draws
 from worldsim.worlds import WORLDS, WorldSpec
