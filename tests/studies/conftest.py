@@ -12,8 +12,9 @@ from shades import make_episode
 
 from worldsim.model.debug import debug_simulator
 from worldsim.studies.runs import Material
+from worldsim.training.configs import OptimConfig
 from worldsim.training.latents import LatentStore, encode_episode
-from worldsim.training.presets import OptimConfig, preset
+from worldsim.training.presets import preset
 
 
 @pytest.fixture

@@ -26,8 +26,9 @@ from worldsim.training.captioner import (
     strange_clip,
     train_captioner,
 )
+from worldsim.training.configs import OptimConfig, RunConfig
 from worldsim.training.glances import read_glances
-from worldsim.training.presets import OptimConfig, RunConfig, preset
+from worldsim.training.presets import preset
 
 SMOKE = replace(preset("smoke").captioner, run=RunConfig(device="cpu", threads=1, bf16=False, log_every=100))
 

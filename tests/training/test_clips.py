@@ -14,8 +14,8 @@ from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, UNKNOWN
 from worldsim.recording.facts_json import facts_to_json
 from worldsim.training.clips import ClipConfig
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import LatentStore, encode_episode
-from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import _shuffle_within_worlds
 from worldsim.training.sampling import ClipSampler
 from worldsim.training.shares import check_held

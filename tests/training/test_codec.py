@@ -7,7 +7,7 @@ from einops import rearrange
 from worldsim.model.codec import CodecConfig
 from worldsim.model.convolutions import CELL
 from worldsim.training.codec import codec_loss, shift
-from worldsim.training.presets import CodecTrainConfig
+from worldsim.training.configs import CodecTrainConfig
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 0), (CELL, -CELL), (-CELL, 0)])

@@ -13,10 +13,11 @@ from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.transformer import tiny_config
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.codec import CodecTraining, load_codec
+from worldsim.training.configs import OptimConfig, RunConfig
 from worldsim.training.latents import LatentStore
 from worldsim.training.loop import Loop, build_optimisers, zero_unless
 from worldsim.training.objective import draw_shortcut, shortcut_loss
-from worldsim.training.presets import OptimConfig, RunConfig, preset
+from worldsim.training.presets import preset
 from worldsim.training.state import SHARD_BYTES, load_state, save_state
 from worldsim.training.world import WorldTraining
 

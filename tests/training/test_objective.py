@@ -11,9 +11,10 @@ from worldsim.diffusion.conditions import CAUSAL, LevelMix
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.transformer import WorldModel, tiny_config
 from worldsim.training.clips import ClipConfig
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import encode_episode
 from worldsim.training.objective import draw_own_context, flow_loss
-from worldsim.training.presets import WorldTrainConfig, smoke
+from worldsim.training.presets import smoke
 
 CONFIG = WorldTrainConfig(levels=LevelMix(context_noise=0.0, blind=1.0))
 

@@ -13,7 +13,8 @@ from worldsim.cli.train import codec_of, main
 from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.codec import CodecTraining
-from worldsim.training.presets import CodecTrainConfig, preset
+from worldsim.training.configs import CodecTrainConfig
+from worldsim.training.presets import preset
 from worldsim.training.release import release
 
 LIVE = ["--source.workers", "1", "--source.max-steps", "40", "--source.held-out", "2"]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from worldsim.studies.presets import PRESETS
-from worldsim.training.presets import WorldTrainConfig
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.sources import SourceConfig
 
 if TYPE_CHECKING:

@@ -18,18 +18,16 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from worldsim.training.presets import (
-    PRESETS,
+from worldsim.training.configs import (
     CaptionerTrainConfig,
     CodecTrainConfig,
     HeadsTrainConfig,
     MemoryTrainConfig,
     PlayerTrainConfig,
-    Preset,
     RefereeTrainConfig,
     WorldTrainConfig,
-    preset,
 )
+from worldsim.training.presets import PRESETS, Preset, preset
 from worldsim.training.sources import SourceConfig
 
 if TYPE_CHECKING:

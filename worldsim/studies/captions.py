@@ -32,8 +32,8 @@ from worldsim.recording.facts_json import read_facts
 from worldsim.recording.words import word_episode
 from worldsim.studies.kernel import Distance, kernel_distance
 from worldsim.studies.runs import Material, check_budget, trained
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import LatentStore
-from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.recorded import Place, text_at
 from worldsim.worlds import WORLDS, world_named
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 
 from worldsim.model.transformer import WorldModel
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import LatentEpisode
 from worldsim.training.objective import draw_flow, flow_loss
-from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import clips_of, next_and_copied
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from worldsim.studies.errors import EpisodeErrors, episode_errors
 from worldsim.studies.runs import Material, check_budget, check_held_out, trained
-from worldsim.training.presets import WorldTrainConfig
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.worlds import world_named
 
 WITHIN = 1.1

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from worldsim.model.transformer import WorldModelConfig
-from worldsim.training.presets import WorldTrainConfig, cpu, smoke
+from worldsim.training.configs import WorldTrainConfig
+from worldsim.training.presets import cpu, smoke
 
 
 def small() -> WorldTrainConfig:

@@ -23,9 +23,9 @@ from worldsim.model.codec import Codec
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.cache_codec import codec_digest
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import LatentEpisode, LatentStore, encode_episode
 from worldsim.training.pipeline import opened_cache
-from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.sources import SourceConfig, held_out_episodes
 from worldsim.training.world import WorldTraining
 

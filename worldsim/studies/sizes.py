@@ -20,7 +20,7 @@ from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.studies.errors import EpisodeErrors, episode_errors
 from worldsim.studies.runs import Material, check_held_out, trained
-from worldsim.training.presets import WorldTrainConfig
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.world import dream
 
 CONTEXT = 6

@@ -24,9 +24,9 @@ from worldsim.captions.slots import DOOR, Answers, Slots, mirrored
 from worldsim.captions.statements import Score, statements
 from worldsim.model.factnet import FactNet, Logits
 from worldsim.training.captioner_card import card
+from worldsim.training.configs import CaptionerTrainConfig
 from worldsim.training.glances import Glances, read_glances
 from worldsim.training.loop import Loop, write_run_card
-from worldsim.training.presets import CaptionerTrainConfig
 
 # B clips, T frames, H W size, S choices, K kinds, E events
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 
 from worldsim.captioning.captioner import Captioner
+from worldsim.training.configs import CaptionerTrainConfig
 from worldsim.training.glances import Glances
-from worldsim.training.presets import CaptionerTrainConfig
 
 _CARD = """# A captioner of {worlds}
 

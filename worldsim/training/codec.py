@@ -22,9 +22,9 @@ from einops import rearrange
 
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.recording.episode import Episode
+from worldsim.training.configs import CodecTrainConfig
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.pool import EpisodePool, Feeder
-from worldsim.training.presets import CodecTrainConfig
 from worldsim.training.shares import check_held
 from worldsim.training.sheets import save_rows
 from worldsim.training.state import save_state

@@ -20,9 +20,9 @@ import torch
 from worldsim.model.heads import cross_entropies
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode, shots_of
+from worldsim.training.configs import HeadsTrainConfig
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import masked_mean
-from worldsim.training.presets import HeadsTrainConfig
 from worldsim.training.recorded import Place
 from worldsim.training.rollouts import Rollouts, able
 

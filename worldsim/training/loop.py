@@ -28,7 +28,7 @@ from torch import nn
 
 import worldsim
 from worldsim.passes import pick_device
-from worldsim.training.presets import OptimConfig, RunConfig
+from worldsim.training.configs import OptimConfig, RunConfig
 from worldsim.training.state import load_state, save_state
 
 M = TypeVar("M", bound=nn.Module)

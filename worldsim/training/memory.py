@@ -23,9 +23,9 @@ from worldsim.model.motion import fetched
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode, shots_of
 from worldsim.training.codec import feature_loss, psnr
+from worldsim.training.configs import MemoryTrainConfig
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.moments import Moments
-from worldsim.training.presets import MemoryTrainConfig
 from worldsim.training.sheets import save_rows
 from worldsim.training.transfer import send
 

@@ -22,7 +22,7 @@ from worldsim.model.conditioning import TextTokens
 from worldsim.model.heads import cross_entropies
 from worldsim.model.transformer import STEP_SIZES, Prediction, WorldModel
 from worldsim.training.clips import Clips
-from worldsim.training.presets import WorldTrainConfig
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.transfer import send
 
 

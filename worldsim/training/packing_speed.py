@@ -22,11 +22,11 @@ from worldsim.captions.facts import SceneFacts, ViewFacts
 from worldsim.model.layouts import Packed, Padded
 from worldsim.model.transformer import WorldModel
 from worldsim.recording.facts_json import facts_to_json
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import LatentEpisode, LatentStore
 from worldsim.training.native import NativeSampler, PackConfig
 from worldsim.training.objective import Part, draw_flow, parts_of
 from worldsim.training.packs import packed_loss, shape_of
-from worldsim.training.presets import WorldTrainConfig
 
 SHARES = {(64, 64): 6, (64, 128): 1, (128, 64): 1, (96, 128): 1, (128, 96): 1, (128, 128): 1}
 """Episodes of each size, H x W in pixels."""

@@ -18,8 +18,8 @@ from worldsim.model.layouts import Packed, Padded
 from worldsim.model.packing import Budget, Samples, Shape, pack
 from worldsim.model.transformer import Prediction, WorldModel
 from worldsim.training.clips import encode_all
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.objective import Counts, Part, loss_of
-from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.transfer import send
 
 Layouts = type[Packed] | type[Padded]

@@ -20,12 +20,7 @@ from worldsim.recording.episode import Episode
 from worldsim.recording.mixture import parse_mixture
 from worldsim.training.cache_codec import claim_cache
 from worldsim.training.codec import CodecTraining
-from worldsim.training.heads import HeadsTraining
-from worldsim.training.latents import LatentStore
-from worldsim.training.memory import MemoryTraining
-from worldsim.training.player import PlayerTraining, readings_of
-from worldsim.training.pool import Feeder
-from worldsim.training.presets import (
+from worldsim.training.configs import (
     CodecTrainConfig,
     HeadsTrainConfig,
     MemoryTrainConfig,
@@ -33,6 +28,11 @@ from worldsim.training.presets import (
     RefereeTrainConfig,
     WorldTrainConfig,
 )
+from worldsim.training.heads import HeadsTraining
+from worldsim.training.latents import LatentStore
+from worldsim.training.memory import MemoryTraining
+from worldsim.training.player import PlayerTraining, readings_of
+from worldsim.training.pool import Feeder
 from worldsim.training.referee import RefereeTraining, situations_of
 from worldsim.training.shares import check_held
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes

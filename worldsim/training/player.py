@@ -21,8 +21,8 @@ from worldsim.model.player import Player, readable_actions
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import compute_dtype, pick_device
 from worldsim.recording.episode import Episode
+from worldsim.training.configs import PlayerTrainConfig
 from worldsim.training.loop import Loop, write_run_card
-from worldsim.training.presets import PlayerTrainConfig
 from worldsim.training.readings import Reader, Readings
 from worldsim.worlds import WORLDS
 

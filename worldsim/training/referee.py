@@ -19,8 +19,8 @@ from worldsim.model.referee import Referee
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode, shots_of
+from worldsim.training.configs import RefereeTrainConfig
 from worldsim.training.loop import Loop, write_run_card
-from worldsim.training.presets import RefereeTrainConfig
 from worldsim.training.situations import Situations, Watcher, places_before
 from worldsim.worlds import WORLDS
 

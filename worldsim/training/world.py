@@ -14,6 +14,7 @@ from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.clips import Clips
+from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import LatentEpisode, LatentStore, by_size, encode_episode, size_name
 from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.native import NativeSampler
@@ -28,7 +29,6 @@ from worldsim.training.objective import (
     shortcut_loss,
 )
 from worldsim.training.packs import packed_loss, shape_of
-from worldsim.training.presets import WorldTrainConfig
 from worldsim.training.probes import clips_of, next_errors, probe
 from worldsim.training.recorded import controls_at, start_at
 from worldsim.training.sampling import ClipSampler
