@@ -67,9 +67,9 @@ def train_world(
     to go on from. Exports ``out/model``.
     """
     if cache is None:
+        held_out = held_out_episodes(source)  # before workers start: an engine made here changes the directory meanwhile
         feeder = Feeder(training_episodes(source), keep=config.start_blocks)
         try:
-            held_out = held_out_episodes(source)
             feeder.wait_for(config.start_blocks)
             _train_beside(feeder, config, codec, out, held_out, begin)
         finally:
