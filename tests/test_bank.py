@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from worldsim.bank import Bank, StartFacts, build_bank
 from worldsim.model.debug import debug_bank
@@ -20,6 +22,21 @@ def test_a_saved_bank_loads_back_equal(tmp_path: Path) -> None:
     assert all(np.array_equal(loaded.frames[w], bank.frames[w]) for w in bank.worlds)
 
 
+def test_a_bank_of_the_first_version_holds_png_sheets(tmp_path: Path) -> None:
+    bank = debug_bank(starts=5)
+    bank.save(tmp_path)
+    index = tmp_path / "bank.json"
+    content = json.loads(index.read_text())
+    for entry in content["worlds"].values():
+        sheet = (tmp_path / entry["sheet"]).with_suffix(".png")
+        Image.open(tmp_path / entry["sheet"]).save(sheet)
+        (tmp_path / entry["sheet"]).unlink()
+        entry |= {"sheet": sheet.name, "sha256": hashlib.sha256(sheet.read_bytes()).hexdigest()}
+    index.write_text(json.dumps(content | {"format_version": 1}))
+    loaded = Bank.load(tmp_path)
+    assert all(np.array_equal(loaded.frames[w], bank.frames[w]) for w in bank.worlds)
+
+
 def test_starts_are_counted_and_wrap_around() -> None:
     bank = debug_bank(starts=3)
     assert bank.count("DoomRooms") == 3 and bank.count("Nowhere") == 0
@@ -30,13 +47,13 @@ def test_starts_are_counted_and_wrap_around() -> None:
 
 def test_altered_banks_are_refused(tmp_path: Path) -> None:
     debug_bank(starts=2).save(tmp_path)
-    sheet, index = tmp_path / "DoomRooms.png", tmp_path / "bank.json"
+    sheet, index = tmp_path / "DoomRooms.webp", tmp_path / "bank.json"
     good, listed = sheet.read_bytes(), json.loads(index.read_text())
     sheet.write_bytes(good[:-20])
-    with pytest.raises(ValueError, match=r"DoomRooms\.png is not the sheet that was saved"):
+    with pytest.raises(ValueError, match=r"DoomRooms\.webp is not the sheet that was saved"):
         Bank.load(tmp_path)
     sheet.unlink()
-    with pytest.raises(ValueError, match=r"lacks .*DoomRooms\.png"):
+    with pytest.raises(ValueError, match=r"lacks .*DoomRooms\.webp"):
         Bank.load(tmp_path)
     sheet.write_bytes(good)
 
@@ -46,7 +63,7 @@ def test_altered_banks_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             Bank.load(tmp_path)
 
-    refused("not a file of this folder", sheet="../DoomRooms.png")
+    refused("not a file of this folder", sheet="../DoomRooms.webp")
     refused("tiles of 32x64", frame_size=[32, 64])
     refused("not a bank of starts", starts=[{"map_seed": 1}])
     index.write_text(json.dumps(listed | {"format_version": 9}))

@@ -1,7 +1,7 @@
 """Bank of true starts: reset frames of the true worlds that a learned world can begin from, with their
 captions.
 
-Per world one lossless PNG sheet of equal tiles in reading order, and ``bank.json`` with what each start was:
+Per world one lossless WebP sheet of equal tiles in reading order (PNG in version 1, two thirds larger), and ``bank.json`` with what each start was:
 map seed, goal, scene and view captions. A start is a single image, so that a bank is small enough to ship
 with the weights. The frames come from validation maps: an agent that trains in the dream never begins where
 it is tested.
@@ -23,9 +23,9 @@ from PIL import Image, UnidentifiedImageError
 
 from worldsim.worlds import SPLITS, WorldSpec, world_named
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 COLUMNS = 16
-_SHEET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.png")
+_SHEET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.(png|webp)")
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Bank:
         worlds = {}
         for world, frames in self.frames.items():
             data = _sheet(frames)
-            (folder / f"{world}.png").write_bytes(data)
+            (folder / f"{world}.webp").write_bytes(data)
             worlds[world] = {
-                "sheet": f"{world}.png",
+                "sheet": f"{world}.webp",
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "frame_size": list(frames.shape[1:3]),
                 "starts": [asdict(facts) for facts in self.facts[world]],
@@ -131,14 +131,16 @@ def _exact(start: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sheet(frames: np.ndarray) -> bytes:
-    """PNG bytes of ``(n, H, W, 3)`` as tiles in reading order; what is left of the last row is black."""
+    """WebP bytes of ``(n, H, W, 3)`` as tiles in reading order; what is left of the last row is black."""
     n, height, width, _ = frames.shape
     rows = -(-n // COLUMNS)
     picture = np.zeros((rows, height, COLUMNS, width, 3), np.uint8)
     for i, frame in enumerate(frames):
         picture[i // COLUMNS, :, i % COLUMNS] = frame
     buffer = io.BytesIO()
-    Image.fromarray(picture.reshape(rows * height, COLUMNS * width, 3)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(picture.reshape(rows * height, COLUMNS * width, 3)).save(
+        buffer, "WEBP", lossless=True, quality=100, method=6
+    )
     return buffer.getvalue()
 
 
