@@ -67,7 +67,7 @@ def train_world(
     to go on from. Exports ``out/model``.
     """
     if cache is None:
-        held_out = held_out_episodes(source)  # before workers start: an engine made here changes the directory meanwhile
+        held_out = held_out_episodes(source)  # before workers start: an engine made here changes the directory
         feeder = Feeder(training_episodes(source), keep=config.start_blocks)
         try:
             feeder.wait_for(config.start_blocks)
