@@ -2,9 +2,9 @@
 captions.
 
 Per world one lossless WebP sheet of equal tiles in reading order (PNG in version 1, two thirds larger), and
-``bank.json`` with what each start was: map seed, goal, scene and view captions. A start is a single image, so that a bank
-is small enough to ship with the weights. The frames come from validation maps: an agent that trains in the dream never
-begins where it is tested.
+``bank.json`` with what each start was: map seed, goal, scene and view captions. A start is a single image, so that a
+bank is small enough to ship with the weights. The frames come from validation maps: an agent that trains in the dream
+never begins where it is tested.
 """
 
 from __future__ import annotations
