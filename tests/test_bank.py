@@ -74,6 +74,12 @@ def test_altered_banks_are_refused(tmp_path: Path) -> None:
         Bank.load(tmp_path)
 
 
+def test_a_sheet_that_no_webp_can_hold_is_refused(tmp_path: Path) -> None:
+    wide = Bank({"DoomRooms": np.zeros((1, 16, 1040, 3), np.uint8)}, {"DoomRooms": [StartFacts(0, "", "", "")]})
+    with pytest.raises(ValueError, match="would be 16x16640 pixels, and a WebP has at most 16383"):
+        wide.save(tmp_path)
+
+
 def test_frames_and_facts_must_agree() -> None:
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=r"2, 8, 8, 3.*with 1 facts"):

@@ -25,6 +25,8 @@ from worldsim.worlds import SPLITS, WorldSpec, world_named
 
 FORMAT_VERSION = 2
 COLUMNS = 16
+WEBP_SIDE = 16383
+"""Pixels of a side that the format can hold."""
 _SHEET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.(png|webp)")
 
 
@@ -137,6 +139,11 @@ def _sheet(frames: np.ndarray) -> bytes:
     picture = np.zeros((rows, height, COLUMNS, width, 3), np.uint8)
     for i, frame in enumerate(frames):
         picture[i // COLUMNS, :, i % COLUMNS] = frame
+    if max(rows * height, COLUMNS * width) > WEBP_SIDE:
+        raise ValueError(
+            f"a sheet of {n} starts of {height}x{width} would be {rows * height}x{COLUMNS * width} pixels, and a WebP "
+            f"has at most {WEBP_SIDE} a side: give fewer or smaller starts"
+        )
     buffer = io.BytesIO()
     Image.fromarray(picture.reshape(rows * height, COLUMNS * width, 3)).save(
         buffer, "WEBP", lossless=True, quality=100, method=6

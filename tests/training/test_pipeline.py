@@ -1,19 +1,23 @@
 """``worldsim train`` as a user runs it: live worlds to a model folder that the environment opens."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from shades import make_episode
 
 import worldsim  # noqa: F401
 from worldsim.cli.train import codec_of, main
 from worldsim.model.debug import debug_simulator
+from worldsim.model.transformer import WorldModel
 from worldsim.model.weights import WorldSimulator
-from worldsim.training.codec import CodecTraining
+from worldsim.training.codec import CodecTraining, without_memory
 from worldsim.training.configs import CodecTrainConfig
+from worldsim.training.pipeline import train_both
 from worldsim.training.presets import preset
 from worldsim.training.release import release
 
@@ -61,6 +65,38 @@ def test_a_world_model_trains_beside_live_worlds_without_a_cache(tmp_path):
         assert torch.allclose(now.codec.state_dict()[name], tensor, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_both_go_on_from_a_model_whose_memory_is_left_out_and_which_had_no_gate(tmp_path):
+    made = debug_simulator(memory=True)
+    config = replace(made.config, world=replace(made.config.world, stays=False))
+    begin = WorldSimulator.create(config)
+    begin.save_pretrained(tmp_path / "begin")
+    folder, few = str(tmp_path / "begin"), ["--world.optim.steps", "1", "--codec.optim.steps", "1"]
+    options = ["--begin", folder, "--begin-world", folder, *few, *LIVE, "--source.worlds", "DoomRooms"]
+    assert main(["all", "--preset", "smoke", "--out", str(tmp_path / "run"), *options]) == 0
+    now, begin = (WorldSimulator.from_pretrained(tmp_path / name) for name in ("run/world/model", "begin"))
+    assert now.codec.memory is None and now.config.world.stays
+    plain = without_memory(begin.codec).state_dict()
+    for name in ("encoder.down.weight", "image.weight"):
+        assert torch.allclose(now.codec.state_dict()[name], plain[name], atol=0.01)
+    kept = begin.world.state_dict()
+    assert all(torch.allclose(now.world.state_dict()[name], kept[name], atol=0.01) for name in kept)
+
+
+def test_what_is_wrong_with_a_model_to_go_on_from_is_told_before_anything_is_trained(tmp_path):
+    smoke, held = preset("smoke"), [make_episode(steps=5)]
+    wide = WorldModel(replace(smoke.world.world, width=64))
+    with pytest.raises(ValueError, match="the model to go on from has width 64, this run has 32"):
+        train_both(smoke.codec, smoke.world, iter(()), held, tmp_path, begin_world=wide)
+    plain = replace(smoke.world, world=replace(smoke.world.world, stays=False))
+    with pytest.raises(ValueError, match="has stays True, this run has False"):
+        train_both(smoke.codec, plain, iter(()), held, tmp_path, begin_world=WorldModel(smoke.world.world))
+    strange = replace(smoke.world, clips=replace(smoke.world.clips, shares={"Table": 2.0}))
+    with pytest.raises(ValueError, match="shares of Table: there are episodes of"):
+        train_both(smoke.codec, strange, iter(()), held, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_is_named_or_is_a_folder_which_comes_first(tmp_path, monkeypatch):
     packaged, own = WorldSimulator.from_pretrained("doom").codec, debug_simulator(bank=False)
     monkeypatch.chdir(tmp_path)
@@ -89,8 +125,10 @@ def test_a_cache_needs_a_source_that_ends(tmp_path):
     from worldsim.training.pipeline import fill_cache
     from worldsim.training.sources import SourceConfig
 
-    with pytest.raises(ValueError, match="source that ends"):
-        fill_cache(SourceConfig(), None, tmp_path, 6)  # type: ignore[arg-type]
+    for endless in (SourceConfig(), SourceConfig(data=(tmp_path,), live=True)):
+        with pytest.raises(ValueError, match="source that ends"):
+            fill_cache(endless, None, tmp_path, 6)  # type: ignore[arg-type]
+    assert SourceConfig(data=(tmp_path,)).ends and SourceConfig(steps=5, live=True, data=(tmp_path,)).ends
 
 
 def test_unknown_presets_are_named():

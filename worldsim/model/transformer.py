@@ -19,7 +19,7 @@ keys and values; tests hold them equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -146,7 +146,16 @@ class WorldModel(nn.Module):
         return [layer.time for layer in self._stack if layer.time is not None]
 
     def take_over(self, begin: WorldModel) -> None:
-        """The weights of ``begin``, of the same sizes; one without the gate leaves this model's as it is."""
+        """The weights of ``begin``; one without the gate leaves this model's as it is.
+
+        Raises ``ValueError`` where ``begin`` has other sizes, or a gate and this model none.
+        """
+        ours, theirs = asdict(self.config), asdict(begin.config)
+        wrong = [name for name in ours if name != "stays" and ours[name] != theirs[name]]
+        if wrong or (begin.config.stays and not self.config.stays):
+            wrong = wrong or ["stays"]
+            told = "; ".join(f"{name} {theirs[name]!r}, this run has {ours[name]!r}" for name in wrong)
+            raise ValueError(f"the model to go on from has {told}: give the run the same sizes (--train.world...)")
         gate = {name: value for name, value in self.state_dict().items() if name.startswith("stays_out.")}
         self.load_state_dict(gate | begin.state_dict())
 

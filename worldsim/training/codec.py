@@ -85,6 +85,15 @@ def codec_loss(
     return loss + config.latent_scale * (scale - 1).square().mean(), mse
 
 
+def without_memory(codec: Codec) -> Codec:
+    """A codec like ``codec`` that is shown nothing; itself where it has no memory."""
+    if codec.memory is None:
+        return codec
+    plain = Codec(replace(codec.config, memory=False, panorama=False, geometry=False, pictured=False))
+    plain.load_state_dict({name: value for name, value in codec.state_dict().items() if name in plain.state_dict()})
+    return plain
+
+
 def psnr(mse: torch.Tensor | float) -> float:
     """Decibels of a mean squared error of pixels in [-1, 1]."""
     return float(10 * np.log10(4.0 / max(float(mse), 1e-12)))

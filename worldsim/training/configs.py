@@ -1,6 +1,6 @@
 """What a training run can be told: a frozen dataclass for each stage, which the command line shows as its options.
 
-Nothing here has a value for a machine or a duration; ``presets.py`` has these.
+The values here are defaults; ``presets.py`` has those that suit a machine and a time.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.recording.mixture import parse_mixture
 from worldsim.training.cache_codec import claim_cache
-from worldsim.training.codec import CodecTraining
+from worldsim.training.codec import CodecTraining, without_memory
 from worldsim.training.configs import (
     CodecTrainConfig,
     HeadsTrainConfig,
@@ -96,8 +96,10 @@ def opened_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: i
 
 def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int, per_shard: int = 40) -> None:
     """Encodes the source's training episodes into ``cache``, shard by shard, and appends to what is there."""
-    if not source.data and not source.steps:
-        raise ValueError("a latent cache needs a source that ends: give source.data, or source.steps for live worlds")
+    if not source.ends:
+        raise ValueError(
+            "a latent cache needs a source that ends: give source.data, or source.steps where worlds play live"
+        )
     claim_cache(cache, codec)
     part = LatentStore()
     for episode in training_episodes(source):
@@ -111,8 +113,10 @@ def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int
 def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
     """Teaches the codec of a trained model to carry pixels over, on episodes of a source that ends. Exports
     ``out/model``."""
-    if not source.data and not source.steps:
-        raise ValueError("a memory is trained on a source that ends: give source.data, or source.steps for live worlds")
+    if not source.ends:
+        raise ValueError(
+            "a memory is trained on a source that ends: give source.data, or source.steps where worlds play live"
+        )
     training = MemoryTraining(config, out, begin, training_episodes(source, motion=True), held_out_episodes(source))
     training.loop.resume()
     training.run()
@@ -121,8 +125,10 @@ def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSi
 def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
     """Trains the heads of a trained model on its own rollouts, from the episodes of a source that ends. Exports
     ``out/model``."""
-    if not source.data and not source.steps:
-        raise ValueError("rollouts start from a source that ends: give source.data, or source.steps for live worlds")
+    if not source.ends:
+        raise ValueError(
+            "rollouts start from a source that ends: give source.data, or source.steps where worlds play live"
+        )
     training = HeadsTraining(config, out, begin, training_episodes(source), held_out_episodes(source))
     training.loop.resume()
     training.run()
@@ -131,8 +137,10 @@ def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimu
 def train_referee(config: RefereeTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
     """Gives a trained model a referee, from the episodes of a source that ends and rollouts along them. Exports
     ``out/model``."""
-    if not source.data and not source.steps:
-        raise ValueError("situations come from a source that ends: give source.data, or source.steps for live worlds")
+    if not source.ends:
+        raise ValueError(
+            "situations come from a source that ends: give source.data, or source.steps where worlds play live"
+        )
     episodes = training_episodes(source)
     made = situations_of(config, begin, episodes, lambda: held_out_episodes(source), out / "situations")
     training = RefereeTraining(config, out, begin, *made)
@@ -144,7 +152,7 @@ def train_player(config: PlayerTrainConfig, source: SourceConfig, begin: WorldSi
     """Gives a trained model a player, from how the source's episodes were played; live worlds play without the policies
     that are left out. Exports ``out/model``."""
     played = tuple(p for p in source.policies if parse_mixture(p)[0][0] not in config.leave_out)
-    if not source.data and not played:
+    if (source.live or not source.data) and not played:
         raise ValueError(f"nobody is left to play: the policies {', '.join(source.policies)} are all left out")
     source = replace(source, policies=played or source.policies)
     with closing(training_episodes(source)) as episodes:  # live worlds need not play to their end
@@ -178,9 +186,14 @@ def train_both(
 ) -> None:
     """A codec and then, on the same episodes, a world model, while more come. Exports ``out/world/model``.
 
-    ``begin`` is a trained codec to go on from, ``begin_world`` a trained world model: its latents are not those of the
-    codec that is trained now, but how things move is much the same.
+    ``begin`` is a trained codec to go on from, whose memory is left out, since it would belong to another decoder
+    (``train_memory`` gives the result one again); ``begin_world`` is a trained world model: its latents are not those
+    of the codec that is trained now, but how things move is much the same.
     """
+    if begin_world is not None:  # what is wrong with it is told before the codec has taken its time
+        WorldModel(world_config.world).take_over(begin_world)
+    check_held(world_config.clips.shares, {episode.world for episode in held_out})
+    begin = None if begin is None else without_memory(begin)
     stage = CodecTraining(codec_config, out / "codec", episodes, held_out, keep=codec_config.pool_blocks, begin=begin)
     stage.loop.resume()
     try:

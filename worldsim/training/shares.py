@@ -30,7 +30,9 @@ def named_shares(shares: Mapping[str, float]) -> dict[str, float]:
 def check_held(shares: Mapping[str, float], held: Collection[str]) -> None:
     """Raises ``ValueError`` for shares of worlds that are not among those ``held``: they would change nothing."""
     if strange := [world for world in shares if world not in held]:
-        raise ValueError(f"shares of {', '.join(strange)}: there are episodes of {', '.join(sorted(held))} only")
+        raise ValueError(
+            f"shares of {', '.join(strange)}: there are episodes of {', '.join(sorted(held)) or 'no world'} only"
+        )
 
 
 def draw_weighed(held: Sequence[str], shares: Mapping[str, float], count: int, rng: np.random.Generator) -> np.ndarray:

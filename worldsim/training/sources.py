@@ -20,7 +20,7 @@ from worldsim.worlds import DOOM_WORLDS, WORLDS
 @dataclass(frozen=True)
 class SourceConfig:
     """``data`` are recordings; without any, worlds play live in ``workers`` processes (0 = in this one). With ``live``
-    they play beside the recordings, for those that cannot be played where training is.
+    they play beside the recordings, which then are of worlds that cannot be played where training is.
 
     ``steps`` ends live generation (0 = endless). Live frames are ``frame_size`` (H, W), or of the mixture ``sizes``,
     such as ("64x64:2", "64x128"); recordings have their own sizes, one each. ``held_out`` episodes per world and size,
@@ -38,6 +38,11 @@ class SourceConfig:
     sizes: tuple[str, ...] = ()
     max_steps: int = 300
     held_out: int = 2
+
+    @property
+    def ends(self) -> bool:
+        """Whether the episodes come to an end by themselves."""
+        return bool(self.steps) or (bool(self.data) and not self.live)
 
 
 def training_episodes(config: SourceConfig, motion: bool = False) -> Generator[Episode, None, None]:
@@ -62,7 +67,9 @@ def held_out_episodes(config: SourceConfig) -> list[Episode]:
     live = [size for size, _ in parse_sizes(config.sizes)] if config.sizes else [config.frame_size]
     found: list[Episode] = []
     for number, world in enumerate(dict.fromkeys([*(w for w in WORLDS if w in recorded), *playing])):
-        sizes = dict.fromkeys(r.frame_size for r in recordings if r.find(world=world)) if world in recorded else live
+        sizes = dict.fromkeys(r.frame_size for r in recordings if r.find(world=world))
+        if world in playing:
+            sizes |= dict.fromkeys(live)
         for size in sizes:
             stored = [(r, i) for r in recordings if r.frame_size == size for i in r.find(split="val", world=world)]
             found += [recording.episode(i) for recording, i in stored[: config.held_out]]
