@@ -1,7 +1,6 @@
-"""Which model folders there are, those of the package first, and what the configuration of one says.
+"""Which models come with the package, and where the folder of one is.
 
-A configuration is read without its tensors, so that it costs nothing to ask what a model simulates. One of an older
-format is completed here: what did not exist then is absent.
+What a model simulates is read from its configuration, without its tensors, so that it costs nothing to ask.
 """
 
 from __future__ import annotations
@@ -9,16 +8,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
-from worldsim.model.files import WeightsError
+from worldsim.model.format import KIND, read_config
 from worldsim.worlds import WORLDS
 
-FORMAT_VERSION = 8
-"""8 added the gate that keeps what stays, 7 the referee, 6 a flow that the picture has a say in, and the player, 5 the
-geometry, 4 the panorama, 3 the memory of the codec; 2 to 7 are read as without. 1, before the first release, had
-another codec: its weights fit no network of today."""
-KIND = "worldsim.transformer"
 DEFAULT_MODEL = "worlds"
 PACKAGED = Path(__file__).parent.parent / "weights"
 """Where the models that come with the package lie, one folder each."""
@@ -76,49 +69,3 @@ def also_simulating(world: str) -> str:
 
 def _default_first() -> list[str]:
     return sorted(list_models(), key=lambda name: name != DEFAULT_MODEL)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a model folder's ``config.json``, without version and kind, as of the newest format.
-
-    Raises ``WeightsError`` where it is none, or of a format that is not read.
-    """
-    path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
-        raise WeightsError(f"{path} is not the configuration of a world simulator: it lists no files")
-    version, kind = content.pop("format_version", None), content.pop("kind", None)
-    if not isinstance(version, int) or version < 1:
-        raise WeightsError(f"{path}: format_version is {version!r}; this is no model folder of this project")
-    if version == 1:
-        raise WeightsError(
-            f"{path} has format version 1, whose codec had cells of 8 pixels; this version of worldsim reads "
-            f"{FORMAT_VERSION}. Train the model again: `worldsim train`."
-        )
-    if version > FORMAT_VERSION:
-        raise WeightsError(
-            f"{path} has format version {version}; this version of worldsim reads up to {FORMAT_VERSION}. "
-            "Update worldsim to load it."
-        )
-    codec, world = content.get("codec"), content.get("world")
-    if version <= 7 and isinstance(world, dict):
-        world.setdefault("stays", False)
-    if version <= 6:
-        content.setdefault("referee", None)
-    if version <= 5:
-        content.setdefault("player", None)
-    if version <= 5 and isinstance(codec, dict):
-        codec.setdefault("pictured", False)
-    if version <= 4 and isinstance(codec, dict):
-        codec.setdefault("geometry", False)
-    if version <= 3 and isinstance(codec, dict):
-        codec.setdefault("panorama", False)
-    if version == 2 and isinstance(codec, dict):
-        codec.setdefault("memory", False)
-        codec.setdefault("decoder_coarse_depth", codec.get("coarse_depth"))
-    if kind != KIND:
-        raise WeightsError(f"{path}: kind is {kind!r}; a world simulator has {KIND!r}")
-    return content

@@ -25,7 +25,8 @@ from torch import nn
 from worldsim.bank import Bank
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.files import WeightsError, from_dict, load_strictly, read_files, replaced_when_whole, shards, write
-from worldsim.model.packaged import DEFAULT_MODEL, FORMAT_VERSION, KIND, model_folder, read_config
+from worldsim.model.format import FORMAT_VERSION, KIND, read_config, without_absent
+from worldsim.model.packaged import DEFAULT_MODEL, model_folder
 from worldsim.model.player import Player, PlayerConfig
 from worldsim.model.referee import Referee, RefereeConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig
@@ -141,19 +142,7 @@ class WorldSimulator:
         """12 hex digits over the configuration and all weights as they are stored, but for the player: it proposes
         actions and draws nothing, so the same world with another player is the same world. Computed once: a simulator's
         tensors are not to be changed."""
-        config = asdict(self.config)
-        del config["player"]
-        if self.config.referee is None:  # a model of before keeps the digest that it had
-            del config["referee"]
-        if not config["world"]["stays"]:
-            del config["world"]["stays"]
-        for added in ("pictured", "geometry", "panorama"):
-            if not config["codec"][added]:
-                del config["codec"][added]
-        if not self.config.codec.memory:
-            del config["codec"]["memory"]
-            if config["codec"]["decoder_coarse_depth"] == config["codec"]["coarse_depth"]:
-                del config["codec"]["decoder_coarse_depth"]
+        config = without_absent(asdict(replace(self.config, player=None)))
         sha = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         for part, tensors in _stored_parts(self.with_player(None)).items():
             for name, tensor in sorted(tensors.items()):
