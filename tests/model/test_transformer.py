@@ -96,6 +96,10 @@ def test_an_open_gate_keeps_the_previous_latent_and_a_closed_one_changes_nothing
     """Opened wide, what is predicted from pure noise after a clean latent is that latent, to the bit."""
     gated, plain = WorldModel(tiny_config()), trained_like(replace(tiny_config(), stays=False))
     gated.take_over(plain)
+    narrow = replace(tiny_config(), window=4)
+    WorldModel(narrow).take_over(gated)  # no weight depends on the window
+    with pytest.raises(ValueError, match="has stays True, this run has False"):
+        plain.take_over(gated)
     assert torch.allclose(gated.stays_out.bias.sigmoid(), torch.tensor(0.1192), atol=1e-4)
     z, tau, controls, text, seconds = inputs(plain)
     tau[:, 1::2], tau[:, ::2] = 0.0, 1.0

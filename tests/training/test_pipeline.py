@@ -128,7 +128,8 @@ def test_a_cache_needs_a_source_that_ends(tmp_path):
     for endless in (SourceConfig(), SourceConfig(data=(tmp_path,), live=True)):
         with pytest.raises(ValueError, match="source that ends"):
             fill_cache(endless, None, tmp_path, 6)  # type: ignore[arg-type]
-    assert SourceConfig(data=(tmp_path,)).ends and SourceConfig(steps=5, live=True, data=(tmp_path,)).ends
+    for ending in (SourceConfig(data=(tmp_path,)), SourceConfig(data=(tmp_path,), live=True, steps=5)):
+        ending.check_ends("a cache")
 
 
 def test_unknown_presets_are_named():

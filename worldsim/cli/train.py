@@ -162,9 +162,10 @@ class Release:
     """Make a model folder to ship: MODEL (an exported folder inside its run), a bank of starts, a card.
 
     ``starts`` is their number per world; ``more_starts`` has another for single worlds, such as DoomBasic 128.
-    ``hardware`` and ``data`` are sentences for the card. Where MODEL is of the run of a memory, of heads or of a
-    referee, ``world_run``, ``memory_run`` and ``heads_run`` are those before it. ``player`` is a folder of
-    the same model with a player (that `worldsim train player` exported), which is taken over.
+    ``hardware`` and ``data`` are sentences for the card, whose title is ``name`` (default: that of the folder OUT).
+    Where MODEL is of the run of a memory, of heads or of a referee, ``world_run``, ``memory_run`` and ``heads_run`` are
+    those before it. ``player`` is a folder of the same model with a player (that `worldsim train player` exported),
+    which is taken over.
     """
 
     model: Path
@@ -174,7 +175,7 @@ class Release:
     data: str
     starts: int = 24
     more_starts: dict[str, int] = field(default_factory=dict)
-    name: str = "doom"
+    name: str | None = None
     world_run: Path | None = None
     memory_run: Path | None = None
     heads_run: Path | None = None

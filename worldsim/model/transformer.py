@@ -81,6 +81,17 @@ class WorldModelConfig:
         if self.moves < 1:
             raise ValueError(f"moves={self.moves}: at least one is needed")
 
+    def check_begin(self, begin: WorldModelConfig) -> None:
+        """Raises ``ValueError`` where a model of this configuration cannot go on with weights of ``begin``'s.
+
+        It may have another window, which no weight depends on, and a gate where that one has none.
+        """
+        ours, theirs = asdict(self), asdict(begin)
+        free = {"window", "stays"} if self.stays else {"window"}
+        if wrong := [name for name in ours if name not in free and ours[name] != theirs[name]]:
+            told = "; ".join(f"{name} {theirs[name]!r}, this run has {ours[name]!r}" for name in wrong)
+            raise ValueError(f"the model to go on from has {told}: give the run the same (--train.world...)")
+
 
 class WorldModel(nn.Module):
     """The transformer with its text encoder and heads; see the module's docstring."""
@@ -150,12 +161,7 @@ class WorldModel(nn.Module):
 
         Raises ``ValueError`` where ``begin`` has other sizes, or a gate and this model none.
         """
-        ours, theirs = asdict(self.config), asdict(begin.config)
-        wrong = [name for name in ours if name != "stays" and ours[name] != theirs[name]]
-        if wrong or (begin.config.stays and not self.config.stays):
-            wrong = wrong or ["stays"]
-            told = "; ".join(f"{name} {theirs[name]!r}, this run has {ours[name]!r}" for name in wrong)
-            raise ValueError(f"the model to go on from has {told}: give the run the same sizes (--train.world...)")
+        self.config.check_begin(begin.config)
         gate = {name: value for name, value in self.state_dict().items() if name.startswith("stays_out.")}
         self.load_state_dict(gate | begin.state_dict())
 

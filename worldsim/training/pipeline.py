@@ -96,10 +96,7 @@ def opened_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: i
 
 def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int, per_shard: int = 40) -> None:
     """Encodes the source's training episodes into ``cache``, shard by shard, and appends to what is there."""
-    if not source.ends:
-        raise ValueError(
-            "a latent cache needs a source that ends: give source.data, or source.steps where worlds play live"
-        )
+    source.check_ends("a latent cache")
     claim_cache(cache, codec)
     part = LatentStore()
     for episode in training_episodes(source):
@@ -113,10 +110,7 @@ def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int
 def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
     """Teaches the codec of a trained model to carry pixels over, on episodes of a source that ends. Exports
     ``out/model``."""
-    if not source.ends:
-        raise ValueError(
-            "a memory is trained on a source that ends: give source.data, or source.steps where worlds play live"
-        )
+    source.check_ends("a memory")
     training = MemoryTraining(config, out, begin, training_episodes(source, motion=True), held_out_episodes(source))
     training.loop.resume()
     training.run()
@@ -125,10 +119,7 @@ def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSi
 def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
     """Trains the heads of a trained model on its own rollouts, from the episodes of a source that ends. Exports
     ``out/model``."""
-    if not source.ends:
-        raise ValueError(
-            "rollouts start from a source that ends: give source.data, or source.steps where worlds play live"
-        )
+    source.check_ends("training on rollouts")
     training = HeadsTraining(config, out, begin, training_episodes(source), held_out_episodes(source))
     training.loop.resume()
     training.run()
@@ -137,10 +128,7 @@ def train_heads(config: HeadsTrainConfig, source: SourceConfig, begin: WorldSimu
 def train_referee(config: RefereeTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
     """Gives a trained model a referee, from the episodes of a source that ends and rollouts along them. Exports
     ``out/model``."""
-    if not source.ends:
-        raise ValueError(
-            "situations come from a source that ends: give source.data, or source.steps where worlds play live"
-        )
+    source.check_ends("a referee")
     episodes = training_episodes(source)
     made = situations_of(config, begin, episodes, lambda: held_out_episodes(source), out / "situations")
     training = RefereeTraining(config, out, begin, *made)
@@ -191,7 +179,7 @@ def train_both(
     of the codec that is trained now, but how things move is much the same.
     """
     if begin_world is not None:  # what is wrong with it is told before the codec has taken its time
-        WorldModel(world_config.world).take_over(begin_world)
+        world_config.world.check_begin(begin_world.config)
     check_held(world_config.clips.shares, {episode.world for episode in held_out})
     begin = None if begin is None else without_memory(begin)
     stage = CodecTraining(codec_config, out / "codec", episodes, held_out, keep=codec_config.pool_blocks, begin=begin)

@@ -82,7 +82,7 @@ def release(
     data: str,
     starts: int = 24,
     more_starts: Mapping[str, int] | None = None,
-    name: str = "doom",
+    name: str | None = None,
     world_run: Path | None = None,
     memory_run: Path | None = None,
     heads_run: Path | None = None,
@@ -110,7 +110,7 @@ def release(
         if k.startswith("probe/")
     }
     card = _CARD.format(
-        name=name,
+        name=name or out.resolve().name,
         worlds=", ".join(WORLDS[world].title for world in simulator.config.worlds),
         parameters=sum(count.values()),
         **count,
