@@ -43,6 +43,9 @@ def test_worlds_have_equal_shares_and_turn_based_ones_are_images_only():
     count = {shade: int((blocks[:, 0, 0, 0, 0] == shade).sum()) for shade in (10, 120, 240)}
     assert count[240] == 0 and abs(count[10] - 200) < 50
     assert int((images[:, 0, 0, 0, 0] == 240).sum()) == 250  # a third of all 750 samples
+    pool.shares = {"Crafter": 0.5}
+    _, images = pool.sample(400, 350, np.random.default_rng(0))
+    assert int((images[:, 0, 0, 0, 0] == 240).sum()) == 150  # a fifth
 
 
 def test_worlds_have_the_shares_that_a_run_gives_them():
