@@ -322,7 +322,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 7 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 8 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
@@ -334,7 +334,7 @@ def test_a_lane_that_is_not_finite_is_reported_alone_and_recovers(any_simulator:
     for e in (rollout, healthy):
         e.begin([0, 1], [start(1), start(2)])
     with torch.inference_mode():
-        rollout._ring.previous[1] = float("nan")
+        rollout._ring.past[1] = float("nan")
     for row in actions:
         block, expected = rollout.step(*controls(ROOMS, row)), healthy.step(*controls(ROOMS, row))
         assert block.valid.tolist() == [True, False]
@@ -477,7 +477,7 @@ def test_a_memory_shows_the_last_frame_and_remembers_what_it_shows() -> None:
         block = run(rollout, [[1]])[0]
         again = simulator.codec.encode(block.frames).clamp(-4, 4)
         assert float((again - block.latent).abs().max()) < 0.05  # frames are rounded to 8 bits
-        assert torch.equal(rollout._ring.previous, block.latent)
+        assert torch.equal(rollout._ring.past[:, 0], block.latent)
         latents.append(block.latent)
     assert float((latents[0] - latents[1]).abs().max()) > 0.05
 

@@ -50,7 +50,7 @@ CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 7
+STATE_VERSION = 8
 
 
 class RolloutEngine(Passes):
@@ -199,7 +199,7 @@ class RolloutEngine(Passes):
         change = drawn.change[:, 0]
         if count < self.denoising_steps:
             change = (read[-1].x - found[0])[:, 0].square().mean((1, 2, 3)).sqrt()
-        ring.previous, ring.previous_tau = context, self._context_tau.clone()
+        ring.remember(context, self._context_tau)
         if self._player is not None:
             self._player.saw(controls, read[-1])
         self._text.advance()

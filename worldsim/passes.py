@@ -106,13 +106,13 @@ class Passes:
         eps = noise.gaussian(seeds, torch.full_like(seeds, number), "context_start", self.latent_shape)
         context = self._noised(latent, eps, tau)
         read = self._network(context, tau, self._prepare(ring, controls, text, seconds))
-        ring.previous, ring.previous_tau = context, tau
+        ring.remember(context, tau)
         return read
 
     def _prepare(self, ring: Ring, controls: Controls, text: TextTokens, seconds: torch.Tensor) -> PreparedStep:
         """What the passes over the newest latents of ``ring`` share."""
         return self.world.prepare_step(
-            ring.previous, ring.previous_tau, controls, text, ring.caches, ring.slot, ring.ages(seconds), ring.held
+            ring.past, ring.past_tau, controls, text, ring.caches, ring.slot, ring.ages(seconds), ring.held
         )
 
     def _step_size(self, lanes: int, steps: int) -> torch.Tensor | None:

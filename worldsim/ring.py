@@ -1,5 +1,5 @@
-"""The ring of what each lane remembers: keys and values of its last W latents, and the latent before the
-next.
+"""The ring of what each lane remembers: keys and values of its last W latents, and the latents just before
+the next.
 
 All lanes write to the same slot, ``step mod W``, so tensors keep their shape and address however lanes begin
 and end; ``held`` says which slots belong to a lane's present episode, and positions are ages in seconds. A
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from worldsim.model.transformer import WorldModel
+from worldsim.model.transformer import PAST, WorldModel
 
 # B lanes, W window, C h w latent
 
@@ -36,10 +36,11 @@ class Ring:
         self.slot = slot % self.window
         self.caches = world.empty_caches(lanes, tokens, window, dtype, device)
         self.held = torch.zeros(lanes, self.window, dtype=torch.bool, device=device)
-        self.previous = torch.zeros(lanes, *latent_shape, device=device)
-        """The latest latent as the network saw it, context noise included; zeros where there is none."""
-        self.previous_tau = torch.full((lanes,), -1.0, device=device)
-        """Its signal level, -1 where there is none."""
+        self.past = torch.zeros(lanes, PAST, *latent_shape, device=device)
+        """The latest latents as the network saw them, context noise included, the last first; zeros where there is
+        none."""
+        self.past_tau = torch.full((lanes, PAST), -1.0, device=device)
+        """Their signal levels, -1 where there is none."""
         self._slots = torch.arange(self.window, device=device)
 
     def advance(self) -> None:
@@ -48,6 +49,11 @@ class Ring:
         self.slot = (self.slot + 1) % self.window
         self.held[:, self.slot] = True
 
+    def remember(self, context: torch.Tensor, tau: torch.Tensor) -> None:
+        """``context (B, C, h, w)`` at ``tau (B,)`` is the latest latent now, as the network saw it."""
+        self.past = torch.cat([context[:, None], self.past[:, :-1]], dim=1)
+        self.past_tau = torch.cat([tau[:, None], self.past_tau[:, :-1]], dim=1)
+
     def ages(self, seconds: torch.Tensor) -> torch.Tensor:
         """Seconds ``(B, W)`` before the newest latent, where a step takes ``seconds (B,)``."""
         return ((self.slot - self._slots) % self.window)[None] * seconds[:, None]
@@ -55,8 +61,8 @@ class Ring:
     def clear(self, rows: torch.Tensor) -> None:
         """Forgets everything of some lanes."""
         self.held[rows] = False
-        self.previous[rows] = 0.0
-        self.previous_tau[rows] = -1.0
+        self.past[rows] = 0.0
+        self.past_tau[rows] = -1.0
         for cache in self.caches:
             cache.k[rows] = 0.0  # a value that is not finite would spread even if masked: 0 times NaN is NaN
             cache.v[rows] = 0.0
@@ -66,7 +72,7 @@ class Ring:
         if other.slot != self.slot:
             raise ValueError(f"rings at slots {self.slot} and {other.slot} cannot be joined")
         self.held[rows] = other.held
-        self.previous[rows], self.previous_tau[rows] = other.previous, other.previous_tau
+        self.past[rows], self.past_tau[rows] = other.past, other.past_tau
         for own, new in zip(self.caches, other.caches):
             own.k[rows], own.v[rows] = new.k, new.v
 
@@ -74,8 +80,8 @@ class Ring:
         """A lane's memory on the CPU, its slots in order of age."""
         by_age = (self.slot - self._slots) % self.window
         return {
-            "previous": self.previous[lane].cpu().clone(),
-            "previous_tau": float(self.previous_tau[lane]),
+            "past": self.past[lane].cpu().clone(),
+            "past_tau": self.past_tau[lane].cpu().clone(),
             "held": self.held[lane, by_age].cpu(),
             "k": torch.stack([cache.k[lane][:, :, by_age].cpu() for cache in self.caches]),
             "v": torch.stack([cache.v[lane][:, :, by_age].cpu() for cache in self.caches]),
@@ -87,8 +93,8 @@ class Ring:
         if memory["k"].shape[1:] != own.shape[1:]:
             raise ValueError("this state is of frames of another size than this engine's")
         by_age = (self.slot - self._slots) % self.window
-        self.previous[lane] = memory["previous"].to(own.device)
-        self.previous_tau[lane] = memory["previous_tau"]
+        self.past[lane] = memory["past"].to(own.device)
+        self.past_tau[lane] = memory["past_tau"].to(own.device)
         self.held[lane, by_age] = memory["held"].to(own.device)
         for cache, k, v in zip(self.caches, memory["k"], memory["v"]):
             cache.k[lane][:, :, by_age] = k.to(own.device, own.dtype)

@@ -182,7 +182,7 @@ def test_a_world_that_stops_being_finite_is_truncated_with_its_last_frame(simula
     env.reset(seed=1)
     last = env.step(np.int64(1))[0]
     with torch.inference_mode():
-        env._lanes.predictor._ring.previous.fill_(float("nan"))  # type: ignore[attr-defined]
+        env._lanes.predictor._ring.past.fill_(float("nan"))  # type: ignore[attr-defined]
     observation, reward, terminated, truncated, info = env.step(np.int64(1))
     assert np.array_equal(observation, last) and np.array_equal(info["frames"], np.stack([last] * 4))
     assert (reward, terminated, truncated) == (0.0, False, True)

@@ -171,7 +171,7 @@ def test_a_lane_that_stops_being_finite_ends_alone(simulator: WorldSimulator) ->
         e.reset(seed=0)
         e.step(np.zeros(3, np.int64))
     with torch.inference_mode():
-        env._lanes.predictor._ring.previous[1] = float("nan")  # type: ignore[attr-defined]
+        env._lanes.predictor._ring.past[1] = float("nan")  # type: ignore[attr-defined]
     obs, reward, terminated, truncated, info = env.step(np.ones(3, np.int64))
     expected = same.step(np.ones(3, np.int64))
     assert truncated.tolist() == [False, True, False] and not terminated.any()

@@ -4,53 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny import at, causal, inputs, trained_like
 
 from worldsim.model.attention import attend, fused, time_mask
-from worldsim.model.conditioning import ACTED, FIRST, Controls, TextTokens
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward, two_hot
 from worldsim.model.text import TextEncoder, tokenise
-from worldsim.model.transformer import WorldModel, WorldModelConfig, tiny_config
-
-STEP = 4 / 35
-
-
-def trained_like(config=None):
-    """A tiny model whose zero-initialised outputs hold something, as they do after training."""
-    torch.manual_seed(0)
-    model = WorldModel(config or tiny_config())
-    for p in model.parameters():
-        if not p.any():
-            torch.nn.init.normal_(p, std=0.2)
-    return model.eval().requires_grad_(False)
-
-
-def inputs(model, batch=2, frames=15, height=16, width=16, seed=1):
-    g = torch.Generator().manual_seed(seed)
-    z = torch.randn(batch, frames, 4, height, width, generator=g)
-    tau = torch.rand(batch, frames, generator=g)
-    known = torch.full((batch, frames), ACTED)
-    known[:, 0] = FIRST
-    keys = (torch.rand(batch, frames, 32, generator=g) > 0.8).float()
-    controls = Controls(keys, 10 * torch.randn(batch, frames, 2, generator=g), known)
-    text = TextTokens(
-        scene=model.encode_text(["red walls"] * batch, "scene"),
-        view=model.encode_text(["a blue floor"] * batch, "view"),
-        view_age=torch.arange(frames).expand(batch, frames),
-        event=model.encode_text(["", "a door opens"] * batch, "event")[:frames].repeat(batch, frames, 1)[
-            :batch, :frames, None
-        ],
-        goal=model.encode_text(["collect the red ball"] * batch, "goal")[:, 0],
-        world=torch.zeros(batch, dtype=torch.int64),
-    )
-    return z, tau, controls, text, torch.arange(frames).expand(batch, frames) * STEP
-
-
-def at(text, t):
-    return replace(text, view_age=text.view_age[:, t : t + 1], event=text.event[:, t : t + 1])
-
-
-def causal(batch):
-    return torch.zeros(batch, dtype=torch.int64)
+from worldsim.model.transformer import PAST, WorldModel, WorldModelConfig, tiny_config
 
 
 def test_plain_attention_equals_the_fused_kernel():
@@ -77,13 +36,13 @@ def test_stepping_with_a_cache_equals_the_whole_clip_past_the_first_eviction(hei
     whole = model(z, tau, controls, text, seconds, causal(2))
     caches = model.empty_caches(2, height * width // 16, window, torch.float32, z.device)
     held, when = torch.zeros(2, window, dtype=torch.bool), torch.zeros(2, window)
+    before, levels = torch.zeros_like(z[:, :PAST]), torch.full((2, PAST), -1.0)
     for t in range(z.shape[1]):
         slot = t % window
         held[:, slot], when[:, slot] = True, seconds[:, t]
-        previous = z[:, t - 1] if t else torch.zeros_like(z[:, 0])
-        previous_tau = tau[:, t - 1] if t else torch.full((2,), -1.0)
+        past, past_tau = (torch.cat([x, y], 1)[:, t : t + PAST].flip(1) for x, y in ((before, z), (levels, tau)))
         prepared = model.prepare_step(
-            previous, previous_tau, controls.frame(t), at(text, t), caches, slot, seconds[:, t : t + 1] - when, held
+            past, past_tau, controls.frame(t), at(text, t), caches, slot, seconds[:, t : t + 1] - when, held
         )
         model.step(torch.randn(z[:, t].shape), tau[:, t], prepared)  # an earlier denoising pass leaves no trace
         step = model.step(z[:, t], tau[:, t], prepared)
@@ -94,9 +53,10 @@ def test_stepping_with_a_cache_equals_the_whole_clip_past_the_first_eviction(hei
 
 def test_an_open_gate_keeps_the_previous_latent_and_a_closed_one_changes_nothing():
     """Opened wide, what is predicted from pure noise after a clean latent is that latent, to the bit."""
-    gated, plain = WorldModel(tiny_config()), trained_like(replace(tiny_config(), stays=False))
+    bare = replace(tiny_config(), refiner=None)
+    gated, plain = WorldModel(bare), trained_like(replace(bare, stays=False))
     gated.take_over(plain)
-    narrow = replace(tiny_config(), window=4)
+    narrow = replace(bare, window=4)
     WorldModel(narrow).take_over(gated)  # no weight depends on the window
     with pytest.raises(ValueError, match="has stays True, this run has False"):
         plain.take_over(gated)
@@ -173,6 +133,9 @@ def test_each_condition_reaches_the_prediction_and_the_goal_only_the_heads():
     picture, reward = moved(text=replace(text, goal=text.goal + 1))
     assert picture == 0
     assert reward > 1e-4
+    assert min(moved(text=replace(text, world=text.world + 1))) > 1e-4  # the refiner knows it, as the heads do
+    model.refiner = None
+    base = model(z, tau, controls, text, seconds, causal(2))
     picture, reward = moved(text=replace(text, world=text.world + 1))
     assert picture == 0
     assert reward > 1e-4

@@ -210,7 +210,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_refused(folder: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 9}, "format version 9.*Update worldsim"),
+        ({"format_version": 10}, "format version 10.*Update worldsim"),
         ({"format_version": 1}, "format version 1, whose codec had cells of 8 pixels.*Train the model again"),
         ({"format_version": "1"}, "no model folder of this project"),
         ({"kind": "worldsim.unet"}, "kind is 'worldsim.unet'"),
@@ -312,6 +312,7 @@ NEW = {
     5: ("pictured",),
     6: (),
     7: (),
+    8: (),
 }
 
 
@@ -319,18 +320,21 @@ NEW = {
 def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: int, tmp_path: Path) -> None:
     made = debug_simulator(memory=version > 2)
     older = replace(made.config.codec, panorama=version > 3, geometry=version > 4, pictured=version > 5)
-    old = WorldSimulator.create(replace(made.config, codec=older, world=replace(made.config.world, stays=False)))
+    before = replace(made.config.world, stays=version > 7, refiner=None)
+    old = WorldSimulator.create(replace(made.config, codec=older, world=before))
     folder = old.save_pretrained(tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
     codec = {name: value for name, value in config["codec"].items() if name not in NEW[version]}
-    world = {name: value for name, value in config["world"].items() if name != "stays"}
+    later = {"refiner"} | ({"stays"} if version < 8 else set())
+    world = {name: value for name, value in config["world"].items() if name not in later}
     new = ("referee", "player")[: (version < 7) + (version < 6)]
     content = {name: value for name, value in config.items() if name not in new}
     content |= {"format_version": version, "codec": codec, "world": world}
     (folder / "config.json").write_text(json.dumps(content))
     simulator = WorldSimulator.from_pretrained(folder)
     assert simulator.digest == old.digest and simulator.config.codec.geometry == (version > 4)
-    assert simulator.config.codec.pictured == (version > 5) and not simulator.config.world.stays
+    assert simulator.config.codec.pictured == (version > 5)
+    assert simulator.config.world.stays == (version > 7) and simulator.config.world.refiner is None
     assert simulator.player is None and simulator.referee is None
     assert (simulator.codec.memory is None) == (version == 2) and simulator.config.codec.panorama == (version > 3)
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth

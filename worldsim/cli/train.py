@@ -1,11 +1,12 @@
 """``worldsim train STAGE``: from episodes to weights.
 
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains
-the transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``memory`` teaches
-the decoder of a trained model to carry pixels over, ``heads`` trains reward and termination on the model's own
-rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
-``captioner`` what captions recordings without facts, ``release`` makes a folder to ship of a run. The presets are
-``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it
+the transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``refiner`` teaches
+what corrects a trained transformer's predictions, ``memory`` teaches the decoder of a trained model to carry pixels
+over, ``heads`` trains reward and termination on the model's own rollouts, ``referee`` what has the last word on them,
+``player`` what proposes actions where none are given, ``captioner`` what captions recordings without facts, ``release``
+makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten
+minutes). A run that was interrupted goes on where it
 was when the same command is given again.
 """
 
@@ -25,6 +26,7 @@ from worldsim.training.configs import (
     MemoryTrainConfig,
     PlayerTrainConfig,
     RefereeTrainConfig,
+    RefinerTrainConfig,
     WorldTrainConfig,
 )
 from worldsim.training.presets import PRESETS, Preset, preset
@@ -73,6 +75,19 @@ class TrainWorld:
     train: WorldTrainConfig
     cache: Path | None = None
     begin: Path | None = None
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class TrainRefiner:
+    """Give the transformer of MODEL (a model folder) a refiner, or go on with the one that it has; exports OUT/model.
+
+    The rest of the model stays as it is.
+    """
+
+    out: Path
+    model: Path
+    train: RefinerTrainConfig
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -207,6 +222,14 @@ def _world(chosen: Preset, argv: list[str]) -> None:
     train_world(args.train, args.source, codec_of(args.codec), args.out, args.cache, begin)
 
 
+def _refiner(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.pipeline import train_refiner
+
+    default = TrainRefiner(tyro.MISSING, tyro.MISSING, chosen.refiner)
+    args = tyro.cli(TrainRefiner, default=default, args=argv, prog="worldsim train refiner")
+    train_refiner(args.train, args.source, _opened(args.model), args.out)
+
+
 def _memory(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.pipeline import train_memory
 
@@ -277,6 +300,7 @@ _STAGES = {
     "codec": _codec,
     "latents": _latents,
     "world": _world,
+    "refiner": _refiner,
     "memory": _memory,
     "heads": _heads,
     "referee": _referee,

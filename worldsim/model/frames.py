@@ -33,18 +33,21 @@ class Prepared:
     """What all passes over the same frames share.
 
     ``vector (B, T, D)`` is the frame vector but for level and step size; ``stem (B, T, N, D)`` what tokens hold besides
-    the noisy patch; ``previous (B, T, C, H, W)`` the best estimate of the previous latent, ``moved (B*T, K, C, H, W)``
-    what each learned move makes of it; ``rotation`` is of space; ``text`` keys and values per layer; ``heads (B, T,
-    D)`` what conditions reward and termination.
+    the noisy patch; ``past (B, T, P, C, H, W)`` the best estimates of the latents before, the latest first, ``moved
+    (B*T, K, C, H, W)`` what each learned move makes of that one; ``rotation`` is of space; ``text`` keys and values per
+    layer; ``heads (B, T, D)`` what conditions reward and termination; ``action (B, T, D)`` describes the actions, and
+    ``world (B,)`` is the index of each world.
     """
 
     vector: torch.Tensor
     stem: torch.Tensor
-    previous: torch.Tensor
+    past: torch.Tensor
     moved: torch.Tensor
     rotation: Rotation
     text: list[TextKV]
     heads: torch.Tensor
+    action: torch.Tensor
+    world: torch.Tensor
 
 
 @dataclass(frozen=True)

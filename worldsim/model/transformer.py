@@ -10,7 +10,8 @@ previous latent by a mixture of learned convolutions, whose shares each token pr
 dynamic filters, De Brabandere et al. 2016; Finn et al. 2016): a turn is nearly one linear map everywhere, and a network
 of this size cannot copy exactly through its own width. Small kernels over the noisy latent, predicted likewise, weigh
 what it tells against what the past tells, and average out its noise where the picture is smooth. And where nothing
-moves, a gate per cell keeps what was there: sums of many maps never add up to exactly that.
+moves, a gate per cell keeps what was there: sums of many maps never add up to exactly that. A refiner, where there is
+one, corrects the outcome by convolutions over the cells.
 
 ``forward`` takes whole clips, ``together`` clips of many sizes in one pack, ``step`` one new frame against a ring of
 keys and values; tests hold them equal.
@@ -36,6 +37,7 @@ from worldsim.model.heads import Heads
 from worldsim.model.layers import Dense, Layer, Layout
 from worldsim.model.layouts import Extent, Packed, Padded
 from worldsim.model.packing import Samples
+from worldsim.model.refiner import Refiner, RefinerConfig
 from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
 # B worlds, T latent frames, C latent channels, H W latent grid, N patch tokens of a frame, R registers, M text tokens,
@@ -43,6 +45,8 @@ from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
 OWN = 5
 """Rows and columns of the noisy latent's own cells that a cell is made of."""
+PAST = 2
+"""Latents before a frame that enter it by themselves, beside what attention along time brings."""
 SELDOM = -2.0
 """Logit of the gate at first: an eighth of the previous latent, so that a model without it can go on with it."""
 STEP_SIZES = 4
@@ -55,6 +59,7 @@ class WorldModelConfig:
 
     ``moves`` is the number of learned convolutions over the previous latent, ``motion`` their rows and columns, both
     odd: a turn of 14 degrees moves the picture by about four cells. ``stays``: each cell can keep the previous latent.
+    ``refiner``: sizes of what corrects the outcome, None without it.
     """
 
     latent_channels: int = 4
@@ -72,6 +77,7 @@ class WorldModelConfig:
     registers: int = 2
     worlds: int = 16
     text: TextConfig = field(default_factory=TextConfig)
+    refiner: RefinerConfig | None = field(default_factory=RefinerConfig)
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 4:
@@ -84,10 +90,10 @@ class WorldModelConfig:
     def check_begin(self, begin: WorldModelConfig) -> None:
         """Raises ``ValueError`` where a model of this configuration cannot go on with weights of ``begin``'s.
 
-        It may have another window, which no weight depends on, and a gate where that one has none.
+        It may have another window, which no weight depends on, and a gate or a refiner where that one has none.
         """
         ours, theirs = asdict(self), asdict(begin)
-        free = {"window", "stays"} if self.stays else {"window"}
+        free = {"window"} | ({"stays"} if self.stays else set()) | ({"refiner"} if begin.refiner is None else set())
         if wrong := [name for name in ours if name not in free and ours[name] != theirs[name]]:
             told = "; ".join(f"{name} {theirs[name]!r}, this run has {ours[name]!r}" for name in wrong)
             raise ValueError(f"the model to go on from has {told}: give the run the same (--train.world...)")
@@ -138,6 +144,7 @@ class WorldModel(nn.Module):
         if self.stays_out is not None:
             nn.init.constant_(self.stays_out.bias, SELDOM)
         self.heads = Heads(d, config.registers)
+        self.refiner = None if config.refiner is None else Refiner(config.refiner, c, d, config.worlds)
         head_width = d // config.heads
         self.register_buffer("space_spectrum", frequencies(head_width // 4, 24.0, 2048.0), persistent=False)
 
@@ -157,13 +164,13 @@ class WorldModel(nn.Module):
         return [layer.time for layer in self._stack if layer.time is not None]
 
     def take_over(self, begin: WorldModel) -> None:
-        """The weights of ``begin``; one without the gate leaves this model's as it is.
+        """The weights of ``begin``; where it has no gate or no refiner, this model's stay as they are.
 
-        Raises ``ValueError`` where ``begin`` has other sizes, or a gate and this model none.
+        Raises ``ValueError`` where ``begin`` has other sizes, or one of these and this model none.
         """
         self.config.check_begin(begin.config)
-        gate = {name: value for name, value in self.state_dict().items() if name.startswith("stays_out.")}
-        self.load_state_dict(gate | begin.state_dict())
+        own = {name: value for name, value in self.state_dict().items() if name.startswith(("stays_out.", "refiner."))}
+        self.load_state_dict(own | begin.state_dict())
 
     # text -----------------------------------------------------------------------------------------------------------
 
@@ -184,7 +191,8 @@ class WorldModel(nn.Module):
 
     # conditioning ---------------------------------------------------------------------------------------------------
 
-    def _action(self, controls: Controls) -> torch.Tensor:
+    def action(self, controls: Controls) -> torch.Tensor:
+        """What describes the action of every frame, ``(B, T, D)``."""
         dtype = self.registers.dtype
         acted = (controls.known == ACTED)[..., None].to(dtype)
         camera = features.camera(controls.camera).to(dtype)
@@ -193,39 +201,43 @@ class WorldModel(nn.Module):
     def context(self, controls: Controls, goal: torch.Tensor, world: torch.Tensor) -> torch.Tensor:
         """What conditions the heads at every frame, ``(B, T, D)``: action, ``goal (B, D)`` and index of the ``world
         (B,)``."""
-        return self._action(controls) + self._purpose(goal, world)
+        return self.action(controls) + self._purpose(goal, world)
 
     def _purpose(self, goal: torch.Tensor, world: torch.Tensor) -> torch.Tensor:
         return (goal + self.world(world))[:, None]
 
     def _prepare(
         self,
-        previous: torch.Tensor,
-        previous_tau: torch.Tensor,
+        past: torch.Tensor,
+        past_tau: torch.Tensor,
         controls: Controls,
         text: TextTokens,
         mode: torch.Tensor,
     ) -> Prepared:
         """Everything about the frames that does not depend on their noisy latents; the arguments as in ``forward``,
-        ``previous_tau`` -1 where there is no previous latent."""
-        b, _, _, h, w = previous.shape
+        and the latents ``past (B, T, P, C, H, W)`` before each frame, the latest first, at levels ``past_tau (B, T,
+        P)``, -1 where there is none."""
+        b, _, _, _, h, w = past.shape
         p, dtype = self.config.patch, self.registers.dtype
-        previous = linear_estimate(previous.float(), previous_tau.clamp(min=0))
-        action = self._action(controls)
-        vector = self.previous_level_in(features.level(previous_tau).to(dtype)) + action + self.mode(mode)[:, None]
+        past = linear_estimate(past.flatten(0, 1).float(), past_tau.flatten(0, 1).clamp(min=0)).view_as(past)
+        previous = past[:, :, 0]
+        action = self.action(controls)
+        vector = self.previous_level_in(features.level(past_tau[..., 0]).to(dtype)) + action + self.mode(mode)[:, None]
         grid = rearrange(previous.to(dtype), "b t c (h p) (w q) -> (b t) (c p q) h w", p=p, q=p)
         around = rearrange(F.unfold(grid, 3, padding=1), "(b t) k n -> b t n k", b=b)
-        stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, previous.device).to(dtype))
+        stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, past.device).to(dtype))
         angles = self._space_angles(h // p, w // p)
         words = self._text_tokens(text)
         return Prepared(
             vector=vector,
             stem=stem,
-            previous=previous,
+            past=past,
             moved=all_moves(previous, self.moves.weight),
             rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
             text=[layer.space.read_text(words) for layer in self._stack],
             heads=action + self._purpose(text.goal, text.world),
+            action=action,
+            world=text.world,
         )
 
     def _space_angles(self, height: int, width: int) -> torch.Tensor:
@@ -284,8 +296,16 @@ class WorldModel(nn.Module):
         x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
         if self.stays_out is not None:
             logits = rearrange(self.stays_out(tokens), "b t (h w) (p q) -> b t 1 (h p) (w q)", h=h // p, p=p, q=p)
-            x_hat = torch.lerp(x_hat, group.prepared.previous, (1 - level) * logits.float().sigmoid())
+            x_hat = torch.lerp(x_hat, group.prepared.past[:, :, 0], (1 - level) * logits.float().sigmoid())
+        if self.refiner is not None:
+            x_hat = x_hat + (1 - level) * self._refined(self.refiner, x_hat, group.prepared)
         return x_hat, x[:, :, n:]
+
+    def _refined(self, refiner: Refiner, x: torch.Tensor, prepared: Prepared) -> torch.Tensor:
+        """What is to be added to estimates ``x (B, T, C, H, W)``."""
+        (b, t), action = x.shape[:2], prepared.action
+        world = prepared.world[:, None].expand(b, t).flatten()
+        return refiner(x.flatten(0, 1), prepared.past.flatten(0, 1), action.flatten(0, 1), world).view_as(x)
 
     def _with_heads(self, found: tuple[torch.Tensor, torch.Tensor], prepared: Prepared) -> Prediction:
         x, registers = found
@@ -332,14 +352,16 @@ class WorldModel(nn.Module):
     def _prepare_clips(
         self, z: torch.Tensor, tau: torch.Tensor, controls: Controls, text: TextTokens, mode: torch.Tensor
     ) -> Prepared:
-        previous = torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], dim=1)
-        previous_tau = torch.cat([torch.full_like(tau[:, :1], -1.0), tau[:, :-1]], dim=1)
-        return self._prepare(previous, previous_tau, controls, text, mode)
+        t = z.shape[1]
+        earlier, levels = F.pad(z, (0,) * 6 + (PAST, 0)), F.pad(tau, (PAST, 0), value=-1.0)
+        past = torch.stack([earlier[:, PAST - i : PAST - i + t] for i in range(1, PAST + 1)], dim=2)
+        past_tau = torch.stack([levels[:, PAST - i : PAST - i + t] for i in range(1, PAST + 1)], dim=2)
+        return self._prepare(past, past_tau, controls, text, mode)
 
     def prepare_step(
         self,
-        previous: torch.Tensor,
-        previous_tau: torch.Tensor,
+        past: torch.Tensor,
+        past_tau: torch.Tensor,
         controls: Controls,
         text: TextTokens,
         caches: Sequence[TimeCache],
@@ -349,14 +371,15 @@ class WorldModel(nn.Module):
     ) -> PreparedStep:
         """What the passes over one new frame share, in causal mode against ring caches, one per time layer.
 
-        ``previous (B, C, H, W)`` and ``previous_tau (B,)`` are the latent before it *as the model saw it* and its level
-        (zeros and -1 for a first frame); controls and text have T = 1; ``ages (B, W)`` are seconds before the new
-        frame (0 at ``slot``), ``mask (B, W)`` is True for slots that may be seen, ``slot`` included.
+        ``past (B, P, C, H, W)`` and ``past_tau (B, P)`` are the latents before it *as the model saw them*, the latest
+        first, and their levels (zeros and -1 where there is none); controls and text have T = 1; ``ages (B, W)`` are
+        seconds before the new frame (0 at ``slot``), ``mask (B, W)`` is True for slots that may be seen, ``slot``
+        included.
         """
-        mode = torch.zeros(len(previous), dtype=torch.int64, device=previous.device)
+        mode = torch.zeros(len(past), dtype=torch.int64, device=past.device)
         for cache, attention in zip(caches, self._time_attentions):
             attention.age(cache, ages)
-        prepared = self._prepare(previous[:, None], previous_tau[:, None], controls, text, mode)
+        prepared = self._prepare(past[:, None], past_tau[:, None], controls, text, mode)
         return PreparedStep(prepared, caches, slot, mask)
 
     def step(
@@ -408,4 +431,5 @@ def tiny_config(config: WorldModelConfig | None = None) -> WorldModelConfig:
     return replace(
         config or WorldModelConfig(),
         width=32, heads=2, depth=2, mlp_width=48, window=6, text=TextConfig(width=32, depth=1, heads=2),
+        refiner=RefinerConfig(width=16, depth=1),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from worldsim.model.codec import CodecConfig
 from worldsim.model.factnet import FactNetConfig
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
+from worldsim.model.refiner import RefinerConfig
 from worldsim.model.transformer import WorldModelConfig
 from worldsim.training.clips import ClipConfig
 from worldsim.training.native import PackConfig
@@ -216,6 +217,29 @@ class RefereeTrainConfig:
             raise ValueError("moments, lanes and horizon are at least 1, rounds at least 0, unheard is 0 to 1")
         if not 0 < self.weighed_from <= 1:
             raise ValueError(f"weighed_from={self.weighed_from}: above 0, at most 1")
+        object.__setattr__(self, "shares", named_shares(self.shares))
+
+
+@dataclass(frozen=True)
+class RefinerTrainConfig:
+    """Training of the refiner of a frozen transformer.
+
+    A batch has ``optim.batch`` recorded moments, of the worlds in equal ``shares`` but for those named. Tokens that
+    change weigh up to ``change_most`` times those that stand still. In ``own`` of the batches the latest latent before
+    is the model's own, and ``noise`` is the most that is added to those before, as a share of their spread.
+    """
+
+    refiner: RefinerConfig = field(default_factory=RefinerConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    shares: dict[str, float] = field(default_factory=dict)
+    change_most: float = 16.0
+    own: float = 0.5
+    noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.change_most < 1 or not 0 <= self.own <= 1 or self.noise < 0:
+            raise ValueError("change_most is at least 1, own 0 to 1, noise at least 0")
         object.__setattr__(self, "shares", named_shares(self.shares))
 
 

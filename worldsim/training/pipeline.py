@@ -26,6 +26,7 @@ from worldsim.training.configs import (
     MemoryTrainConfig,
     PlayerTrainConfig,
     RefereeTrainConfig,
+    RefinerTrainConfig,
     WorldTrainConfig,
 )
 from worldsim.training.heads import HeadsTraining
@@ -34,6 +35,7 @@ from worldsim.training.memory import MemoryTraining
 from worldsim.training.player import PlayerTraining, readings_of
 from worldsim.training.pool import Feeder
 from worldsim.training.referee import RefereeTraining, situations_of
+from worldsim.training.refiner import RefinerTraining, foreseen_of
 from worldsim.training.shares import check_held
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.world import WorldTraining
@@ -105,6 +107,16 @@ def fill_cache(source: SourceConfig, codec: Codec, cache: Path, image_every: int
             part.append_to(cache)
             part.episodes.clear()
     part.append_to(cache)
+
+
+def train_refiner(config: RefinerTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Gives a trained model a refiner, from the episodes of a source that ends. Exports ``out/model``."""
+    source.check_ends("a refiner")
+    episodes = training_episodes(source)
+    made = foreseen_of(config, begin, episodes, lambda: held_out_episodes(source), out / "foreseen")
+    training = RefinerTraining(config, out, begin, *made)
+    training.loop.resume()
+    training.run()
 
 
 def train_memory(config: MemoryTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:

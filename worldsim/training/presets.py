@@ -13,6 +13,7 @@ from worldsim.model.codec import CodecConfig
 from worldsim.model.factnet import FactNetConfig
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
+from worldsim.model.refiner import RefinerConfig
 from worldsim.model.transformer import tiny_config
 from worldsim.training.clips import ClipConfig
 from worldsim.training.configs import (
@@ -23,6 +24,7 @@ from worldsim.training.configs import (
     OptimConfig,
     PlayerTrainConfig,
     RefereeTrainConfig,
+    RefinerTrainConfig,
     RunConfig,
     WorldTrainConfig,
 )
@@ -34,6 +36,7 @@ class Preset:
 
     codec: CodecTrainConfig
     world: WorldTrainConfig
+    refiner: RefinerTrainConfig
     memory: MemoryTrainConfig
     heads: HeadsTrainConfig
     referee: RefereeTrainConfig
@@ -63,6 +66,9 @@ def smoke() -> Preset:
             start_blocks=60,
         ),
         world,
+        RefinerTrainConfig(
+            RefinerConfig(width=16, depth=1), OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9), run
+        ),
         MemoryTrainConfig(OptimConfig(steps=20, batch=4, warmup=5, ema=0.9), run),
         HeadsTrainConfig(
             OptimConfig(steps=24, batch=4, warmup=5, ema=0.9),
@@ -113,6 +119,10 @@ def cpu() -> Preset:
     return Preset(
         CodecTrainConfig(optim=OptimConfig(steps=9500, batch=32, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
         world,
+        RefinerTrainConfig(
+            optim=OptimConfig(steps=40_000, batch=96, lr=2e-3, warmup=50, decay=0.9, ema=0.998, muon=True),
+            run=RunConfig(log_every=250, probe_every=2_000, save_every=2_000),
+        ),
         MemoryTrainConfig(OptimConfig(steps=12_000, batch=24, lr=1.4e-3, warmup=100, decay=0.9, muon=True)),
         HeadsTrainConfig(
             OptimConfig(steps=4_000, batch=64, lr=1e-3, warmup=100, decay=0.9),
@@ -156,6 +166,7 @@ def gpu() -> Preset:
             singles=6.0,
             start_blocks=10_000,
         ),
+        replace(cpu().refiner, optim=replace(cpu().refiner.optim, batch=512), run=replace(run, compile=False)),
         replace(cpu().memory, run=replace(run, compile=False)),
         replace(cpu().heads, optim=replace(cpu().heads.optim, batch=512), run=replace(run, compile=False)),
         replace(cpu().referee, moments=400_000, rounds=100, lanes=512, run=replace(cpu().referee.run, threads=4)),
