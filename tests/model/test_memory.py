@@ -154,7 +154,8 @@ def test_a_canvas_holds_its_picture_exactly():
     picture = torch.rand(2, 3, 16, 24) * 2 - 1
     assert torch.allclose(smaller(larger(picture)), picture, atol=1e-6)
     share, known = torch.rand(2, 1, 16, 24), torch.tensor([True, False])
-    carried = Carried(torch.rand(2, 3, 32, 48), torch.zeros(2, 2, 4, 6), share, torch.zeros(2, 3, 16, 24))
+    nothing = torch.zeros(2, 3, 16, 24)
+    carried = Carried(torch.rand(2, 3, 32, 48), torch.zeros(2, 2, 4, 6), share, nothing, None, nothing)
     canvas = kept(picture, carried, known)
     assert torch.allclose(smaller(canvas), picture, atol=1e-6)
     assert torch.allclose(canvas[1], larger(picture)[1], atol=1e-6)  # one that was shown nothing is drawn
@@ -168,7 +169,8 @@ def test_detail_outlives_many_small_moves():
     for step in range(16):
         flow = torch.full((1, 2, 16, 16), 0.125 if step % 2 else -0.125)  # half a pixel
         moved = {name: fetched(image, flow, "bicubic")[:, 0] for name, image in pictures.items()}
-        carried = Carried(moved["canvas"], flow, certainly, torch.zeros(1, 3, 64, 64))
+        nothing = torch.zeros(1, 3, 64, 64)
+        carried = Carried(moved["canvas"], flow, certainly, nothing, None, nothing)
         pictures = {
             "canvas": kept(carried.frame, carried, torch.ones(1, dtype=torch.bool)),
             "picture": moved["picture"],

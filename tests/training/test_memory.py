@@ -80,18 +80,19 @@ def test_true_motion_is_a_target_only_where_it_explains_the_picture():
     moments.motion.extend(motion.half())
     rows, frame = torch.tensor([1]), frames[:1, 0].permute(0, 3, 1, 2) / 127.5 - 1
     flow = torch.zeros(1, 2, 8, 8)
-    flow[0, 1] = 0.5  # half a cell wrong everywhere
-    carried = Carried(larger(frame), flow, torch.ones(1, 1, 32, 32), torch.zeros(1, 3, 32, 32))
+    flow[0, 1] = 0.3  # of a cell wrong everywhere
+    nothing = torch.zeros(1, 3, 32, 32)
+    carried = Carried(larger(frame), flow, torch.ones(1, 1, 32, 32), nothing, None, frame)
     y = (frames[1:] / 127.5 - 1).contiguous()
     _, metrics = memory_loss(y, carried, moments, rows, torch.tensor([True]), CONFIG)
-    assert float(metrics["flow"]) == pytest.approx(0.5, abs=0.02)
+    assert float(metrics["flow"]) == pytest.approx(0.3, abs=0.02)
     assert float(metrics["colours"]) < 1e-6
     assert float(metrics["share"]) == pytest.approx(0, abs=1e-3)  # what rests was seen, and is taken over
     half = replace(carried, share=torch.full((1, 1, 32, 32), 0.5))
     moments.motion.rows[1, :, :, 4:] = float("nan")  # now the right half was hidden: it must be drawn
     _, unsure = memory_loss(y, half, moments, rows, torch.tensor([True]), CONFIG)
     _, bold = memory_loss(y, carried, moments, rows, torch.tensor([True]), CONFIG)
-    assert float(unsure["share"]) == pytest.approx(np.log(2), abs=1e-3) and float(bold["share"]) > 5
+    assert float(unsure["share"]) == pytest.approx(np.log(2), abs=1e-3) and float(bold["share"]) > 4
     _, nothing = memory_loss(y, carried, moments, rows, torch.tensor([False]), CONFIG)
     assert float(nothing["flow"]) == 0
 
@@ -110,14 +111,37 @@ def test_without_true_motion_what_looks_the_same_has_stayed():
     flow = torch.zeros(1, 2, 8, 8)
     flow[0, 1, :, :4] = 3.0  # what changed, and what is plain, tell of no flow
     flow[0, 1, :2, 4:] = 3.0
-    flow[0, 1, 2:, 4:] = 0.5
-    share = torch.full((1, 1, 32, 32), 0.5)
-    share[..., 16:] = 1.0  # what changed is not taught either way
-    carried = Carried(larger(frame), flow, share, torch.zeros(1, 3, 32, 32))
+    flow[0, 1, 2:, 4:] = 0.3
+    share = torch.zeros(1, 1, 32, 32)
+    share[..., 16:] = 1.0
     y = (torch.from_numpy(after)[None] / 127.5 - 1).contiguous()
+    goal = y[:, -1].permute(0, 3, 1, 2)
+    carried = Carried(larger(frame), flow, share, torch.zeros(1, 3, 32, 32), None, goal)
     _, metrics = memory_loss(y, carried, moments, torch.tensor([1]), torch.tensor([True]), CONFIG)
-    assert float(metrics["flow"]) == pytest.approx(0.5, abs=1e-6)
-    assert float(metrics["share"]) == pytest.approx(0, abs=1e-3)
+    assert float(metrics["flow"]) == pytest.approx(0.3, abs=1e-6)
+    assert float(metrics["share"]) == pytest.approx(0, abs=1e-3)  # what changed is nearer to the truth as it is drawn
+
+
+def test_where_nothing_is_told_the_nearer_of_what_is_carried_and_drawn_is_taken():
+    """Everything changed, in a world without depth; the left half is carried right, the right half drawn."""
+    moments = Moments((32, 32), CodecConfig())
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 4, 32, 32, 3), np.uint8))
+    moments.block.extend(frames)
+    moments.motion.extend(torch.full((2, 2, 8, 8), torch.nan).half())
+    goal = frames[1:, -1].permute(0, 3, 1, 2) / 127.5 - 1
+    wrong = goal + 0.5
+    left = (torch.arange(32) < 16).expand(1, 1, 32, 32)
+    one = larger(torch.where(left, goal, wrong))
+
+    def share_loss(share: torch.Tensor) -> float:
+        carried = Carried(one, torch.zeros(1, 2, 8, 8), share, goal * 0, None, torch.where(left, wrong, goal))
+        y = (frames[1:] / 127.5 - 1).contiguous()
+        _, metrics = memory_loss(y, carried, moments, torch.tensor([1]), torch.tensor([True]), CONFIG)
+        return float(metrics["share"])
+
+    assert share_loss(left.float()) == pytest.approx(0, abs=1e-3)
+    assert share_loss(torch.full((1, 1, 32, 32), 0.5)) == pytest.approx(np.log(2), abs=1e-3)
+    assert share_loss(1 - left.float()) > 5
 
 
 def test_a_source_without_episodes_is_refused(tmp_path):

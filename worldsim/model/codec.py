@@ -138,7 +138,7 @@ class Codec(nn.Module):
         else:
             x = self.decoder(x + self.memory.look(shown).to(x.dtype))
             drawn = pixels_of(self.image(x), 1)[:, 0]
-            carried = self.memory(x, shown)
+            carried = self.memory(x, shown, drawn)
             known = shown.known.float()[:, None, None, None]
             last = drawn + known * (carried.share * (carried.frame - drawn) + carried.rest)
         if frames == 1:

@@ -55,13 +55,15 @@ class Carried:
     """What the memory brings to a new frame: the ``canvas (B, 3, 2 H, 2 W)`` moved along ``flow (B, 2, h, w)``, its
     ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so
     that light can change but what is carried cannot be blurred. Where a panorama stands in for what the canvas does not
-    hold, the share is at least how far it is believed. ``travel (B, 4)`` is the camera's, None without a geometry."""
+    hold, the share is at least how far it is believed. ``travel (B, 4)`` is the camera's, None without a geometry;
+    ``drawn (B, 3, H, W)`` is what the new frame is without the memory."""
 
     canvas: torch.Tensor
     flow: torch.Tensor
     share: torch.Tensor
     rest: torch.Tensor
-    travel: torch.Tensor | None = None
+    travel: torch.Tensor | None
+    drawn: torch.Tensor
 
     @property
     def frame(self) -> torch.Tensor:
@@ -71,7 +73,8 @@ class Carried:
 
 def smaller(canvas: torch.Tensor) -> torch.Tensor:
     """The picture ``(B, C, H, W)`` of a canvas of twice its size."""
-    return F.avg_pool2d(canvas, 2)
+    rows = canvas[..., ::2, :] + canvas[..., 1::2, :]  # a fifth of the time of pooling on a CPU
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
 def larger(picture: torch.Tensor) -> torch.Tensor:
@@ -124,7 +127,8 @@ class PixelMemory(nn.Module):
         x = x + self.action_in(shown.actions.to(dtype))[:, :, None, None]
         return x * shown.known.to(x.dtype)[:, None, None, None]
 
-    def forward(self, x: torch.Tensor, shown: Shown) -> Carried:
+    def forward(self, x: torch.Tensor, shown: Shown, drawn: torch.Tensor) -> Carried:
+        """What is brought to the frame of the decoder's features ``x (B, width, h, w)``, ``drawn`` from them alone."""
         flow, travel = self.flow(x, shown.actions, shown.reach, shown.travel)
         grid = sources(flow, *shown.canvas.shape[2:])
         canvas = sampled(shown.canvas, grid, "bicubic")[:, 0]
@@ -138,4 +142,4 @@ class PixelMemory(nn.Module):
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
         rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
         share = torch.maximum(F.pixel_shuffle(share, CELL).sigmoid(), least)
-        return Carried(canvas, flow, share, rest, travel)
+        return Carried(canvas, flow, share, rest, travel, drawn)

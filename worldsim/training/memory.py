@@ -35,6 +35,9 @@ from worldsim.training.transfer import send
 STAYED, PLAIN = 0.01, 0.02
 """Of pixels in [-1, 1]: a cell whose mean difference to the frame before is less has stayed as it was; one whose mean
 contrast is less looks the same wherever it is fetched from nearby, and tells of no flow."""
+ACCURATE, SHARPER = 0.4, 0.01
+"""Cells by which a flow may be wrong for what it fetches to be taken over; elsewhere, by how much the mean difference
+of a fetched cell to the truth may be larger than that of what is drawn, which is blurred."""
 
 
 class MemoryTraining:
@@ -196,10 +199,11 @@ def memory_loss(
     """Losses of decoded blocks ``y (B, 4, H, W, 3)``, of the carried frame, and of the flow against true motion.
 
     True motion counts only where following it explains the picture at least as well as copying does: overlays and what
-    moves by itself do not move with the scene. There the carried frame's share should be 1, and 0 where the motion
-    tells that a place was not seen: a mean of both is the least error while the flow is a little wrong, but a blurred
-    picture, and the more so the longer it feeds on itself. Where a step has no true motion at all, as in a world
-    without depth, what looks as it did is taken to have stayed where it was.
+    moves by itself do not move with the scene. There the carried frame's share should be 1 if the flow is right, and 0
+    where the motion tells that a place was not seen: a mean of both is the least error while the flow is a little
+    wrong, but a blurred picture, and the more so the longer it feeds on itself. Where a step has no true motion at all,
+    as in a world without depth, what looks as it did is taken to have stayed where it was. Everywhere else the share
+    should be that of whichever is nearer to the truth, what is carried or what is drawn.
     """
     target = to_pixels(moments.block.take(rows))
     error = y - target
@@ -224,10 +228,16 @@ def memory_loss(
         moved = told | (stayed & (_contrast(goal, cells) > PLAIN))
         told = told | stayed
     flow = ((carried.flow - motion).abs().sum(1, keepdim=True) * moved).sum() / moved.sum().clamp(min=1)
-    taught = F.interpolate((told | hidden).float(), size=carried.share.shape[-2:])
-    seen_before = F.interpolate(told.float(), size=carried.share.shape[-2:])
-    wrong = -torch.where(seen_before > 0, carried.share, 1 - carried.share).clamp(min=1e-4).log()
-    share = (wrong * taught).sum() / taught.sum().clamp(min=1)
+    with torch.no_grad():
+        accurate = (carried.flow - motion).abs().sum(1, keepdim=True) <= ACCURATE
+        by_memory, by_drawing = (
+            F.adaptive_avg_pool2d((picture_of - goal).abs().mean(1, keepdim=True), cells)
+            for picture_of in (carried.frame, carried.drawn)
+        )
+        right = (told & (accurate | ~moved)) | (~hidden & (by_memory <= by_drawing + SHARPER))
+        over = F.interpolate(right.float(), size=carried.share.shape[-2:])
+    wrong = -torch.where(over > 0, carried.share, 1 - carried.share).clamp(min=1e-4).log() * seen
+    share = wrong.sum() / (known.sum() * wrong[0].numel()).clamp(min=1)
     loss = picture + config.colours * colours + config.flow * flow + config.share * share
     travel = colours.new_zeros(())
     if carried.travel is not None:
