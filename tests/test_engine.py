@@ -680,3 +680,33 @@ def test_what_a_lane_shows_is_its_own_however_the_others_begin() -> None:
             single = run(alone[lane], [[row[lane]]])[0]
             assert differ(block, single, lane, 0) < 1e-3
             assert (block.frames[lane].int() - single.frames[0].int()).abs().float().mean() < 0.05
+
+
+def test_in_a_drawn_world_nothing_is_carried_whatever_stands_in_the_lanes_beside() -> None:
+    """A drawn lane goes on from what it predicts, as in a model without a memory, alone and beside a carried lane,
+    whose picture is still its own; a state that goes to another lane stays drawn."""
+    made = debug_simulator(memory=True)
+    drawing = WorldSimulator(replace(made.config, drawn=("DoomTakeCover",)), made.codec, made.world)
+    assert drawing.digest != made.digest
+    cover = WORLDS["DoomTakeCover"]
+    begun = [start(1), start(2, cover)]
+    pair, alone, carried = engine(drawing, 2), engine(drawing), engine(made)
+    pair.begin([0, 1], begun)
+    alone.begin([0], begun[1:])
+    carried.begin([0], begun[:1])
+    other = engine(drawing, 2)
+    other.begin([0, 1], [start(5, cover), start(6)])
+    for step in range(4):
+        block, single, beside = run(pair, [[1, 3]])[0], run(alone, [[3]], cover)[0], run(carried, [[1]])[0]
+        assert differ(block, single, 1, 0) < 1e-3 and differ(block, beside, 0, 0) < 1e-3
+        drawn = drawing.codec.decode(single.latent, 4)
+        assert (drawn.int() - single.frames.int()).abs().max() <= 1
+        if step == 1:
+            other.set_state(1, pair.get_state(1))
+    run(other, [[1, 3]])
+    assert differ(run(other, [[1, 3]])[0], block, 1, 1) < 1e-3
+    own = engine(made)
+    own.begin([0], begun[1:])
+    assert differ(run(own, [[3]] * 4, cover)[-1], single, 0, 0) > 0.05
+    with pytest.raises(ValueError, match="Mars is none of the worlds"):
+        replace(made.config, drawn=("Mars",))

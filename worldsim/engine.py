@@ -8,9 +8,9 @@ enters the ring either re-noised to the context level by one more pass, which th
 (``cache_mode="renoise"``), or with the keys and values of the last denoising step (``"reuse"``, one pass
 less). A codec with a memory is shown each lane's last frame, and what it then shows is encoded again: that latent is
 what the lane goes on from and what the heads are read from ("reuse" keeps keys and values of the predicted one
-nevertheless). A referee, where the model has one, has the last word on reward and termination, by what lanes showed
-before. Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours nor on how
-many there are.
+nevertheless); in worlds that the model's configuration says are drawn, the predicted latent is. A referee, where the
+model has one, has the last word on reward and termination, by what lanes showed before. Randomness is counted (lane
+seed, step, use), so a lane's future depends neither on its neighbours nor on how many there are.
 
 A model that holds a player can also do without given actions: ``propose`` samples the one that a player of this world
 would take next, ``play`` steps under it.
@@ -122,9 +122,12 @@ class RolloutEngine(Passes):
         self._seconds = torch.ones(b, device=device)
         self._specs: list[WorldSpec | None] = [None] * b
         self._single: list[int] = []
+        self._all_drawn = self.codec.memory is None
         self._text = TextMemory(self.world, b, device)
         self._screen = (
-            None if self.codec.memory is None else Screen(self.codec, b, self.frame_size, device, self.memory)
+            None
+            if self.codec.memory is None
+            else Screen(self.codec, b, self.frame_size, device, self.memory, self.model.config.drawn)
         )
         sizes, player, referee = self.model.config.world, self.model.player, self.model.referee
         self.referee = None if referee is None else LaneReferee(referee, b, self.latent_shape, device)
@@ -153,7 +156,7 @@ class RolloutEngine(Passes):
             self._specs[lane] = start.world
             length = 0 if start.frames is None else len(start.frames)
             groups.setdefault((start.world.frames_per_step, length, len(start.actions)), []).append(i)
-        self._single = self._lanes_of_one_frame()
+        self._note_worlds()
         pieces: list[tuple[list[int], Block]] = []
         for (_, length, _), members in groups.items():
             chosen = rows[torch.tensor(members, device=self.device)]
@@ -191,8 +194,9 @@ class RolloutEngine(Passes):
         latent, finite = self._bounded(sample[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, controls)
-        if self._screen is not None:  # what is seen is what is remembered
-            latent, finite = self._bounded_too(self._encode(pixels), finite)
+        if self._screen is not None and not self._all_drawn:  # what is seen is what is remembered
+            shown, finite = self._bounded_too(self._encode(pixels), finite)
+            latent = torch.where(self._screen.known[:, None, None, None], shown, latent)
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
             read.append(self._network(context, self._context_tau, prepared))
@@ -275,7 +279,7 @@ class RolloutEngine(Passes):
             self._player.set_lane(lane, state["player"])
         spec = WORLDS[state["world"]]
         self._specs[lane] = spec
-        self._single = self._lanes_of_one_frame()
+        self._note_worlds()
         words = LaneWords(LaneText(**state["words"]["text"]), state["words"]["event"])
         self._text.begin([lane], [words.text], [spec.index])
         if state["event_left"]:
@@ -399,7 +403,7 @@ class RolloutEngine(Passes):
         """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
         memory is shown what the lanes showed."""
         frames = 1 if len(self._single) == self.lanes else BLOCK_FRAMES
-        if self._screen is None:
+        if self._screen is None or self._all_drawn:
             pixels = self.codec.decode_normalised(latent, frames)
         else:
             pixels = self._screen.show(latent, frames, controls)
@@ -418,9 +422,11 @@ class RolloutEngine(Passes):
             latent[self._single] = self.codec.encode_normalised(pixels[self._single, -1:])
         return latent
 
-    def _lanes_of_one_frame(self) -> list[int]:
-        """Lanes whose world shows one frame per step."""
-        return [i for i, spec in enumerate(self._specs) if spec is not None and spec.frames_per_step == 1]
+    def _note_worlds(self) -> None:
+        """Which lanes are of worlds that show one frame per step, and whether all are of worlds that are drawn."""
+        specs, drawn = self._specs, self.model.config.drawn
+        self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
+        self._all_drawn = self.codec.memory is None or all(spec is None or spec.name in drawn for spec in specs)
 
     def _bounded_too(self, latent: torch.Tensor, finite: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``_bounded``, and zeros where the lane was not finite before."""

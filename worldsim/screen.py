@@ -26,7 +26,7 @@ Memory = Literal["window", "panorama", "places"]
 after each step of walking; several, each of a place that dead reckoning finds again."""
 PLACES = 4
 """Cylinders of a lane, of 0.9 MB each for frames of 64x64."""
-_KEPT = ("canvas", "action", "reach", "travel")
+_KEPT = ("canvas", "action", "reach", "travel", "known")
 
 
 def memories(codec: Codec) -> tuple[Memory, ...]:
@@ -37,10 +37,19 @@ def memories(codec: Codec) -> tuple[Memory, ...]:
 
 
 class Screen:
-    """The screens of ``lanes`` lanes of frames of ``size`` (H, W), with a ``memory`` that the codec can serve."""
+    """The screens of ``lanes`` lanes of frames of ``size`` (H, W), with a ``memory`` that the codec can serve. In the
+    worlds that are ``drawn`` nothing is carried over: ``known (B,)`` is False there."""
 
-    def __init__(self, codec: Codec, lanes: int, size: tuple[int, int], device: torch.device, memory: Memory) -> None:
-        self.codec, self.size, self.device = codec, size, device
+    def __init__(
+        self,
+        codec: Codec,
+        lanes: int,
+        size: tuple[int, int],
+        device: torch.device,
+        memory: Memory,
+        drawn: Sequence[str] = (),
+    ) -> None:
+        self.codec, self.size, self.device, self.drawn = codec, size, device, drawn
         self.reckons = memory == "places"
         self.canvas = torch.zeros(lanes, 3, 2 * size[0], 2 * size[1], device=device)
         self.action = torch.zeros(lanes, ACTION, device=device)
@@ -49,7 +58,7 @@ class Screen:
         self.count = PLACES if self.reckons else 1
         blind = torch.zeros(lanes, device=device)
         self.panorama = None if memory == "window" else Panorama(blind, *size, self.count)
-        self._known = torch.ones(lanes, dtype=torch.bool, device=device)
+        self.known = torch.ones(lanes, dtype=torch.bool, device=device)
 
     def begin(
         self, rows: torch.Tensor, worlds: Sequence[WorldSpec], frames: torch.Tensor, k: int, given: Controls
@@ -61,6 +70,7 @@ class Screen:
         self.canvas[rows] = larger(_picture(frames[:, -1]))
         reach = torch.tensor([world.reach(*self.size) for world in worlds], device=self.device)
         self.reach[rows] = reach
+        self.known[rows] = torch.tensor([world.name not in self.drawn for world in worlds], device=self.device)
         self.travel[rows] = 0.0  # how fast a camera is that comes out of given steps is not known
         self.travel[rows, -1] = 1 - acted[:, 0]
         if self.panorama is None:
@@ -81,9 +91,7 @@ class Screen:
             if not self.reckons:
                 self.panorama.walk(keys)
             around = self.panorama.view()
-        shown = Shown(
-            self.canvas, self._known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel
-        )
+        shown = Shown(self.canvas, self.known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel)
         pixels, self.canvas, travel = self.codec.show(latent, frames, shown)
         self.action, self.travel = action, self.travel if travel is None else travel
         if self.panorama is not None:

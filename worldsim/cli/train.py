@@ -3,11 +3,11 @@
 ``codec`` trains the video compression network, ``latents`` encodes episodes with it into a cache, ``world`` trains
 the transformer on such a cache, ``all`` does these in one command while the worlds play beside, ``refiner`` teaches
 what corrects a trained transformer's predictions, ``memory`` teaches the decoder of a trained model to carry pixels
-over, ``heads`` trains reward and termination on the model's own rollouts, ``referee`` what has the last word on them,
-``player`` what proposes actions where none are given, ``captioner`` what captions recordings without facts, ``release``
-makes a folder to ship of a run. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten
-minutes). A run that was interrupted goes on where it
-was when the same command is given again.
+over, ``carrying`` chooses in which worlds it does, ``heads`` trains reward and termination on the model's own
+rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
+``captioner`` what captions recordings without facts, ``narrow`` makes a trained transformer smaller, ``release`` a
+folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that
+was interrupted goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -92,12 +92,36 @@ class TrainRefiner:
 
 
 @dataclass(frozen=True)
+class Narrow:
+    """Make the transformer of MODEL (a model folder) smaller: its modulations through RANK numbers, fitted to the
+    source's episodes; exports OUT/model. Everything else stays as it is.
+    """
+
+    out: Path
+    model: Path
+    rank: int = 64
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
 class TrainMemory:
     """Teach the codec of MODEL (a model folder) to carry pixels from frame to frame; exports OUT/model."""
 
     out: Path
     model: Path
     train: MemoryTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
+class ChooseCarrying:
+    """Choose in which worlds MODEL (a model folder with a memory) carries pictures over and in which it draws each
+    anew, by rollouts along the source's held-out episodes; exports OUT/model. Nothing is trained.
+    """
+
+    out: Path
+    model: Path
+    horizon: int = 16
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -230,12 +254,36 @@ def _refiner(chosen: Preset, argv: list[str]) -> None:
     train_refiner(args.train, args.source, _opened(args.model), args.out)
 
 
+def _narrow(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.narrow import narrowed
+    from worldsim.training.sources import training_episodes
+
+    args = tyro.cli(Narrow, default=Narrow(tyro.MISSING, tyro.MISSING), args=argv, prog="worldsim train narrow")
+    args.source.check_ends("a narrower model")
+    simulator, lost = narrowed(_opened(args.model), args.rank, training_episodes(args.source))
+    simulator.save_pretrained(args.out / "model")
+    print(f"{args.out / 'model'}: digest {simulator.digest}; {lost:.2%} of the modulations' variance is lost")
+
+
 def _memory(chosen: Preset, argv: list[str]) -> None:
     from worldsim.training.pipeline import train_memory
 
     default = TrainMemory(tyro.MISSING, tyro.MISSING, chosen.memory)
     args = tyro.cli(TrainMemory, default=default, args=argv, prog="worldsim train memory")
     train_memory(args.train, args.source, _opened(args.model), args.out)
+
+
+def _carrying(chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training.carrying import with_choice
+    from worldsim.training.sources import held_out_episodes
+
+    default = ChooseCarrying(tyro.MISSING, tyro.MISSING)
+    args = tyro.cli(ChooseCarrying, default=default, args=argv, prog="worldsim train carrying")
+    simulator, found = with_choice(_opened(args.model), held_out_episodes(args.source), args.horizon)
+    simulator.save_pretrained(args.out / "model")
+    for world, (carried, drawn) in found.items():
+        print(f"{world:22s} carried {carried:.3f}  drawn {drawn:.3f}  {'drawn' if drawn > carried else 'carried'}")
+    print(f"{args.out / 'model'}: digest {simulator.digest}")
 
 
 def _heads(chosen: Preset, argv: list[str]) -> None:
@@ -301,7 +349,9 @@ _STAGES = {
     "latents": _latents,
     "world": _world,
     "refiner": _refiner,
+    "narrow": _narrow,
     "memory": _memory,
+    "carrying": _carrying,
     "heads": _heads,
     "referee": _referee,
     "player": _player,

@@ -73,6 +73,8 @@ def debug_simulator(
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * fan_in**-0.5)
         simulator.codec.latent_std.fill_(0.5)
         simulator.world.motion_out.weight.mul_(0.05)  # kernels that amplify would make chaos of rounding
+        if simulator.world.refiner is not None:
+            simulator.world.refiner.out.weight.mul_(0.1)  # and so would corrections as large as the picture
         if simulator.codec.memory is not None:
             for parameter in simulator.codec.memory.parameters():
                 parameter.mul_(0.3)  # and so would a picture that feeds on itself

@@ -26,6 +26,8 @@ ADDED: tuple[tuple[int, str, str, Any], ...] = (
     (7, "", "referee", None),
     (8, "world", "stays", False),
     (9, "world", "refiner", None),
+    (9, "world", "modulation_rank", 0),
+    (9, "", "drawn", []),
 )
 """Format version, part of the configuration ("": itself), name, and its value where there is none. Version 3 also added
 the decoder's ``decoder_coarse_depth``, which was ``coarse_depth`` before."""
@@ -79,7 +81,8 @@ def without_absent(config: dict[str, Any]) -> dict[str, Any]:
     kept = {**config, **parts}
     for _, part, name, absent in ADDED:
         section = parts[part] if part else kept
-        if section[name] == absent:
+        value = section[name]
+        if (list(value) if isinstance(value, tuple) else value) == absent:
             del section[name]
     codec = parts["codec"]
     if "memory" not in codec and codec["decoder_coarse_depth"] == codec["coarse_depth"]:

@@ -23,6 +23,15 @@ AlongTime = Callable[[TimeAttention, torch.Tensor], torch.Tensor]
 """Runs a layer's time attention on its tokens: over the whole clip, or one frame against the layer's cache."""
 
 
+def modulation(width: int, outputs: int, rank: int) -> nn.Linear | nn.Sequential:
+    """What makes modulations of a frame's vector, nothing at first: one matrix, or the product of two of ``rank``,
+    where that is above 0 (AdaLN-LoRA, as in Cosmos, NVIDIA 2025)."""
+    last = nn.Linear(rank or width, outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(width, rank, bias=False), last) if rank else last
+
+
 class Layout(Protocol):
     """Tokens of one or more groups ``(B, T, N + R, D)`` as one tensor, what belongs to frames as ``(..., b, t, D)``."""
 

@@ -34,7 +34,7 @@ from worldsim.model.carry import all_moves, linear_estimate, mixed, neighbours
 from worldsim.model.conditioning import ACTED, Controls, TextTokens
 from worldsim.model.frames import Noisy, Prediction, Prepared, PreparedStep
 from worldsim.model.heads import Heads
-from worldsim.model.layers import Dense, Layer, Layout
+from worldsim.model.layers import Dense, Layer, Layout, modulation
 from worldsim.model.layouts import Extent, Packed, Padded
 from worldsim.model.packing import Samples
 from worldsim.model.refiner import Refiner, RefinerConfig
@@ -59,7 +59,8 @@ class WorldModelConfig:
 
     ``moves`` is the number of learned convolutions over the previous latent, ``motion`` their rows and columns, both
     odd: a turn of 14 degrees moves the picture by about four cells. ``stays``: each cell can keep the previous latent.
-    ``refiner``: sizes of what corrects the outcome, None without it.
+    ``refiner``: sizes of what corrects the outcome, None without it. ``modulation_rank``: frame vectors modulate
+    through as many numbers, 0 for all of the width.
     """
 
     latent_channels: int = 4
@@ -78,14 +79,18 @@ class WorldModelConfig:
     worlds: int = 16
     text: TextConfig = field(default_factory=TextConfig)
     refiner: RefinerConfig | None = field(default_factory=RefinerConfig)
+    modulation_rank: int = 0
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(f"width {self.width} over {self.heads} heads: the head width must be a multiple of 4")
         if len(self.motion) != 2 or any(n < 1 or n % 2 == 0 for n in self.motion):
             raise ValueError(f"motion={self.motion}: two odd numbers are accepted, rows and columns of latent cells")
-        if self.moves < 1:
-            raise ValueError(f"moves={self.moves}: at least one is needed")
+        if self.moves < 1 or not 0 <= self.modulation_rank < self.width:
+            raise ValueError(
+                f"moves={self.moves}, modulation_rank={self.modulation_rank}: accepted are at least 1, and 0 (whole) "
+                f"to below the width {self.width}"
+            )
 
     def check_begin(self, begin: WorldModelConfig) -> None:
         """Raises ``ValueError`` where a model of this configuration cannot go on with weights of ``begin``'s.
@@ -120,9 +125,7 @@ class WorldModel(nn.Module):
         self.view_age_in = nn.Linear(16, d)
         self.text = TextEncoder(config.text, d)
         self.world = nn.Embedding(config.worlds, d)
-        self.modulation = nn.Linear(d, 6 * d)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
+        self.modulation = modulation(d, 6 * d, config.modulation_rank)
         for table in (self.step_size, self.mode, self.known, self.world):
             nn.init.normal_(table.weight, std=0.1)
         self.layers = nn.ModuleList(
@@ -130,14 +133,14 @@ class WorldModel(nn.Module):
             for i in range(config.depth)
         )
         self.final_norm = RMSNorm(d, eps=1e-6, elementwise_affine=False)
-        self.final_modulation = nn.Linear(d, 2 * d)
+        self.final_modulation = modulation(d, 2 * d, config.modulation_rank)
         self.patch_out = nn.Linear(d, patch_size)
         c, (rows, columns) = config.latent_channels, config.motion
         self.moves = nn.Conv2d(c, config.moves * c, (rows, columns), bias=False)
         self.taps = (config.moves, OWN * OWN)
         self.motion_out = nn.Linear(d, config.patch**2 * sum(self.taps))
         self.stays_out = nn.Linear(d, config.patch**2) if config.stays else None
-        for module in (self.final_modulation, self.patch_out, self.motion_out, self.stays_out):
+        for module in (self.patch_out, self.motion_out, self.stays_out):
             if module is not None:
                 nn.init.zeros_(module.weight)
                 nn.init.zeros_(module.bias)

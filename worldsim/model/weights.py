@@ -46,7 +46,9 @@ class SimulatorConfig:
     validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
     default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
     0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
-    few denoising steps may name theirs. ``referee`` and ``player`` hold the sizes of these, None without one.
+    few denoising steps may name theirs. ``drawn`` are worlds whose every picture is drawn from its latent alone, though
+    the codec has a memory: where what is carried over was farther from the truth (``training.carrying``). ``referee``
+    and ``player`` hold the sizes of these, None without one.
     ``storage`` is the type of the stored parameters.
     """
 
@@ -59,6 +61,7 @@ class SimulatorConfig:
     context_noise: float = 0.1
     temperature: float = 1.0
     shortcut: bool = False
+    drawn: tuple[str, ...] = ()
     referee: RefereeConfig | None = None
     player: PlayerConfig | None = None
     storage: str = "float16"
@@ -78,6 +81,8 @@ class SimulatorConfig:
             )
         if not 0 <= self.temperature <= 1:
             raise ValueError(f"temperature={self.temperature}; accepted is 0 to 1")
+        if strange := [name for name in self.drawn if name not in self.worlds]:
+            raise ValueError(f"drawn={self.drawn}: {', '.join(strange)} is none of the worlds that are simulated")
         if self.codec.latent_channels != self.world.latent_channels:
             raise ValueError(
                 f"the codec makes {self.codec.latent_channels} latent channels, the world model takes "

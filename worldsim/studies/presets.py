@@ -13,7 +13,7 @@ from worldsim.training.presets import cpu, smoke
 def small() -> WorldTrainConfig:
     """The recipe of ``cpu`` with 2.2 million parameters."""
     config = cpu().world
-    world = WorldModelConfig(width=128, heads=4, mlp_width=320)
+    world = WorldModelConfig(width=128, heads=4, mlp_width=320, refiner=None)
     return replace(config, world=world, optim=replace(config.optim, steps=2000), singles=4.0)
 
 

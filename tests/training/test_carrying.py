@@ -1,0 +1,62 @@
+"""Which worlds are drawn: the measure is that of scikit-image, and the choice is that of the rollouts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from shades import make_episode
+from skimage.metrics import structural_similarity
+
+from worldsim.cli.train import main
+from worldsim.model.debug import debug_simulator
+from worldsim.model.weights import WorldSimulator
+from worldsim.training import carrying
+from worldsim.training.carrying import similarity, with_choice
+
+
+def test_similarity_is_that_of_scikit_image_inside_of_the_border() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (2, 32, 48, 3), np.uint8)
+    b = np.clip(a + rng.normal(0, 30, a.shape), 0, 255).astype(np.uint8)
+    wanted = []
+    for x, y in zip(a, b):
+        _, values = structural_similarity(x, y, channel_axis=-1, full=True)
+        wanted.append(values[3:-3, 3:-3].mean())
+    assert float(similarity(torch.from_numpy(a), torch.from_numpy(b))) == pytest.approx(np.mean(wanted), abs=1e-9)
+    assert float(similarity(torch.from_numpy(a), torch.from_numpy(a))) == pytest.approx(1)
+
+
+def test_a_world_is_drawn_where_that_is_nearer_to_the_truth(monkeypatch) -> None:
+    """Both worlds are asked both ways; what is found decides, and nothing but the choice changes."""
+    model = debug_simulator(memory=True, player=True, referee=True)
+    episodes = [make_episode(20, 1), replace(make_episode(20, 2), world="DoomBasic"), make_episode(9, 3)]
+    chosen, found = with_choice(model, episodes, horizon=4)
+    assert set(found) == {"DoomRooms", "DoomBasic"}
+    assert all(0 < value < 1 for pair in found.values() for value in pair)
+    assert all(carried != drawn for carried, drawn in found.values())
+    assert set(chosen.config.drawn) == {world for world, (carried, drawn) in found.items() if drawn > carried}
+    assert chosen.world is model.world and chosen.player is model.player and chosen.referee is model.referee
+    monkeypatch.setattr(
+        carrying, "_similarity", lambda simulator, *_: 0.5 + 0.1 * ("DoomBasic" in simulator.config.drawn)
+    )
+    assert with_choice(model, episodes, horizon=4)[0].config.drawn == ("DoomBasic",)
+
+
+def test_without_memory_or_long_episodes_there_is_no_choice() -> None:
+    with pytest.raises(ValueError, match="no memory"):
+        with_choice(debug_simulator(), [make_episode(20)])
+    with pytest.raises(ValueError, match="has the 20 steps"):
+        with_choice(debug_simulator(memory=True), [make_episode(19)])
+
+
+def test_one_command_chooses(tmp_path, capsys) -> None:
+    folder = debug_simulator(memory=True).save_pretrained(tmp_path / "begin")
+    main(
+        ["carrying", "--model", str(folder), "--out", str(tmp_path / "run"), "--horizon", "3", "--source.worlds",
+         "DoomBasic", "--source.held-out", "1", "--source.max-steps", "12", "--source.workers", "0"]
+    )  # fmt: skip
+    made = WorldSimulator.from_pretrained(tmp_path / "run" / "model")
+    printed = capsys.readouterr().out
+    assert printed.startswith("DoomBasic") and made.digest in printed
+    assert printed.split()[5] == ("drawn" if made.config.drawn else "carried")
