@@ -41,6 +41,7 @@ def test_a_world_is_drawn_where_that_is_nearer_to_the_truth(monkeypatch) -> None
         carrying, "_similarity", lambda simulator, *_: 0.5 + 0.1 * ("DoomBasic" in simulator.config.drawn)
     )
     assert with_choice(model, episodes, horizon=4)[0].config.drawn == ("DoomBasic",)
+    assert with_choice(model, episodes, horizon=4, keep=["worldsim/DoomBasic-v0"])[0].config.drawn == ()
 
 
 def test_without_memory_or_long_episodes_there_is_no_choice() -> None:

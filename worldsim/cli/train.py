@@ -116,12 +116,14 @@ class TrainMemory:
 @dataclass(frozen=True)
 class ChooseCarrying:
     """Choose in which worlds MODEL (a model folder with a memory) carries pictures over and in which it draws each
-    anew, by rollouts along the source's held-out episodes; exports OUT/model. Nothing is trained.
+    anew, by rollouts along the source's held-out episodes; exports OUT/model. Nothing is trained. Worlds of ``keep``
+    are carried whatever is found.
     """
 
     out: Path
     model: Path
     horizon: int = 16
+    keep: tuple[str, ...] = ()
     source: SourceConfig = field(default_factory=SourceConfig)
 
 
@@ -279,10 +281,11 @@ def _carrying(chosen: Preset, argv: list[str]) -> None:
 
     default = ChooseCarrying(tyro.MISSING, tyro.MISSING)
     args = tyro.cli(ChooseCarrying, default=default, args=argv, prog="worldsim train carrying")
-    simulator, found = with_choice(_opened(args.model), held_out_episodes(args.source), args.horizon)
+    simulator, found = with_choice(_opened(args.model), held_out_episodes(args.source), args.horizon, args.keep)
     simulator.save_pretrained(args.out / "model")
     for world, (carried, drawn) in found.items():
-        print(f"{world:22s} carried {carried:.3f}  drawn {drawn:.3f}  {'drawn' if drawn > carried else 'carried'}")
+        choice = "drawn" if world in simulator.config.drawn else "carried"
+        print(f"{world:22s} carried {carried:.3f}  drawn {drawn:.3f}  {choice}")
     print(f"{args.out / 'model'}: digest {simulator.digest}")
 
 

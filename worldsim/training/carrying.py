@@ -1,13 +1,14 @@
 """Where a codec's memory serves: in which worlds pictures are carried over, and in which each is drawn anew.
 
-What is carried is sharp and may be out of place, what is drawn is where the model expects it and blurred; which of them
-is nearer to the truth after some steps differs between worlds. Both ways roll out the same held-out episodes under the
-recorded actions, and the mean structural similarity (SSIM, Wang et al. 2004) to the truth decides.
+What is carried is sharp and may be out of place, what is drawn is where the model expects it and blurred; which of
+them is nearer to the truth after some steps differs between worlds. Both ways roll out the same held-out episodes
+under the recorded actions, and the mean structural similarity (SSIM, Wang et al. 2004) to the truth decides; where
+something small is all that pays, which similarity hardly sees, a world can be kept carried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,6 +18,7 @@ from worldsim.engine import RolloutEngine
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode, shots_of
 from worldsim.training.recorded import Place, controls_at, start_at
+from worldsim.worlds import world_named
 
 # B lanes, H W frame
 
@@ -25,13 +27,18 @@ _STABLE = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)
 
 
 def with_choice(
-    simulator: WorldSimulator, episodes: Iterable[Episode], horizon: int = 16, known: int = 4, most: int = 32
+    simulator: WorldSimulator,
+    episodes: Iterable[Episode],
+    horizon: int = 16,
+    keep: Sequence[str] = (),
+    known: int = 4,
+    most: int = 32,
 ) -> tuple[WorldSimulator, dict[str, tuple[float, float]]]:
     """The simulator whose ``drawn`` worlds are those in which drawing is nearer to the truth, and for each world the
     mean SSIM of carried and of drawn pictures, over ``horizon`` steps of up to ``most`` rollouts that know ``known``.
 
-    A world without an episode of ``known + horizon`` steps is carried. Raises ``ValueError`` where no world has one, or
-    the codec has no memory.
+    A world without an episode of ``known + horizon`` steps is carried, and so are those of ``keep``. Raises
+    ``ValueError`` where no world has one, or the codec has no memory.
     """
     if simulator.codec.memory is None:
         raise ValueError("this model's codec has no memory: there is nothing to carry over (worldsim train memory)")
@@ -39,17 +46,20 @@ def with_choice(
     for shot in shots_of(iter(episodes)):
         begins = range(known, len(shot) + 1 - horizon, horizon)
         places.setdefault(shot.world, []).extend((shot, t) for t in begins)
-    found = {}
+    found: dict[str, tuple[float, float]] = {}
     for world, all_places in places.items():
         some = all_places[:: max(1, len(all_places) // most)][:most]
         if some:
-            found[world] = tuple(
-                _similarity(_drawing(simulator, drawn), some, horizon, known) for drawn in ((), (world,))
+            carried, drawn = (
+                _similarity(_drawing(simulator, chosen), some, horizon, known) for chosen in ((), (world,))
             )
+            found[world] = carried, drawn
     if not found:
         raise ValueError(f"no held-out episode has the {known + horizon} steps that a rollout needs: give longer ones")
-    chosen = tuple(world for world in simulator.config.worlds if world in found and found[world][1] > found[world][0])
-    return _drawing(simulator, chosen), {world: (carried, drawn) for world, (carried, drawn) in found.items()}
+    kept = {world_named(world).name for world in keep}
+    nearer = {world for world, (carried, drawn) in found.items() if drawn > carried}
+    chosen = tuple(world for world in simulator.config.worlds if world in nearer - kept)
+    return _drawing(simulator, chosen), found
 
 
 def _drawing(simulator: WorldSimulator, drawn: tuple[str, ...]) -> WorldSimulator:
