@@ -195,8 +195,12 @@ class RolloutEngine(Passes):
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, controls)
         if self._screen is not None and not self._all_drawn:  # what is seen is what is remembered
-            shown, finite = self._bounded_too(self._encode(pixels), finite)
-            latent = torch.where(self._screen.known[:, None, None, None], shown, latent)
+            shown, still = self._bounded_too(self._encode(pixels), finite)
+            carried = self._screen.known
+            latent, finite = (
+                torch.where(carried[:, None, None, None], shown, latent),
+                torch.where(carried, still, finite),
+            )
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
             read.append(self._network(context, self._context_tau, prepared))

@@ -44,11 +44,25 @@ def test_a_world_is_drawn_where_that_is_nearer_to_the_truth(monkeypatch) -> None
     assert with_choice(model, episodes, horizon=4, keep=["worldsim/DoomBasic-v0"])[0].config.drawn == ()
 
 
+def test_rollouts_begin_all_over_the_episodes(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(carrying, "_similarity", lambda _, places, *rest: asked.append(places) or 0.5)
+    with_choice(debug_simulator(memory=True), [make_episode(40, seed) for seed in range(9)], horizon=4, most=5)
+    seeds = [episode.map_seed for episode, _ in asked[0]]
+    assert len(seeds) == 5 and seeds[0] == 0 and seeds[-1] == 8 and len(set(seeds)) == 5
+
+
 def test_without_memory_or_long_episodes_there_is_no_choice() -> None:
     with pytest.raises(ValueError, match="no memory"):
         with_choice(debug_simulator(), [make_episode(20)])
     with pytest.raises(ValueError, match="has the 20 steps"):
         with_choice(debug_simulator(memory=True), [make_episode(19)])
+    doom = debug_simulator(memory=True)
+    few = WorldSimulator(replace(doom.config, worlds=("DoomRooms",)), doom.codec, doom.world)
+    with pytest.raises(ValueError, match="Table is none of the worlds"):
+        with_choice(few, [make_episode(30)], keep=["Table"])
+    with pytest.raises(ValueError, match="a codec without a memory draws in all worlds"):
+        replace(debug_simulator().config, drawn=("DoomRooms",))
 
 
 def test_one_command_chooses(tmp_path, capsys) -> None:

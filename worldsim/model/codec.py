@@ -139,8 +139,8 @@ class Codec(nn.Module):
             x = self.decoder(x + self.memory.look(shown).to(x.dtype))
             drawn = pixels_of(self.image(x), 1)[:, 0]
             carried = self.memory(x, shown, drawn)
-            known = shown.known.float()[:, None, None, None]
-            last = drawn + known * (carried.share * (carried.frame - drawn) + carried.rest)
+            blended = drawn + carried.share * (carried.frame - drawn) + carried.rest
+            last = torch.where(shown.known[:, None, None, None], blended, drawn)
         if frames == 1:
             return rearrange(last, "b c h w -> b 1 h w c"), carried
         earlier = fetched(last, self.flow(x)) + pixels_of(self.residual(x), frames - 1)

@@ -24,8 +24,8 @@ AlongTime = Callable[[TimeAttention, torch.Tensor], torch.Tensor]
 
 
 def modulation(width: int, outputs: int, rank: int) -> nn.Linear | nn.Sequential:
-    """What makes modulations of a frame's vector, nothing at first: one matrix, or the product of two of ``rank``,
-    where that is above 0 (AdaLN-LoRA, as in Cosmos, NVIDIA 2025)."""
+    """What makes modulations ``(..., outputs)`` of frame vectors ``(..., width)``, nothing at first: one matrix, or the
+    product of two of ``rank``, where that is above 0 (AdaLN-LoRA, as in Cosmos, NVIDIA 2025)."""
     last = nn.Linear(rank or width, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

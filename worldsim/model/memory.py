@@ -128,7 +128,8 @@ class PixelMemory(nn.Module):
         return x * shown.known.to(x.dtype)[:, None, None, None]
 
     def forward(self, x: torch.Tensor, shown: Shown, drawn: torch.Tensor) -> Carried:
-        """What is brought to the frame of the decoder's features ``x (B, width, h, w)``, ``drawn`` from them alone."""
+        """What is brought to the frame of the decoder's features ``x (B, width, h, w)``, after what was ``shown``;
+        ``drawn (B, 3, H, W)``, about [-1, 1], is that frame from the features alone."""
         flow, travel = self.flow(x, shown.actions, shown.reach, shown.travel)
         grid = sources(flow, *shown.canvas.shape[2:])
         canvas = sampled(shown.canvas, grid, "bicubic")[:, 0]

@@ -83,6 +83,8 @@ class SimulatorConfig:
             raise ValueError(f"temperature={self.temperature}; accepted is 0 to 1")
         if strange := [name for name in self.drawn if name not in self.worlds]:
             raise ValueError(f"drawn={self.drawn}: {', '.join(strange)} is none of the worlds that are simulated")
+        if self.drawn and not self.codec.memory:
+            raise ValueError(f"drawn={self.drawn}: a codec without a memory draws in all worlds; name none")
         if self.codec.latent_channels != self.world.latent_channels:
             raise ValueError(
                 f"the codec makes {self.codec.latent_channels} latent channels, the world model takes "

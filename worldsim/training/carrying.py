@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -38,25 +39,26 @@ def with_choice(
     mean SSIM of carried and of drawn pictures, over ``horizon`` steps of up to ``most`` rollouts that know ``known``.
 
     A world without an episode of ``known + horizon`` steps is carried, and so are those of ``keep``. Raises
-    ``ValueError`` where no world has one, or the codec has no memory.
+    ``ValueError`` where no world has one, ``keep`` names another world, or the codec has no memory.
     """
+    kept = {world_named(world).name for world in keep}
+    if strange := kept - set(simulator.config.worlds):
+        raise ValueError(f"keep={tuple(keep)}: {', '.join(sorted(strange))} is none of the worlds that are simulated")
     if simulator.codec.memory is None:
         raise ValueError("this model's codec has no memory: there is nothing to carry over (worldsim train memory)")
     places: dict[str, list[Place]] = {}
-    for shot in shots_of(iter(episodes)):
+    for shot in shots_of(e for e in episodes if e.world in simulator.config.worlds):
         begins = range(known, len(shot) + 1 - horizon, horizon)
         places.setdefault(shot.world, []).extend((shot, t) for t in begins)
     found: dict[str, tuple[float, float]] = {}
-    for world, all_places in places.items():
-        some = all_places[:: max(1, len(all_places) // most)][:most]
-        if some:
+    for world, there in places.items():
+        if some := [there[i] for i in np.linspace(0, len(there) - 1, min(len(there), most)).astype(int)]:
             carried, drawn = (
                 _similarity(_drawing(simulator, chosen), some, horizon, known) for chosen in ((), (world,))
             )
             found[world] = carried, drawn
     if not found:
         raise ValueError(f"no held-out episode has the {known + horizon} steps that a rollout needs: give longer ones")
-    kept = {world_named(world).name for world in keep}
     nearer = {world for world, (carried, drawn) in found.items() if drawn > carried}
     chosen = tuple(world for world in simulator.config.worlds if world in nearer - kept)
     return _drawing(simulator, chosen), found
@@ -82,7 +84,7 @@ def _similarity(simulator: WorldSimulator, places: list[Place], horizon: int, kn
 
 
 def similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Mean SSIM of uint8 frames ``(B, H, W, 3)`` over 7 x 7 windows."""
+    """Mean SSIM of uint8 frames ``(B, H, W, 3)`` over 7 x 7 windows, one float64 number."""
     x, y = (frames.permute(0, 3, 1, 2).double() for frames in (a, b))
 
     def mean(values: torch.Tensor) -> torch.Tensor:

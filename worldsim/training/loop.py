@@ -76,7 +76,7 @@ class Average:
                 mean.copy_(kept)
 
 
-HIDDEN = ("layers.", "encoder.", "decoder.", "memory.", "refiner.")
+HIDDEN = ("layers.", "encoder.", "decoder.", "memory.")
 """Parts of a model's parameter names that mark its hidden layers."""
 
 

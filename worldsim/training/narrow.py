@@ -3,7 +3,7 @@
 The vector that modulates the tokens of a frame is a sum of a few embeddings (level, action, mode), and lies near a
 space of far fewer dimensions than the network is wide. So the two matrices that make modulations of it, a twelfth of
 the parameters, are each replaced by a product of two narrow ones that answers the vectors of true clips alike with the
-least squared error (reduced-rank regression, Izenman 1975).
+least squared error, their bias unchanged (reduced-rank regression, Izenman 1975).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from worldsim.diffusion.conditions import LevelMix, draw_levels
-from worldsim.model.transformer import WorldModel
+from worldsim.model.transformer import STEP_SIZES, WorldModel
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.training.clips import ClipConfig
@@ -33,8 +33,9 @@ _NARROWED = ("modulation", "final_modulation")
 def narrowed(
     simulator: WorldSimulator, rank: int, episodes: Iterable[Episode], batches: int = 16, batch: int = 8
 ) -> tuple[WorldSimulator, float]:
-    """The simulator with modulations of ``rank``, and the share of their variance that is lost, over ``batches`` of
-    clips of the ``episodes``, at levels as in training and as in stepping. Everything else stays.
+    """The simulator with modulations of ``rank``, and the share of their variance that is lost (of both matrices the
+    larger, over the vectors that it was fitted to), from ``batches`` of clips of the ``episodes``, at levels as in
+    training and as in stepping. Everything else stays.
 
     Raises ``ValueError`` for a rank that is not below the width, or a simulator that is narrow already.
     """
@@ -44,7 +45,8 @@ def narrowed(
     if not 0 < rank < world.config.width:
         raise ValueError(f"rank={rank}: accepted is 1 to below the width {world.config.width}")
     vectors = _vectors(simulator, episodes, batches, batch)
-    narrow = WorldModel(replace(world.config, modulation_rank=rank))
+    with torch.random.fork_rng(devices=[]):
+        narrow = WorldModel(replace(world.config, modulation_rank=rank))
     state = {name: value for name, value in world.state_dict().items() if name.split(".")[0] not in _NARROWED}
     lost = []
     for name in _NARROWED:
@@ -84,13 +86,16 @@ def _vectors(simulator: WorldSimulator, episodes: Iterable[Episode], batches: in
     def keep(module: nn.Module, given: Sequence[torch.Tensor]) -> None:
         seen.append(given[0].float().flatten(0, -2))
 
+    sizes = STEP_SIZES if simulator.config.shortcut else 1
     hook = world.modulation.register_forward_pre_hook(keep)
-    for number in range(batches):
-        clips = sampler.clips(batch, rng)
-        count, frames = clips.z.shape[:2]
-        tau, mode = draw_levels(count, frames, _LEVELS[number % len(_LEVELS)], generator)
-        eps = torch.randn(clips.z.shape, generator=generator)
-        draw = Draw(tau, mode, eps, torch.zeros_like(tau).long())
-        predict(world, clips, clips.words.encode(world), clips.z, draw)
-    hook.remove()
+    try:
+        for number in range(batches):
+            clips = sampler.clips(batch, rng)
+            count, frames = clips.z.shape[:2]
+            tau, mode = draw_levels(count, frames, _LEVELS[number % len(_LEVELS)], generator)
+            step_size = torch.randint(sizes, tau.shape, generator=generator)
+            draw = Draw(tau, mode, torch.zeros_like(clips.z), step_size)
+            predict(world, clips, clips.words.encode(world), clips.z, draw)
+    finally:
+        hook.remove()
     return torch.cat(seen)

@@ -1,13 +1,14 @@
 """Training of the refiner alone: what a frozen transformer foresees of recorded steps, and what came.
 
 A transformer that is good at what fills the picture can go on for long and still be blind to what is a cell or two in
-size. Its predictions of all recorded steps are made once, and the refiner learns to correct them: some hundred steps a
-second on one core, where the whole model makes five. With the whole model (``worldsim train world``) it is trained too,
-like any of its layers.
+size. Its predictions of all recorded steps are made once, and the refiner learns to correct them: some 500 moments a
+second on one core, a multiple of what the whole model learns from. With the whole model (``worldsim train world``) it
+is trained too, like any of its layers.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 
 from worldsim.actions import multi_hot
 from worldsim.diffusion import flow
+from worldsim.model.codec import Codec
 from worldsim.model.conditioning import ACTED, FIRST, Controls
 from worldsim.model.transformer import PAST, WorldModel
 from worldsim.model.weights import WorldSimulator
@@ -48,7 +50,7 @@ class Foreseen(Columns):
 
     @property
     def learnable(self) -> torch.Tensor:
-        """Numbers of the moments that something came before."""
+        """int64 ``(L,)``: numbers of the moments that something came before."""
         return torch.nonzero(self.before)[:, 0]
 
     def past(self, rows: torch.Tensor) -> torch.Tensor:
@@ -59,6 +61,8 @@ class Foreseen(Columns):
 
 
 _BACK = range(1, PAST + 1)
+PROBED = 512
+"""Moments that a probe refines at once."""
 
 
 class RefinerTraining:
@@ -112,18 +116,19 @@ class RefinerTraining:
             if rng.random() < config.own:
                 earlier = torch.where(moments.before[rows] > 1, rows - 1, rows)
                 with torch.no_grad():
-                    own = self._refined(earlier, moments.past(earlier))
+                    own = self._refined(moments, earlier, moments.past(earlier))
                 past[:, 0] = torch.where((earlier < rows)[:, None, None, None], own, past[:, 0])
-            past = past + float(rng.random()) * config.noise * self.loop.noise(past.shape)
-            x = self._refined(rows, past)
+            there = moments.before[rows, None] >= torch.tensor(_BACK, device=past.device)
+            noise = float(rng.random()) * config.noise * self.loop.noise(past.shape)
+            past = past + noise * there[..., None, None, None]
+            x = self._refined(moments, rows, past)
         error = (weight[:, 1] * (x - target).square()).mean((1, 2, 3))
         scaled = (error * self.scale[moments.world[rows]]).mean()
         return scaled, {"mse": (x - target).square().mean().detach()}
 
-    def _refined(self, rows: torch.Tensor, past: torch.Tensor, action: torch.Tensor | None = None) -> torch.Tensor:
-        moments = self.moments if action is None else self.held_out
+    def _refined(self, moments: Foreseen, rows: torch.Tensor, past: torch.Tensor) -> torch.Tensor:
         x = moments.foreseen[rows].float()
-        return x + self.refiner(x, past, moments.action[rows] if action is None else action, moments.world[rows])
+        return x + self.refiner(x, past, moments.action[rows], moments.world[rows])
 
     def _probe(self, step: int) -> dict[str, float]:
         """Per world and in the mean over worlds, over the half of its held-out moments that change most: the squared
@@ -136,7 +141,7 @@ class RefinerTraining:
                 continue
             past, target = held.past(rows), held.true[rows].float()
             with self.loop.autocast():
-                x = self._refined(rows, past, held.action[rows])
+                x = torch.cat([self._refined(held, some, held.past(some)) for some in rows.split(PROBED)])
             changed = (past[:, 0] - target).square().mean((1, 2, 3))
             moving = changed >= changed.median()
             error, before = (((y - target).square().mean((1, 2, 3))[moving]) for y in (x, held.foreseen[rows].float()))
@@ -161,7 +166,8 @@ class RefinerTraining:
 
 def without_refiner(world: WorldModel) -> WorldModel:
     """The same transformer, nothing of which is corrected."""
-    plain = WorldModel(replace(world.config, refiner=None))
+    with torch.random.fork_rng(devices=[]):
+        plain = WorldModel(replace(world.config, refiner=None))
     plain.load_state_dict(
         {name: value for name, value in world.state_dict().items() if not name.startswith("refiner.")}
     )
@@ -181,21 +187,24 @@ def foreseen_of(
     paths = [folder / f"{name}.safetensors" for name in ("moments", "held_out")]
     if not all(path.exists() for path in paths):
         device = pick_device(config.run.device)
-        world = without_refiner(begin.world).to(device)
-        begin.codec.to(device)
+        world, codec = without_refiner(begin.world).to(device), copy.deepcopy(begin.codec).to(device)
         folder.mkdir(parents=True, exist_ok=True)
-        for path, source in zip(paths, (iter(episodes), iter(held_out()))):
-            parts = [_foreseen(shot, begin, world) for shot in shots_of(source)]
+        for path, source, what in zip(paths, (lambda: episodes, held_out), ("to learn from", "held out")):
+            if path.exists():
+                continue
+            parts = [_foreseen(shot, codec, world) for shot in shots_of(iter(source()))]
             if not parts:
-                raise ValueError("there are no episodes to learn from: give source.data or source.steps")
+                raise ValueError(f"there are no episodes {what}: give source.data or source.steps, and source.held_out")
+            if len({part.true.shape[1:] for part in parts}) > 1:
+                raise ValueError("episodes have frames of several sizes: a refiner learns from one; give one size")
             Foreseen.joined(parts).save(path, made)
     moments, apart = (Foreseen.load(path, made) for path in paths)
     return moments, apart
 
 
 @torch.no_grad()
-def _foreseen(shot: Episode, begin: WorldSimulator, world: WorldModel) -> Foreseen:
-    encoded = encode_episode(shot, begin.codec)
+def _foreseen(shot: Episode, codec: Codec, world: WorldModel) -> Foreseen:
+    encoded = encode_episode(shot, codec)
     arena = Arena(encoded.z.shape[1:])
     arena.add(encoded)
     keys = torch.from_numpy(np.concatenate([np.zeros((1, 32), np.float32), multi_hot(shot.keys)]))
