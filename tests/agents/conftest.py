@@ -18,7 +18,9 @@ from worldsim.model.weights import SimulatorConfig, WorldSimulator
 def model() -> WorldSimulator:
     """Its latent statistics are not the neutral ones, so that normalisation shows."""
     codec = CodecConfig(latent_channels=8, fine_width=16, coarse_width=16, fine_depth=1, coarse_depth=1)
-    world = WorldModelConfig(latent_channels=8, width=32, heads=2, depth=2, mlp_width=32, text=TextConfig())
+    world = WorldModelConfig(
+        latent_channels=8, width=32, heads=2, depth=2, mlp_width=32, text=TextConfig(), refiner=None
+    )
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     facts = [StartFacts(1_000_000 + i, "", "", "") for i in range(2)]
     bank = Bank({"DoomBasic": frames}, {"DoomBasic": facts})
