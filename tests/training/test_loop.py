@@ -246,6 +246,7 @@ def test_compiling_without_a_compiler_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_world_model_learns_that_actions_paint_the_picture(codec_run, tmp_path):
     """In these episodes the next picture is a function of the action alone: shuffled actions must cost dearly."""
     _, codec = codec_run
