@@ -155,6 +155,13 @@ def test_a_referee_of_what_the_former_memory_showed_is_dropped(tmp_path):
     assert run._simulator().referee is None and run._simulator().player is not None
 
 
+def test_where_the_former_memory_served_is_asked_anew(tmp_path):
+    made = debug_simulator(memory=True)
+    begin = WorldSimulator(replace(made.config, drawn=("DoomRooms",)), made.codec, made.world)
+    training = MemoryTraining(CONFIG, tmp_path, begin, iter([make_episode()]), [])
+    assert training._simulator().config.drawn == ()
+
+
 def test_nothing_is_carried_across_a_cut(tmp_path):
     episode = with_cut(make_episode(steps=30), 12)
     run = MemoryTraining(CONFIG, tmp_path, debug_simulator(), iter([episode]), [episode])

@@ -86,11 +86,10 @@ class WorldModelConfig:
             raise ValueError(f"width {self.width} over {self.heads} heads: the head width must be a multiple of 4")
         if len(self.motion) != 2 or any(n < 1 or n % 2 == 0 for n in self.motion):
             raise ValueError(f"motion={self.motion}: two odd numbers are accepted, rows and columns of latent cells")
-        if self.moves < 1 or not 0 <= self.modulation_rank < self.width:
-            raise ValueError(
-                f"moves={self.moves}, modulation_rank={self.modulation_rank}: accepted are at least 1, and 0 (whole) "
-                f"to below the width {self.width}"
-            )
+        if self.moves < 1:
+            raise ValueError(f"moves={self.moves}: at least one is needed")
+        if not 0 <= self.modulation_rank < self.width:
+            raise ValueError(f"modulation_rank={self.modulation_rank}: accepted are 0 (whole) to below {self.width}")
 
     def check_begin(self, begin: WorldModelConfig) -> None:
         """Raises ``ValueError`` where a model of this configuration cannot go on with weights of ``begin``'s.

@@ -156,7 +156,10 @@ class MemoryTraining:
         return {name: float(np.median(sums[name])) for name in wanted if sums.get(name)}
 
     def _simulator(self) -> WorldSimulator:
-        simulator = WorldSimulator.create(replace(self.begin.config, codec=self.codec.config), bank=self.begin.bank)
+        simulator = WorldSimulator.create(
+            replace(self.begin.config, codec=self.codec.config, drawn=()),  # another memory, another choice
+            bank=self.begin.bank,
+        )
         simulator.codec.load_state_dict(self.codec.state_dict())
         simulator.world.load_state_dict(self.begin.world.state_dict())
         # A referee has learned to read what the former memory showed: it is to be trained again.

@@ -56,9 +56,8 @@ def narrowed(
         lost.append(share)
     narrow.load_state_dict(state)
     config = replace(simulator.config, world=narrow.config)
-    return WorldSimulator(config, simulator.codec, narrow, simulator.bank, simulator.player, simulator.referee), max(
-        lost
-    )
+    parts = (simulator.codec, narrow, simulator.bank, simulator.player, simulator.referee)
+    return WorldSimulator(config, *parts), max(lost)
 
 
 def _split(weight: torch.Tensor, vectors: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, float]:
