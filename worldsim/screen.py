@@ -97,7 +97,7 @@ class Screen:
         if self.panorama is not None:
             if travel is not None and self.reckons:
                 self.panorama.go(travel)
-            self.panorama.show(smaller(self.canvas))
+            self.panorama.show(smaller(self.canvas), forget=True)
         return pixels
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:

@@ -119,6 +119,45 @@ def test_a_look_round_elsewhere_paints_over_what_was_seen_here_where_there_is_on
     assert torch.allclose(here[0, 3, 32, 4:-4], torch.tensor(fresh))
 
 
+SQUARE = (slice(None), slice(None), slice(36, 46), slice(28, 38))
+
+
+def with_square(rows: slice, colour: float = 1.0) -> torch.Tensor:
+    """A floor of dark tiles with a bright thing on it, 10 pixels large, from row 36 on if nobody moved."""
+    picture = torch.full((1, 3, 64, 64), -0.6)
+    picture[..., ::8, :] = -0.2
+    picture[:, :, rows, 28:38] = colour
+    return picture
+
+
+@pytest.mark.parametrize(
+    "then, there",
+    [
+        (with_square(slice(0, 0)), False),
+        (with_square(slice(40, 52)), True),  # nearer, and so lower
+        (torch.nn.functional.avg_pool2d(with_square(slice(38, 48)), 5, 1, 2), True),  # blurred by walking
+        (with_square(slice(36, 46), -1.0), False),
+    ],
+)
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_thing_that_is_seen_to_be_gone_is_forgotten_where_it_was_seen_from_close_by(then, there, forget):
+    seen = panorama(count=3)
+    seen.show(with_square(slice(36, 46)))
+    seen.go(travel(1.5 * APART))
+    seen.view()
+    seen.show(torch.zeros(1, 3, 64, 64), forget)  # as if all were gone, but from too far away to tell
+    seen.go(travel(-0.7 * APART))  # what is seen here is laid on the cylinder begun at 1.5
+    seen.view()
+    seen.show(then, forget)
+    seen.go(travel(-0.8 * APART))
+    back = seen.view()
+    kept = there or not forget
+    assert ((back[SQUARE] - 1).abs().mean() < 0.1) == kept
+    fresh = back[:, 3:, 8:30, 8:-8]  # all else is held as it was
+    assert torch.allclose(fresh, torch.tensor(1.0))
+    assert torch.allclose(back[:, :3, 10:30, 8:-8], with_square(slice(0, 0))[:, :, 10:30, 8:-8], atol=0.2)
+
+
 def test_of_all_cylinders_the_one_that_was_painted_the_longest_ago_is_taken_for_a_new_place():
     seen = panorama(count=2)
     colours = (-0.8, 0.0, 0.8)
@@ -136,13 +175,16 @@ def test_lanes_are_each_their_own():
     frames = torch.rand(2, 3, 32, 32)
     turns = torch.tensor([[14.0, 0.0], [-33.0, 0.0]])
     for _ in range(5):
-        pair.show(frames)
+        pair.view()
+        pair.show(frames, forget=True)
         pair.turn(turns)
         pair.go(torch.cat([travel(0.7), travel(-0.4)]))
-        first.show(frames[:1])
+        first.view()
+        first.show(frames[:1], forget=True)
         first.turn(turns[:1])
         first.go(travel(0.7))
-        second.show(frames[1:])
+        second.view()
+        second.show(frames[1:], forget=True)
         second.turn(turns[1:])
         second.go(travel(-0.4))
     assert torch.allclose(pair.view()[:1], first.view(), atol=1e-5)

@@ -35,6 +35,14 @@ STILL = 0.04
 minute would be far from all that it has seen; one that comes to rest loses 8 cm, and as many when it returns."""
 APART = 1.0
 """Metres from the places of all cylinders at which another one is begun."""
+CLOSE = 1.0
+"""Metres from a place up to which what was seen there is compared with what is seen now, and may be forgotten."""
+CONTRADICTED = 0.3
+"""Of colours in [-1, 1]: how far the mean of a cell lies outside of what is shown nearby where it is gone."""
+CELL = 4
+"""Pixels of the cells that are compared. A blurred wall keeps the mean colours of its cells."""
+MOVED = 2
+"""Cells by which what is still there may be elsewhere in the picture, as it is seen from another place."""
 _MARGIN = 2
 _KEPT = ("texture", "heading", "reach", "place", "anchors", "painted", "clock")
 
@@ -62,6 +70,8 @@ class Panorama:
         self.painted = torch.zeros(lanes, count, device=device)
         """When each cylinder was painted last, by ``clock``."""
         self.clock = torch.zeros(lanes, device=device)
+        self._looked = self.texture[:, :0]
+        """What the columns of the last view held, ``(B, V, S, 6, P)``."""
 
     def put(self, lanes: torch.Tensor, other: Panorama) -> None:
         """``lanes`` become those of ``other``."""
@@ -98,7 +108,7 @@ class Panorama:
     def view(self) -> torch.Tensor:
         """What is known of the present view, ``(B, 4, H, W)``: colours, and freshness, each pixel as it was seen from
         the nearest place."""
-        window = self.texture[self._lanes()[:, None], self._columns()]  # (B, V, S, 6, P)
+        window = self._looked = self.texture[self._lanes()[:, None], self._columns()]  # (B, V, S, 6, P)
         away = _metres(window[..., 3:, :] - self.place[:, None, None, :, None], dim=3)
         nearest, best = away.min(2, keepdim=True)
         colours = window[..., :3, :].gather(2, best[:, :, :, None].expand(-1, -1, -1, 3, -1))[:, :, 0]
@@ -115,9 +125,51 @@ class Panorama:
         held = found[:, 4:]
         return torch.where(held > 0.5, found[:, :4] / held.clamp(min=0.5), 0.0)
 
-    def show(self, picture: torch.Tensor) -> None:
-        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of the present places."""
+    def show(self, picture: torch.Tensor, forget: bool = False) -> None:
+        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of the present places.
+
+        ``forget``: what a cylinder held of the last ``view`` from close by and the picture does not show is forgotten,
+        so that a thing that was taken is not seen again after a turn. (The camera has not turned since then.)
+        """
         columns, lanes = self._columns(), self._lanes()[:, None]
+        grid, inside = self._grid(columns)
+        seen = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+        if forget:
+            self._forget(columns, seen, inside)
+        place = self.place[:, :, None, None].expand(-1, -1, *seen.shape[2:])
+        fresh = rearrange(torch.cat([seen, place], dim=1), "b c p v -> b v c p")
+        here = self._cylinder()[:, None]
+        before = self.texture[lanes, columns, here]
+        self.texture[lanes, columns, here] = torch.where(rearrange(inside, "b p v -> b v 1 p"), fresh, before)
+
+    def _forget(self, columns: torch.Tensor, seen: torch.Tensor, inside: torch.Tensor) -> None:
+        """Cells of the window that was looked at are forgotten where they are contradicted by ``seen (B, 3, P, V)``.
+
+        A cell is contradicted where a channel of its mean colour lies outside of all that the cells nearby show, and
+        forgotten with the cells beside it, which hold the rim of what is gone.
+        """
+        held = self._looked
+        width = held.shape[1] // CELL * CELL
+        held = held[:, :width]
+        away = _metres(held[:, CELL // 2 :: CELL, :, 3:, CELL // 2 :: CELL] - self.place[:, None, None, :, None], dim=3)
+        across = held[..., :3, :].unflatten(1, (-1, CELL)).sum(2)  # in two steps, the long rows first: quicker
+        cells = rearrange(across.unflatten(-1, (-1, CELL)).mean(-1) / CELL, "b v s c p -> b s c p v")
+        shown = F.avg_pool2d(torch.cat([seen, inside[:, None].float()], dim=1)[..., :width], CELL)
+        around, whole = shown[:, :3], shown[:, 3:] == 1
+        reach = {"kernel_size": 2 * MOVED + 1, "stride": 1, "padding": MOVED}
+        most = F.max_pool2d(torch.where(whole, around, -1.0), **reach)[:, None]
+        least = -F.max_pool2d(torch.where(whole, -around, -1.0), **reach)[:, None]
+        apart = torch.maximum(cells - most, least - cells).amax(2)
+        near = whole & (rearrange(away, "b v s p -> b s p v") < CLOSE)
+        gone = F.max_pool2d((near & (apart > CONTRADICTED)).float(), 3, stride=1, padding=1) > 0
+        if gone.any():
+            gone = (gone & near).repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
+            lost = torch.where(rearrange(gone, "b s p v -> b v s p"), torch.inf, held[..., 5, :])
+            self.texture[self._lanes()[:, None], columns[:, :width], :, 5] = lost
+
+    def _grid(self, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where in the present views the pixels of ``columns (B, V)`` are, ``(B, P, V, 2)`` as ``grid_sample`` takes
+        it, and whether they are inside of it."""
         number = self._first()[:, None] + torch.arange(columns.shape[1], device=columns.device)
         left = torch.deg2rad((number + 0.5) * 360 / self.columns - self.heading[:, None])[:, None]
         row = torch.arange(self.rows, device=columns.device)
@@ -126,12 +178,7 @@ class Panorama:
         across = -torch.tan(left) / torch.where(turns, self.reach[:, None, None], 1.0)
         grid = torch.stack(torch.broadcast_tensors(across, down / torch.cos(left)), dim=-1)
         inside = (grid.abs() < 1).all(-1) & (torch.cos(left) > 0.5) & turns
-        seen = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
-        place = self.place[:, :, None, None].expand(-1, -1, *seen.shape[2:])
-        fresh = rearrange(torch.cat([seen, place], dim=1), "b c p v -> b v c p")
-        here = self._cylinder()[:, None]
-        before = self.texture[lanes, columns, here]
-        self.texture[lanes, columns, here] = torch.where(rearrange(inside, "b p v -> b v 1 p"), fresh, before)
+        return grid, inside
 
     def _cylinder(self) -> torch.Tensor:
         """int64 ``(B,)``: the cylinder of the present place. One whose place is near, else the one that was painted the
