@@ -13,7 +13,9 @@ was interrupted goes on where it was when the same command is given again.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -248,12 +250,19 @@ def _world(chosen: Preset, argv: list[str]) -> None:
     train_world(args.train, args.source, codec_of(args.codec), args.out, args.cache, begin)
 
 
-def _refiner(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.pipeline import train_refiner
+_ON_MODEL: dict[str, type[TrainRefiner | TrainMemory | TrainHeads | TrainReferee | TrainPlayer]] = {
+    "refiner": TrainRefiner, "memory": TrainMemory, "heads": TrainHeads, "referee": TrainReferee, "player": TrainPlayer,
+}  # fmt: skip
+"""Stages that train a part of a trained model on a source's episodes, by ``pipeline.train_<stage>``."""
 
-    default = TrainRefiner(tyro.MISSING, tyro.MISSING, chosen.refiner)
-    args = tyro.cli(TrainRefiner, default=default, args=argv, prog="worldsim train refiner")
-    train_refiner(args.train, args.source, _opened(args.model), args.out)
+
+def _on_model(stage: str, chosen: Preset, argv: list[str]) -> None:
+    from worldsim.training import pipeline
+
+    kind = _ON_MODEL[stage]
+    default = kind(tyro.MISSING, tyro.MISSING, getattr(chosen, stage))
+    args = tyro.cli(kind, default=default, args=argv, prog=f"worldsim train {stage}")
+    getattr(pipeline, f"train_{stage}")(args.train, args.source, _opened(args.model), args.out)
 
 
 def _narrow(chosen: Preset, argv: list[str]) -> None:
@@ -265,14 +274,6 @@ def _narrow(chosen: Preset, argv: list[str]) -> None:
     simulator, lost = narrowed(_opened(args.model), args.rank, training_episodes(args.source))
     simulator.save_pretrained(args.out / "model")
     print(f"{args.out / 'model'}: digest {simulator.digest}; {lost:.2%} of the modulations' variance is lost")
-
-
-def _memory(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.pipeline import train_memory
-
-    default = TrainMemory(tyro.MISSING, tyro.MISSING, chosen.memory)
-    args = tyro.cli(TrainMemory, default=default, args=argv, prog="worldsim train memory")
-    train_memory(args.train, args.source, _opened(args.model), args.out)
 
 
 def _carrying(chosen: Preset, argv: list[str]) -> None:
@@ -287,30 +288,6 @@ def _carrying(chosen: Preset, argv: list[str]) -> None:
         choice = "drawn" if world in simulator.config.drawn else "carried"
         print(f"{world:22s} carried {carried:.3f}  drawn {drawn:.3f}  {choice}")
     print(f"{args.out / 'model'}: digest {simulator.digest}")
-
-
-def _heads(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.pipeline import train_heads
-
-    default = TrainHeads(tyro.MISSING, tyro.MISSING, chosen.heads)
-    args = tyro.cli(TrainHeads, default=default, args=argv, prog="worldsim train heads")
-    train_heads(args.train, args.source, _opened(args.model), args.out)
-
-
-def _referee(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.pipeline import train_referee
-
-    default = TrainReferee(tyro.MISSING, tyro.MISSING, chosen.referee)
-    args = tyro.cli(TrainReferee, default=default, args=argv, prog="worldsim train referee")
-    train_referee(args.train, args.source, _opened(args.model), args.out)
-
-
-def _player(chosen: Preset, argv: list[str]) -> None:
-    from worldsim.training.pipeline import train_player
-
-    default = TrainPlayer(tyro.MISSING, tyro.MISSING, chosen.player)
-    args = tyro.cli(TrainPlayer, default=default, args=argv, prog="worldsim train player")
-    train_player(args.train, args.source, _opened(args.model), args.out)
 
 
 def _captioner(chosen: Preset, argv: list[str]) -> None:
@@ -347,21 +324,22 @@ def _opened(model: str | Path) -> WorldSimulator:
     return WorldSimulator.from_pretrained(folder if (folder / "config.json").is_file() else str(model))
 
 
-_STAGES = {
+_STAGES: dict[str, Callable[[Preset, list[str]], None]] = {
     "codec": _codec,
     "latents": _latents,
     "world": _world,
-    "refiner": _refiner,
+    "refiner": partial(_on_model, "refiner"),
     "narrow": _narrow,
-    "memory": _memory,
+    "memory": partial(_on_model, "memory"),
     "carrying": _carrying,
-    "heads": _heads,
-    "referee": _referee,
-    "player": _player,
+    "heads": partial(_on_model, "heads"),
+    "referee": partial(_on_model, "referee"),
+    "player": partial(_on_model, "player"),
     "all": _all,
     "captioner": _captioner,
     "release": _release,
 }
+_WITHOUT_PRESET = ("narrow", "carrying", "release")
 
 
 def main(argv: list[str]) -> int:
@@ -372,7 +350,9 @@ def main(argv: list[str]) -> int:
         add_help=not argv or argv[0] in ("-h", "--help"),
     )  # fmt: skip
     parser.add_argument("what", choices=list(_STAGES))
-    parser.add_argument("--preset", choices=list(PRESETS), default="cpu")
+    parser.add_argument("--preset", choices=list(PRESETS), help="default: cpu")
     known, rest = parser.parse_known_args(argv)
-    _STAGES[known.what](preset(known.preset), rest)
+    if known.preset and known.what in _WITHOUT_PRESET:
+        parser.error(f"{known.what} has no presets: --preset is for the stages that train; leave it out")
+    _STAGES[known.what](preset(known.preset or "cpu"), rest)
     return 0

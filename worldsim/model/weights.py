@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -126,6 +127,17 @@ class WorldSimulator:
             torch.manual_seed(seed)
             codec, world = Codec(config.codec), WorldModel(config.world)
             return cls(config, codec, world, bank, _new_player(config), _new_referee(config))
+
+    def with_world(self, world: WorldModel) -> WorldSimulator:
+        """The same simulator, whose other modules it shares, with another transformer for the same latents."""
+        config = replace(self.config, world=world.config)
+        return WorldSimulator(config, self.codec, world, self.bank, self.player, self.referee)
+
+    def with_drawn(self, drawn: Sequence[str]) -> WorldSimulator:
+        """The same simulator, whose modules it shares, that draws each picture anew in the worlds ``drawn`` and carries
+        pictures over in the others. Raises ``ValueError`` for a world that is not simulated, or without a memory."""
+        config = replace(self.config, drawn=tuple(drawn))
+        return WorldSimulator(config, self.codec, self.world, self.bank, self.player, self.referee)
 
     def with_player(self, player: Player | None) -> WorldSimulator:
         """The same simulator, whose modules it shares, with another player, or none."""

@@ -9,7 +9,6 @@ something small is all that pays, which similarity hardly sees, a world can be k
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -54,19 +53,14 @@ def with_choice(
     for world, there in places.items():
         if some := [there[i] for i in np.linspace(0, len(there) - 1, min(len(there), most)).astype(int)]:
             carried, drawn = (
-                _similarity(_drawing(simulator, chosen), some, horizon, known) for chosen in ((), (world,))
+                _similarity(simulator.with_drawn(chosen), some, horizon, known) for chosen in ((), (world,))
             )
             found[world] = carried, drawn
     if not found:
         raise ValueError(f"no held-out episode has the {known + horizon} steps that a rollout needs: give longer ones")
     nearer = {world for world, (carried, drawn) in found.items() if drawn > carried}
     chosen = tuple(world for world in simulator.config.worlds if world in nearer - kept)
-    return _drawing(simulator, chosen), found
-
-
-def _drawing(simulator: WorldSimulator, drawn: tuple[str, ...]) -> WorldSimulator:
-    parts = (simulator.codec, simulator.world, simulator.bank, simulator.player, simulator.referee)
-    return WorldSimulator(replace(simulator.config, drawn=drawn), *parts)
+    return simulator.with_drawn(chosen), found
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -29,6 +29,19 @@ class Columns:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         return cls(*(torch.cat([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
+    @classmethod
+    def kept(
+        cls, folder: Path, names: Sequence[str], made: Mapping[str, str], make: Callable[[], Iterable[Self]]
+    ) -> tuple[Self, ...]:
+        """What lies in ``folder`` under ``names``; where one is missing, all are what ``make`` gives in that order, and
+        are kept. ``ValueError`` where those in the folder were ``made`` otherwise."""
+        paths = [folder / f"{name}.safetensors" for name in names]
+        if not all(path.exists() for path in paths):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path, columns in zip(paths, make(), strict=True):
+                columns.save(path, made)
+        return tuple(cls.load(path, made) for path in paths)
 
     def save(self, path: Path, made: Mapping[str, str]) -> None:
         """Writes a safetensors file, which appears when it is whole; ``made`` says of what it is."""

@@ -55,9 +55,7 @@ def narrowed(
         state |= {f"{name}.0.weight": first, f"{name}.1.weight": second, f"{name}.1.bias": whole.bias}
         lost.append(share)
     narrow.load_state_dict(state)
-    config = replace(simulator.config, world=narrow.config)
-    parts = (simulator.codec, narrow, simulator.bank, simulator.player, simulator.referee)
-    return WorldSimulator(config, *parts), max(lost)
+    return simulator.with_world(narrow), max(lost)
 
 
 def _split(weight: torch.Tensor, vectors: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, float]:

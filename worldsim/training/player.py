@@ -8,7 +8,7 @@ follows the last one (``after_last``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,16 +138,16 @@ def readings_of(
         "moments": str(config.moments),
         "seed": str(config.optim.seed),
     }
-    paths = [folder / f"{name}.safetensors" for name in ("moments", "held_out")]
-    if not all(path.exists() for path in paths):
+
+    def make() -> Iterator[Readings]:
         device = pick_device(config.run.device)
         dtype = compute_dtype(device) if config.run.bf16 else torch.float32
         reader = Reader(
             begin, config.player.past, config.length, config.drop_text, device, dtype, config.leave_out,
             config.optim.seed,
         )  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        reader.read_all(episodes, config.moments).save(paths[0], made)
-        reader.read_all(held_out()).save(paths[1], made)
-    moments, apart = (Readings.load(path, made) for path in paths)
+        yield reader.read_all(episodes, config.moments)
+        yield reader.read_all(held_out())
+
+    moments, apart = Readings.kept(folder, ("moments", "held_out"), made, make)
     return moments, apart

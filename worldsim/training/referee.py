@@ -8,7 +8,7 @@ Pictures of recorded moments are spoilt a little, for drawn ones are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,7 @@ class RefereeTraining:
         reward, done = losses(self.referee, batch, shown, heard)
         weight = self.weight[rows] ** (0.5 + 0.5 * min(1.0, self.loop.progress / config.weighed_from))
         reward, done = ((x * weight).mean() / weight.mean() for x in (reward, done))
-        return config.reward_weight * reward + config.done_weight * done, {"reward": reward, "done": done}
+        return config.reward_weight * reward + config.done_weight * done, {"reward": reward.detach(), "done": done.detach()}
 
     def _probe(self, step: int) -> dict[str, float]:
         """Cross-entropies on held-out situations, the worlds in equal shares: of rollouts, as the environment reads
@@ -146,22 +146,18 @@ def situations_of(
     made once: a run that goes on finds the same ones. Raises ``ValueError`` where those in ``folder`` are of another
     model or were made otherwise, and where there are no episodes."""
     begin = begin.with_referee(None)
-    made = made_by(config, begin)
-    paths = [folder / f"{name}.safetensors" for name in ("situations", "held_out")]
-    if not all(path.exists() for path in paths):
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def make() -> Iterator[Situations]:
         wanted, held = (_judged(config, begin, of) for of in (shots_of(episodes), shots_of(held_out())))
         worlds = len({shot.world for shot in held})
         if not wanted or not held:
             of = "training" if not wanted else "held-out"
             where = f" of {', '.join(config.referee.worlds)}" if config.referee.worlds else ""
             raise ValueError(f"there are no {of} episodes{where} to make situations of; give recordings that have some")
-        for path, shots, rounds in (
-            (paths[0], wanted, config.rounds),
-            (paths[1], held, max(-(-config.rounds // 8), worlds) if config.rounds else 0),
-        ):
-            _make(config, begin, shots, rounds).save(path, made)
-    situations, apart = (Situations.load(path, made) for path in paths)
+        yield _make(config, begin, wanted, config.rounds)
+        yield _make(config, begin, held, max(-(-config.rounds // 8), worlds) if config.rounds else 0)
+
+    situations, apart = Situations.kept(folder, ("situations", "held_out"), made_by(config, begin), make)
     return situations, apart
 
 

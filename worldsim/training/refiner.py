@@ -9,7 +9,7 @@ is trained too, like any of its layers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,11 +154,7 @@ class RefinerTraining:
         return found
 
     def _simulator(self) -> WorldSimulator:
-        config = replace(self.begin.config, world=self.world.config)
-        simulator = WorldSimulator.create(config, bank=self.begin.bank)
-        simulator.codec.load_state_dict(self.begin.codec.state_dict())
-        simulator.world.load_state_dict(self.world.state_dict())
-        return simulator.with_player(self.begin.player).with_referee(self.begin.referee)
+        return self.begin.with_world(copy.deepcopy(self.world).cpu())
 
     def _export(self) -> None:
         self._simulator().save_pretrained(self.out / "model")
@@ -183,22 +179,19 @@ def foreseen_of(
 ) -> tuple[Foreseen, Foreseen]:
     """Moments to train on and held-out ones, foreseen by ``begin`` without a refiner. They are kept in ``folder`` and
     made once. Raises ``ValueError`` where those in ``folder`` are of another model, or there are none to learn from."""
-    made = {"digest": begin.digest}
-    paths = [folder / f"{name}.safetensors" for name in ("moments", "held_out")]
-    if not all(path.exists() for path in paths):
+
+    def make() -> Iterator[Foreseen]:
         device = pick_device(config.run.device)
         world, codec = without_refiner(begin.world).to(device), copy.deepcopy(begin.codec).to(device)
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, source, what in zip(paths, (lambda: episodes, held_out), ("to learn from", "held out")):
-            if path.exists():
-                continue
+        for source, what in ((lambda: episodes, "to learn from"), (held_out, "held out")):
             parts = [_foreseen(shot, codec, world) for shot in shots_of(iter(source()))]
             if not parts:
                 raise ValueError(f"there are no episodes {what}: give source.data or source.steps, and source.held_out")
             if len({part.true.shape[1:] for part in parts}) > 1:
                 raise ValueError("episodes have frames of several sizes: a refiner learns from one; give one size")
-            Foreseen.joined(parts).save(path, made)
-    moments, apart = (Foreseen.load(path, made) for path in paths)
+            yield Foreseen.joined(parts)
+
+    moments, apart = Foreseen.kept(folder, ("moments", "held_out"), {"digest": begin.digest}, make)
     return moments, apart
 
 
