@@ -156,9 +156,8 @@ class Panorama:
         cells = rearrange(across.unflatten(-1, (-1, CELL)).mean(-1) / CELL, "b v s c p -> b s c p v")
         shown = F.avg_pool2d(torch.cat([seen, inside[:, None].float()], dim=1)[..., :width], CELL)
         around, whole = shown[:, :3], shown[:, 3:] == 1
-        reach = {"kernel_size": 2 * MOVED + 1, "stride": 1, "padding": MOVED}
-        most = F.max_pool2d(torch.where(whole, around, -1.0), **reach)[:, None]
-        least = -F.max_pool2d(torch.where(whole, -around, -1.0), **reach)[:, None]
+        most = F.max_pool2d(torch.where(whole, around, -1.0), 2 * MOVED + 1, 1, MOVED)[:, None]
+        least = -F.max_pool2d(torch.where(whole, -around, -1.0), 2 * MOVED + 1, 1, MOVED)[:, None]
         apart = torch.maximum(cells - most, least - cells).amax(2)
         near = whole & (rearrange(away, "b v s p -> b s p v") < CLOSE)
         gone = F.max_pool2d((near & (apart > CONTRADICTED)).float(), 3, stride=1, padding=1) > 0
