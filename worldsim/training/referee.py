@@ -75,7 +75,10 @@ class RefereeTraining:
         reward, done = losses(self.referee, batch, shown, heard)
         weight = self.weight[rows] ** (0.5 + 0.5 * min(1.0, self.loop.progress / config.weighed_from))
         reward, done = ((x * weight).mean() / weight.mean() for x in (reward, done))
-        return config.reward_weight * reward + config.done_weight * done, {"reward": reward.detach(), "done": done.detach()}
+        return config.reward_weight * reward + config.done_weight * done, {
+            "reward": reward.detach(),
+            "done": done.detach(),
+        }
 
     def _probe(self, step: int) -> dict[str, float]:
         """Cross-entropies on held-out situations, the worlds in equal shares: of rollouts, as the environment reads
