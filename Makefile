@@ -1,14 +1,19 @@
 # `make demo` and `make test` do all the set-up on a Debian machine that has Python 3.11 or newer; both can be run again
-# at any time. Variables: PYTHON (interpreter), TORCH (what to give pip for PyTorch), PYTEST_ARGS, DEMO_ARGS.
+# at any time. Variables: PYTHON (interpreter), TORCH (what to give pip for PyTorch), WORKERS (processes of the tests),
+# PYTEST_ARGS, DEMO_ARGS.
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && exit; done; \
 	echo python3)
 TORCH ?= torch==2.13.0
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 4 ? cores : 4)))
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
 BIN := .venv/bin
+# Networks of the tests are small: a thread for each process, and a process for each core. Files stay together, for what
+# their tests share is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 # Set-up is due again when the dependencies, the version of PyTorch or the place of the checkout change.
 KEY := $(shell { cat pyproject.toml; echo "$(CURDIR) $(TORCH)"; } | cksum | cut -d' ' -f1)
 STAMP := .venv/.installed-$(KEY)
@@ -54,10 +59,10 @@ demo: $(STAMP)
 	$(BIN)/worldsim demo --out demo $(DEMO_ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 quick: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
