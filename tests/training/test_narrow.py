@@ -70,3 +70,10 @@ def test_one_command_makes_a_model_narrower(tmp_path, capsys) -> None:
     made = WorldSimulator.from_pretrained(tmp_path / "run" / "model")
     assert made.config.world.modulation_rank == 16
     assert f"digest {made.digest}; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stage", ["narrow", "carrying", "release"])
+def test_a_preset_is_refused_where_nothing_is_trained(stage, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main([stage, "--preset", "gpu"])
+    assert f"{stage} has no presets" in capsys.readouterr().err
