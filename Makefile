@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && exit; done; \
 	echo python3)
 TORCH ?= torch==2.13.0
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 4 ? cores : 4)))
+WORKERS ?= $(shell cores=$$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2); echo $$((cores < 4 ? cores : 4)))
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
@@ -82,6 +82,8 @@ BENCH := $(BIN)/worldsim bench
 
 results: $(STAMP)
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction surprise text fidelity speed
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency --world Scene
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite interaction --world Table
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite memory --beside 'window={"model": "?memory=window"}' \
 		'panorama={"model": "?memory=panorama"}'
 	for suite in consistency permanence memory interaction surprise text; do \

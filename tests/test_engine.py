@@ -686,7 +686,7 @@ def test_in_a_drawn_world_nothing_is_carried_whatever_stands_in_the_lanes_beside
     """A drawn lane goes on from what it predicts, as in a model without a memory, alone and beside a carried lane,
     whose picture is still its own; a state that goes to another lane stays drawn."""
     made = debug_simulator(memory=True)
-    drawing = WorldSimulator(replace(made.config, drawn=("DoomTakeCover",)), made.codec, made.world)
+    drawing = made.with_drawn(("DoomTakeCover",))
     assert drawing.digest != made.digest
     cover = WORLDS["DoomTakeCover"]
     begun = [start(1), start(2, cover)]

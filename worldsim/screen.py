@@ -97,7 +97,7 @@ class Screen:
         if self.panorama is not None:
             if travel is not None and self.reckons:
                 self.panorama.go(travel)
-            self.panorama.show(smaller(self.canvas), forget=True)
+            self.panorama.show(smaller(self.canvas), forget=self.count > 1)  # one holds nothing else than this
         return pixels
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:

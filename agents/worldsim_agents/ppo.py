@@ -22,8 +22,8 @@ from torch import nn
 class PPOConfig:
     """Hyper-parameters of PPO. One update is made after every ``batch_steps`` steps of all lanes together,
     so that the number of lanes does not change the algorithm. ``stack`` is the number of observations that
-    the policy sees at once: one shows no motion. ``entropy`` is the weight of the policy's entropy: at 0.003 an agent in
-    the dream settles on one side before it has learned to look."""
+    the policy sees at once: one shows no motion. ``entropy`` is the weight of the policy's entropy: at 0.003 an
+    agent in the dream settles on one side before it has learned to look."""
 
     batch_steps: int = 1024
     minibatch: int = 256

@@ -158,6 +158,23 @@ def test_a_thing_that_is_seen_to_be_gone_is_forgotten_where_it_was_seen_from_clo
     assert torch.allclose(back[:, :3, 10:30, 8:-8], with_square(slice(0, 0))[:, :, 10:30, 8:-8], atol=0.2)
 
 
+def test_a_flash_and_the_rim_of_what_was_seen_make_nothing_forgotten():
+    seen = panorama(count=3)
+    plain = torch.full((1, 3, 64, 64), 0.8)
+    seen.show(plain)
+    seen.turn(degrees(40.0))
+    seen.show(plain)
+    known = seen.texture[..., 5, :].isfinite().sum()
+    seen.turn(degrees(-20.0))
+    seen.go(travel(1.5 * APART))
+    seen.show(plain)
+    seen.go(travel(-0.7 * APART))
+    for picture in (plain, plain - 0.9):  # as it was; dark for a moment
+        seen.view()
+        seen.show(picture, forget=True)
+    assert seen.texture[:, :, 0, 5].isfinite().sum() == known
+
+
 def test_of_all_cylinders_the_one_that_was_painted_the_longest_ago_is_taken_for_a_new_place():
     seen = panorama(count=2)
     colours = (-0.8, 0.0, 0.8)

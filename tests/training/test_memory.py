@@ -157,7 +157,7 @@ def test_a_referee_of_what_the_former_memory_showed_is_dropped(tmp_path):
 
 def test_where_the_former_memory_served_is_asked_anew(tmp_path):
     made = debug_simulator(memory=True)
-    begin = WorldSimulator(replace(made.config, drawn=("DoomRooms",)), made.codec, made.world)
+    begin = made.with_drawn(("DoomRooms",))
     training = MemoryTraining(CONFIG, tmp_path, begin, iter([make_episode()]), [])
     assert training._simulator().config.drawn == ()
 

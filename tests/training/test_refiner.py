@@ -91,6 +91,10 @@ def test_moments_of_another_model_and_none_at_all_are_refused(tmp_path) -> None:
         foreseen_of(CONFIG, begin(), [], lambda: [seeded(1)], tmp_path / "none")
     with pytest.raises(ValueError, match="there are no episodes held out"):
         foreseen_of(CONFIG, begin(), [seeded(0)], list, tmp_path / "blind")
+    with pytest.raises(ValueError, match="digest"):  # what was made before that failed is kept, and is of its model
+        foreseen_of(CONFIG, debug_simulator(5), [seeded(0)], lambda: [seeded(1)], tmp_path / "blind")
+    kept, _ = foreseen_of(CONFIG, begin(), [], lambda: [seeded(1)], tmp_path / "blind")
+    assert len(kept) == len(seeded(0)) + 1
     with pytest.raises(ValueError, match="frames of several sizes"):
         foreseen_of(CONFIG, begin(), [seeded(0), make_episode(9, size=48)], list, tmp_path / "sizes")
     with pytest.raises(ValueError, match="shares of Table: there are episodes of DoomRooms only"):

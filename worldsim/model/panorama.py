@@ -43,6 +43,8 @@ CELL = 4
 """Pixels of the cells that are compared. A blurred wall keeps the mean colours of its cells."""
 MOVED = 2
 """Cells by which what is still there may be elsewhere in the picture, as it is seen from another place."""
+FEW = 0.25
+"""Share of the compared cells up to which things are gone; where more differ, the light does, as in a flash."""
 _MARGIN = 2
 _KEPT = ("texture", "heading", "reach", "place", "anchors", "painted", "clock")
 
@@ -129,7 +131,7 @@ class Panorama:
         """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of the present places.
 
         ``forget``: what a cylinder held of the last ``view`` from close by and the picture does not show is forgotten,
-        so that a thing that was taken is not seen again after a turn. (The camera has not turned since then.)
+        so that a thing that was taken is not seen again after a turn. It needs a ``view`` before, and no turn since.
         """
         columns, lanes = self._columns(), self._lanes()[:, None]
         grid, inside = self._grid(columns)
@@ -146,9 +148,9 @@ class Panorama:
         """Cells of the window that was looked at are forgotten where they are contradicted by ``seen (B, 3, P, V)``.
 
         A cell is contradicted where a channel of its mean colour lies outside of all that the cells nearby show, and
-        forgotten with the cells beside it, which hold the rim of what is gone.
+        forgotten with the cells beside it, which hold the rim of what is gone. Cells count that were seen whole.
         """
-        held = self._looked
+        held, self._looked = self._looked, self.texture[:, :0]
         width = held.shape[1] // CELL * CELL
         held = held[:, :width]
         away = _metres(held[:, CELL // 2 :: CELL, :, 3:, CELL // 2 :: CELL] - self.place[:, None, None, :, None], dim=3)
@@ -159,8 +161,12 @@ class Panorama:
         most = F.max_pool2d(torch.where(whole, around, -1.0), 2 * MOVED + 1, 1, MOVED)[:, None]
         least = -F.max_pool2d(torch.where(whole, -around, -1.0), 2 * MOVED + 1, 1, MOVED)[:, None]
         apart = torch.maximum(cells - most, least - cells).amax(2)
-        near = whole & (rearrange(away, "b v s p -> b s p v") < CLOSE)
-        gone = F.max_pool2d((near & (apart > CONTRADICTED)).float(), 3, stride=1, padding=1) > 0
+        rows = held[..., 5, :].unflatten(1, (-1, CELL)).amax(2)
+        seen_whole = rearrange(rows.unflatten(-1, (-1, CELL)).amax(-1), "b v s p -> b s p v").isfinite()
+        near = whole & seen_whole & (rearrange(away, "b v s p -> b s p v") < CLOSE)
+        missed = (near & (apart > CONTRADICTED)).float()
+        few = missed.sum((2, 3), keepdim=True) <= FEW * near.sum((2, 3), keepdim=True)
+        gone = F.max_pool2d(missed * few, 3, stride=1, padding=1) > 0
         if gone.any():
             gone = (gone & near).repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
             lost = torch.where(rearrange(gone, "b s p v -> b v s p"), torch.inf, held[..., 5, :])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -31,17 +31,18 @@ class Columns:
         return cls(*(torch.cat([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
     @classmethod
-    def kept(
-        cls, folder: Path, names: Sequence[str], made: Mapping[str, str], make: Callable[[], Iterable[Self]]
-    ) -> tuple[Self, ...]:
-        """What lies in ``folder`` under ``names``; where one is missing, all are what ``make`` gives in that order, and
-        are kept. ``ValueError`` where those in the folder were ``made`` otherwise."""
-        paths = [folder / f"{name}.safetensors" for name in names]
-        if not all(path.exists() for path in paths):
-            folder.mkdir(parents=True, exist_ok=True)
-            for path, columns in zip(paths, make(), strict=True):
-                columns.save(path, made)
-        return tuple(cls.load(path, made) for path in paths)
+    def kept(cls, folder: Path, made: Mapping[str, str], makers: Mapping[str, Callable[[], Self]]) -> tuple[Self, ...]:
+        """What lies in ``folder`` under the names of ``makers``; what is missing is made and kept. ``ValueError`` where
+        something in the folder was ``made`` otherwise."""
+        paths = {name: folder / f"{name}.safetensors" for name in makers}
+        for path in paths.values():
+            if path.exists():
+                _check(path, made)
+        for name, path in paths.items():
+            if not path.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                makers[name]().save(path, made)
+        return tuple(cls.load(path, made) for path in paths.values())
 
     def save(self, path: Path, made: Mapping[str, str]) -> None:
         """Writes a safetensors file, which appears when it is whole; ``made`` says of what it is."""
@@ -53,10 +54,14 @@ class Columns:
     @classmethod
     def load(cls, path: Path, made: Mapping[str, str]) -> Self:
         """What ``save`` wrote; ``ValueError`` where it was ``made`` otherwise."""
-        with safe_open(path, "pt") as file:
-            found = file.metadata() or {}
-        other = [name for name in made if found.get(name) != made[name]]
-        if other:
-            was, now = (", ".join(f"{name} {of.get(name)}" for name in other) for of in (found, made))
-            raise ValueError(f"{path.parent} are of {was}, where {now} is asked for; give another --out")
+        _check(path, made)
         return cls(**load_file(path))
+
+
+def _check(path: Path, made: Mapping[str, str]) -> None:
+    with safe_open(path, "pt") as file:
+        found = file.metadata() or {}
+    other = [name for name in made if found.get(name) != made[name]]
+    if other:
+        was, now = (", ".join(f"{name} {of.get(name)}" for name in other) for of in (found, made))
+        raise ValueError(f"{path.parent} are of {was}, where {now} is asked for; give another --out")

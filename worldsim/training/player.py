@@ -8,7 +8,7 @@ follows the last one (``after_last``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,15 +139,17 @@ def readings_of(
         "seed": str(config.optim.seed),
     }
 
-    def make() -> Iterator[Readings]:
+    def reader() -> Reader:
         device = pick_device(config.run.device)
         dtype = compute_dtype(device) if config.run.bf16 else torch.float32
-        reader = Reader(
+        return Reader(
             begin, config.player.past, config.length, config.drop_text, device, dtype, config.leave_out,
             config.optim.seed,
         )  # fmt: skip
-        yield reader.read_all(episodes, config.moments)
-        yield reader.read_all(held_out())
 
-    moments, apart = Readings.kept(folder, ("moments", "held_out"), made, make)
+    makers = {
+        "moments": lambda: reader().read_all(episodes, config.moments),
+        "held_out": lambda: reader().read_all(held_out()),
+    }
+    moments, apart = Readings.kept(folder, made, makers)
     return moments, apart

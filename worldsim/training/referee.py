@@ -8,7 +8,8 @@ Pictures of recorded moments are spoilt a little, for drawn ones are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,8 @@ class RefereeTraining:
         reward, done = losses(self.referee, batch, shown, heard)
         weight = self.weight[rows] ** (0.5 + 0.5 * min(1.0, self.loop.progress / config.weighed_from))
         reward, done = ((x * weight).mean() / weight.mean() for x in (reward, done))
-        return config.reward_weight * reward + config.done_weight * done, {
-            "reward": reward.detach(),
-            "done": done.detach(),
-        }
+        metrics = {"reward": reward.detach(), "done": done.detach()}
+        return config.reward_weight * reward + config.done_weight * done, metrics
 
     def _probe(self, step: int) -> dict[str, float]:
         """Cross-entropies on held-out situations, the worlds in equal shares: of rollouts, as the environment reads
@@ -150,17 +149,22 @@ def situations_of(
     model or were made otherwise, and where there are no episodes."""
     begin = begin.with_referee(None)
 
-    def make() -> Iterator[Situations]:
+    @cache
+    def shots() -> tuple[list[Episode], list[Episode]]:
         wanted, held = (_judged(config, begin, of) for of in (shots_of(episodes), shots_of(held_out())))
-        worlds = len({shot.world for shot in held})
         if not wanted or not held:
             of = "training" if not wanted else "held-out"
             where = f" of {', '.join(config.referee.worlds)}" if config.referee.worlds else ""
             raise ValueError(f"there are no {of} episodes{where} to make situations of; give recordings that have some")
-        yield _make(config, begin, wanted, config.rounds)
-        yield _make(config, begin, held, max(-(-config.rounds // 8), worlds) if config.rounds else 0)
+        return wanted, held
 
-    situations, apart = Situations.kept(folder, ("situations", "held_out"), made_by(config, begin), make)
+    def held_out_situations() -> Situations:
+        held = shots()[1]
+        rounds = max(-(-config.rounds // 8), len({shot.world for shot in held})) if config.rounds else 0
+        return _make(config, begin, held, rounds)
+
+    makers = {"situations": lambda: _make(config, begin, shots()[0], config.rounds), "held_out": held_out_situations}
+    situations, apart = Situations.kept(folder, made_by(config, begin), makers)
     return situations, apart
 
 

@@ -9,7 +9,7 @@ is trained too, like any of its layers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -180,18 +180,18 @@ def foreseen_of(
     """Moments to train on and held-out ones, foreseen by ``begin`` without a refiner. They are kept in ``folder`` and
     made once. Raises ``ValueError`` where those in ``folder`` are of another model, or there are none to learn from."""
 
-    def make() -> Iterator[Foreseen]:
+    def make(some: Iterable[Episode], what: str) -> Foreseen:
         device = pick_device(config.run.device)
         world, codec = without_refiner(begin.world).to(device), copy.deepcopy(begin.codec).to(device)
-        for source, what in ((lambda: episodes, "to learn from"), (held_out, "held out")):
-            parts = [_foreseen(shot, codec, world) for shot in shots_of(iter(source()))]
-            if not parts:
-                raise ValueError(f"there are no episodes {what}: give source.data or source.steps, and source.held_out")
-            if len({part.true.shape[1:] for part in parts}) > 1:
-                raise ValueError("episodes have frames of several sizes: a refiner learns from one; give one size")
-            yield Foreseen.joined(parts)
+        parts = [_foreseen(shot, codec, world) for shot in shots_of(iter(some))]
+        if not parts:
+            raise ValueError(f"there are no episodes {what}: give source.data or source.steps, and source.held_out")
+        if len({part.true.shape[1:] for part in parts}) > 1:
+            raise ValueError("episodes have frames of several sizes: a refiner learns from one; give one size")
+        return Foreseen.joined(parts)
 
-    moments, apart = Foreseen.kept(folder, ("moments", "held_out"), {"digest": begin.digest}, make)
+    makers = {"moments": lambda: make(episodes, "to learn from"), "held_out": lambda: make(held_out(), "held out")}
+    moments, apart = Foreseen.kept(folder, {"digest": begin.digest}, makers)
     return moments, apart
 
 
