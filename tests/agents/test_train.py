@@ -83,8 +83,8 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # 16 thousand true steps, on a busy machine
 def test_ppo_learns_basic_in_truth(tmp_path: Path) -> None:
-    """After 16 thousand steps the monster is usually shot; random earns about -190, noop -300. In truth little entropy is
-    enough, and learns sooner."""
+    """After 16 thousand steps the monster is usually shot; random earns about -190, noop -300. In truth little
+    entropy is enough, and learns sooner."""
     train(TrainConfig(BASIC, steps=16_384, ppo=PPOConfig(entropy=0.003)), tmp_path / "a", quiet=True)
     last = json.loads((tmp_path / "a" / "progress.jsonl").read_text().splitlines()[-1])
     assert last["rollout/ep_rew_mean"] > -50
