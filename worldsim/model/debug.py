@@ -21,19 +21,15 @@ from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.worlds import WORLDS
 
 _CODEC = CodecConfig(fine_width=8, coarse_width=16, fine_depth=1, coarse_depth=1, decoder_fine_depth=1)
-_TILE = 8
 
 
 def debug_bank(starts: int = 3, frame_size: tuple[int, int] = (64, 64), seed: int = 0) -> Bank:
-    """``starts`` pictures of tiles in random colours for every world, with captions."""
+    """``starts`` coloured noise pictures for every world, with captions."""
     rng = np.random.default_rng(seed)
-    rows, columns = (-(-side // _TILE) for side in frame_size)
-
-    def pictures(darker: int) -> np.ndarray:
-        tiles = rng.integers(0, 256, (starts, rows, columns, 3)).astype(np.uint8) // np.uint8(darker)
-        return tiles.repeat(_TILE, 1).repeat(_TILE, 2)[:, : frame_size[0], : frame_size[1]]  # fast to compress
-
-    frames = {name: pictures(1 + spec.index % 3) for name, spec in WORLDS.items()}
+    frames = {
+        name: rng.integers(0, 256, (starts, *frame_size, 3)).astype(np.uint8) // np.uint8(1 + spec.index % 3)
+        for name, spec in WORLDS.items()
+    }
     facts = {
         name: [StartFacts(1_000_000 + i, "", spec.prompt, "a red wall") for i in range(starts)]
         for name, spec in WORLDS.items()
