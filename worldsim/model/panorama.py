@@ -167,7 +167,7 @@ class Panorama:
         missed = (near & (apart > CONTRADICTED)).float()
         few = missed.sum((2, 3), keepdim=True) <= FEW * near.sum((2, 3), keepdim=True)
         gone = F.max_pool2d(missed * few, 3, stride=1, padding=1) > 0
-        if gone.any():
+        if not gone.is_cpu or gone.any():  # a GPU would have to be waited for to tell
             gone = (gone & near).repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
             lost = torch.where(rearrange(gone, "b s p v -> b v s p"), torch.inf, held[..., 5, :])
             self.texture[self._lanes()[:, None], columns[:, :width], :, 5] = lost
