@@ -36,6 +36,10 @@ class PPOConfig:
     features: int = 128
     stack: int = 4
 
+    def __post_init__(self) -> None:
+        if not self.entropy >= 0:
+            raise ValueError(f"entropy={self.entropy}: a weight of 0 or more is accepted; 0.02 is the default")
+
 
 class SmallFeatures(BaseFeaturesExtractor):
     """Convolutions over frames (uint8, scaled to [0, 1] by SB3, channels first) or over latents."""

@@ -86,9 +86,10 @@ def test_latents_of_another_model_are_refused(model: WorldSimulator, model_folde
 @pytest.mark.slow
 def test_command_line(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--world", "DoomBasic", "--steps", "1", "--model", str(model_folder), "--denoising-steps", "1"]
-    assert main(["agent", "train", "--out", str(tmp_path / "a"), *options]) == 0
+    assert main(["agent", "train", "--out", str(tmp_path / "a"), "--entropy", "0.003", *options]) == 0
     config = json.loads((tmp_path / "a" / "config.json").read_text())
     assert config["place"]["kind"] == "dream" and config["model_digest"]
+    assert config["ppo"]["entropy"] == 0.003
     short = ["--world", "DoomBasic", "--episodes", "1", "--constant-episodes", "1", "--dream-episodes", "1"]
     shown = ["--out", str(tmp_path / "shown"), "--video"]
     assert main(["agent", "evaluate", "--agents", str(tmp_path / "a"), *short, *shown]) == 0

@@ -150,6 +150,8 @@ def test_command_line(tmp_path: Path, agents: list[Agent], capsys: pytest.Captur
     assert (tmp_path / "evaluation.json").exists()
     assert main(["agent", "train", "--in", "truth", "--world", "DoomNowhere", "--out", str(tmp_path / "a")]) == 2
     assert "unknown world 'DoomNowhere'" in capsys.readouterr().err
+    assert main(["agent", "train", "--in", "truth", "--entropy", "-1", "--out", str(tmp_path / "a")]) == 2
+    assert "entropy=-1.0" in capsys.readouterr().err
     assert main(["agent", "evaluate", "--agents", str(tmp_path), "--world", "DoomBasic"]) == 2
     assert "not the folder of an agent" in capsys.readouterr().err
     assert main(["agent", "evaluate", "--agents", folders[0], "--video"]) == 2

@@ -35,6 +35,8 @@ class Train:
     """Steps after which a training episode is truncated; the world's own if not given. Evaluation has the world's."""
     denoising_steps: int = 4
     """Denoising steps of the dream."""
+    entropy: float | None = None
+    """Weight of the policy's entropy; that of PPOConfig, the same in dream and truth, if not given."""
     truncate_on: float | None = None
     """End a dreamt episode where the model's own measure of hallucination exceeds this."""
     device: str = "auto"
@@ -82,13 +84,15 @@ def _train(config: Annotated[Train, tyro.conf.arg(name="")]) -> int:
     Writes policy.zip (a pickle: load only agents of your own), config.json and progress.jsonl to --out.
     """
     from worldsim_agents.places import Place
+    from worldsim_agents.ppo import PPOConfig
     from worldsim_agents.train import TrainConfig, train
 
     place = Place(
         config.world, config.place, config.obs, model=config.model, time_limit=config.time_limit,
         denoising_steps=config.denoising_steps, truncate_on=config.truncate_on, device=config.device,
     )  # fmt: skip
-    folder = train(TrainConfig(place, config.seed, config.steps, config.num_envs), config.out)
+    ppo = PPOConfig() if config.entropy is None else PPOConfig(entropy=config.entropy)
+    folder = train(TrainConfig(place, config.seed, config.steps, config.num_envs, ppo), config.out)
     print(f"wrote {folder}; next: worldsim agent evaluate --world {config.world} --agents {folder}")
     return 0
 
