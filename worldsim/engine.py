@@ -1,14 +1,13 @@
 """The rollout engine: many independent lanes of a learned world, stepped together, one latent frame at a
 time.
 
-Each time-attention layer keeps a ring of the last W latents' keys and values, before their rotation. All
-lanes write to the same slot, ``step mod W``; a mask says which slots belong to a lane's present episode, and
-positions are ages, so lanes begin and end at different times inside tensors of fixed shape. A finished latent
-enters the ring either re-noised to the context level by one more pass, which the heads are read from
-(``cache_mode="renoise"``), or with the keys and values of the last denoising step (``"reuse"``, one pass
-less). A codec with a memory is shown each lane's last frame, and what it then shows is encoded again: that latent is
-what the lane goes on from and what the heads are read from ("reuse" keeps keys and values of the predicted one
-nevertheless); in worlds that the model's configuration says are drawn, the predicted latent is. A referee, where the
+Each time-attention layer keeps a ring of the last W latents' keys and values, before their rotation. All lanes write to
+the same slot, ``step mod W``; a mask says which slots belong to a lane's present episode, and positions are ages, so
+lanes begin and end at different times inside tensors of fixed shape. A finished latent enters the ring either re-noised
+to the context level by one more pass, which the heads are read from (``cache_mode="renoise"``), or with the keys and
+values of the last denoising step (``"reuse"``, one pass less). A codec with a memory is shown each lane's last frame,
+and what it then shows is encoded again: that latent is what the lane goes on from, and with "renoise" what the heads
+are read from; in worlds that the model's configuration says are drawn, the predicted latent is. A referee, where the
 model has one, has the last word on reward and termination, by what lanes showed before. Randomness is counted (lane
 seed, step, use), so a lane's future depends neither on its neighbours nor on how many there are.
 
@@ -37,7 +36,7 @@ from worldsim.model.codec import to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
 from worldsim.model.transformer import Prediction
-from worldsim.model.weights import WorldSimulator
+from worldsim.model.weights import CacheMode, WorldSimulator
 from worldsim.passes import Passes
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
 from worldsim.screen import Memory, Screen, memories
@@ -46,7 +45,6 @@ from worldsim.worlds import WORLDS, WorldSpec
 
 # B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
 
-CacheMode = Literal["renoise", "reuse"]
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
@@ -64,9 +62,9 @@ class RolloutEngine(Passes):
         context_noise: noise of context latents in [0, 1), None for the model's own.
         temperature: scale in [0, 1] of the noise that a step begins with, None for the model's own. At 0 the latent is
             what the first pass expects, and no further one is made, whatever K is: they would denoise what has no
-            noise, and drift. ``hallucination`` then is the change of the prediction between that pass and the one over
-            what was drawn, which "reuse" makes for it where K is more than 1.
-        cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring.
+            noise, and drift. Where K is more than 1, ``hallucination`` then is the change of the latent between that
+            pass and the one over what was drawn, or, with "reuse", between that pass and the picture that is shown.
+        cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring; None for the model's own.
         frame_size: ``(H, W)`` in pixels, multiples of the model's token, 16 pixels.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
         dtype: type of the arithmetic, None for bfloat16 where the device has it.
@@ -84,7 +82,7 @@ class RolloutEngine(Passes):
         device: str | torch.device = "auto",
         denoising_steps: int = 4,
         context_noise: float | None = None,
-        cache_mode: CacheMode = "renoise",
+        cache_mode: CacheMode | None = None,
         frame_size: tuple[int, int] = (64, 64),
         reward: RewardMode = "expected",
         dtype: torch.dtype | None = None,
@@ -97,8 +95,8 @@ class RolloutEngine(Passes):
             raise ValueError(f"lanes={lanes}; an engine has at least one lane")
         if denoising_steps < 1:
             raise ValueError(f"denoising_steps={denoising_steps}; at least one is needed")
-        if cache_mode not in ("renoise", "reuse"):
-            raise ValueError(f"cache_mode={cache_mode!r}; accepted are 'renoise' and 'reuse'")
+        if cache_mode not in (None, "renoise", "reuse"):
+            raise ValueError(f"cache_mode={cache_mode!r}; accepted are 'renoise' and 'reuse', None for the model's own")
         if reward not in ("expected", "sample"):
             raise ValueError(f"reward={reward!r}; accepted are 'expected' and 'sample'")
         self.temperature = model.config.temperature if temperature is None else float(temperature)
@@ -110,7 +108,8 @@ class RolloutEngine(Passes):
         if self.memory not in able:
             raise ValueError(f"memory={memory!r}; this model can serve {', '.join(map(repr, able))}")
         self.lanes = lanes
-        self.denoising_steps, self.cache_mode, self.reward_mode = denoising_steps, cache_mode, reward
+        self.cache_mode: CacheMode = cache_mode or model.config.cache_mode
+        self.denoising_steps, self.reward_mode = denoising_steps, reward
         self._allocate()
 
     @torch.inference_mode()
@@ -194,19 +193,23 @@ class RolloutEngine(Passes):
         latent, finite = self._bounded(sample[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, controls)
-        if self._screen is not None and not self._all_drawn:  # what is seen is what is remembered
+        change = drawn.change[:, 0]
+        compared = count < self.denoising_steps and self.cache_mode == "reuse"
+        if compared or not self._all_drawn:
             shown, still = self._bounded_too(self._encode(pixels), finite)
-            carried = self._screen.known
-            latent, finite = (
-                torch.where(carried[:, None, None, None], shown, latent),
-                torch.where(carried, still, finite),
-            )
+            if compared:
+                change = _apart(shown, latent)
+            if self._screen is not None and not self._all_drawn:  # what is seen is what is remembered
+                carried = self._screen.known
+                latent, finite = (
+                    torch.where(carried[:, None, None, None], shown, latent),
+                    torch.where(carried, still, finite),
+                )
         context = self._noised(latent, eps, self._context_tau)
         if self.cache_mode == "renoise":
             read.append(self._network(context, self._context_tau, prepared))
-        change = drawn.change[:, 0]
-        if count < self.denoising_steps:
-            change = (read[-1].x - found[0])[:, 0].square().mean((1, 2, 3)).sqrt()
+            if count < self.denoising_steps:
+                change = _apart(read[-1].x[:, 0], found[0][:, 0])
         ring.remember(context, self._context_tau)
         if self._player is not None:
             self._player.saw(controls, read[-1])
@@ -359,11 +362,8 @@ class RolloutEngine(Passes):
     # parts of a step
 
     def _passes_wanted(self) -> int:
-        """Denoising passes of a step: K, but without noise the first is the latent, and the pass after it, over what
-        was drawn where there is one, tells how sure it was."""
-        if self.temperature:
-            return self.denoising_steps
-        return min(self.denoising_steps, 1 if self.cache_mode == "renoise" else 2)
+        """Denoising passes of a step: K, but without noise the first is the latent."""
+        return self.denoising_steps if self.temperature else 1
 
     def _start_noise(self) -> torch.Tensor:
         if not self.temperature:
@@ -445,6 +445,11 @@ class RolloutEngine(Passes):
         if spec is None:
             raise ValueError(f"lane {lane} has not begun")
         return spec
+
+
+def _apart(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """RMS difference ``(B,)`` of latents."""
+    return (x - y).square().mean((1, 2, 3)).sqrt()
 
 
 def _first_block(frames: torch.Tensor, latent: torch.Tensor, bins: int = REWARD_BINS) -> Block:

@@ -13,8 +13,8 @@ from typing import Any
 
 from worldsim.model.files import WeightsError
 
-FORMAT_VERSION = 9
-"""2 to 8 are read. 1, before the first release, had another codec: its weights fit no network of today."""
+FORMAT_VERSION = 10
+"""2 to 9 are read. 1, before the first release, had another codec: its weights fit no network of today."""
 KIND = "worldsim.transformer"
 
 ADDED: tuple[tuple[int, str, str, Any], ...] = (
@@ -28,6 +28,7 @@ ADDED: tuple[tuple[int, str, str, Any], ...] = (
     (9, "world", "refiner", None),
     (9, "world", "modulation_rank", 0),
     (9, "", "drawn", []),
+    (10, "", "cache_mode", "renoise"),
 )
 """Format version, part of the configuration ("": itself), name, and its value where there is none. Version 3 also added
 the decoder's ``decoder_coarse_depth``, which was ``coarse_depth`` before."""

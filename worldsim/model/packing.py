@@ -17,12 +17,17 @@ from worldsim.model.conditioning import Controls, TextTokens
 # B samples, T latent frames, C latent channels, H W latent grid
 
 
+Past = tuple[torch.Tensor, torch.Tensor]
+"""Latents ``(B, T, C, H, W)`` that come to stand at each frame and that the next ones follow, and their levels ``(B,
+T)``."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """Samples of one size and one duration, as ``WorldModel.forward`` takes them; every frame is real.
 
     Noisy latents ``z (B, T, C, H, W)`` at ``tau (B, T)``, times ``seconds (B, T)``, attention ``mode (B,)``, step sizes
-    ``step_size (B, T)`` (None: 0).
+    ``step_size (B, T)`` (None: 0), and the ``past`` that frames follow (None: ``z`` at ``tau``).
     """
 
     z: torch.Tensor
@@ -32,6 +37,7 @@ class Samples:
     seconds: torch.Tensor
     mode: torch.Tensor
     step_size: torch.Tensor | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True)

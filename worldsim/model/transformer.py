@@ -36,7 +36,7 @@ from worldsim.model.frames import Noisy, Prediction, Prepared, PreparedStep
 from worldsim.model.heads import Heads
 from worldsim.model.layers import Dense, Layer, Layout, modulation
 from worldsim.model.layouts import Extent, Packed, Padded
-from worldsim.model.packing import Samples
+from worldsim.model.packing import Past, Samples
 from worldsim.model.refiner import Refiner, RefinerConfig
 from worldsim.model.text import TextConfig, TextEncoder, tokenise
 
@@ -326,17 +326,19 @@ class WorldModel(nn.Module):
         mode: torch.Tensor,
         step_size: torch.Tensor | None = None,
         valid: torch.Tensor | None = None,
+        past: Past | None = None,
     ) -> Prediction:
         """Clean predictions for whole clips.
 
         ``z`` noisy latents ``(B, T, C, H, W)`` at signal levels ``tau (B, T)``; ``seconds (B, T)`` times of the
         frames on any common origin; ``mode (B,)`` 0 causal or 1 full; ``step_size (B, T)`` indices of ``STEP_SIZES``;
-        frames that are not ``valid (B, T)`` are seen by no other frame.
+        frames that are not ``valid (B, T)`` are seen by no other frame; each frame follows the latents of ``past``
+        (None: ``z`` and ``tau`` themselves).
         """
         mask = time_mask(z.shape[1], self.config.window, mode)
         if valid is not None:
             mask = mask & (valid[:, None] | torch.eye(z.shape[1], dtype=torch.bool, device=z.device))
-        clips = Noisy(z, tau, step_size, self._prepare_clips(z, tau, controls, text, mode))
+        clips = Noisy(z, tau, step_size, self._prepare_clips(past or (z, tau), controls, text, mode))
         layout = Dense(clips.prepared.rotation, lambda time, y: time(y, seconds, mask))
         return self._with_heads(self._predict([clips], layout)[0], clips.prepared)
 
@@ -344,21 +346,21 @@ class WorldModel(nn.Module):
         """Clean predictions for samples of many sizes and durations at once, as ``forward`` makes them of each group:
         packed end to end or, to compare with, padded to the largest."""
         noisy = [
-            Noisy(g.z, g.tau, g.step_size, self._prepare_clips(g.z, g.tau, g.controls, g.text, g.mode)) for g in groups
+            Noisy(g.z, g.tau, g.step_size, self._prepare_clips(g.past or (g.z, g.tau), g.controls, g.text, g.mode))
+            for g in groups
         ]
         tokens = [n.prepared.stem.shape[2] + self.config.registers for n in noisy]
         extents = [Extent(count, n.prepared.rotation, g.seconds, g.mode) for count, n, g in zip(tokens, noisy, groups)]
         found = self._predict(noisy, layout(extents, self.config.window))
         return [self._with_heads(f, n.prepared) for f, n in zip(found, noisy)]
 
-    def _prepare_clips(
-        self, z: torch.Tensor, tau: torch.Tensor, controls: Controls, text: TextTokens, mode: torch.Tensor
-    ) -> Prepared:
+    def _prepare_clips(self, past: Past, controls: Controls, text: TextTokens, mode: torch.Tensor) -> Prepared:
+        z, tau = past
         t = z.shape[1]
         earlier, levels = F.pad(z, (0,) * 6 + (PAST, 0)), F.pad(tau, (PAST, 0), value=-1.0)
-        past = torch.stack([earlier[:, PAST - i : PAST - i + t] for i in range(1, PAST + 1)], dim=2)
-        past_tau = torch.stack([levels[:, PAST - i : PAST - i + t] for i in range(1, PAST + 1)], dim=2)
-        return self._prepare(past, past_tau, controls, text, mode)
+        before = torch.stack([earlier[:, PAST - i : PAST - i + t] for i in range(1, PAST + 1)], dim=2)
+        before_tau = torch.stack([levels[:, PAST - i : PAST - i + t] for i in range(1, PAST + 1)], dim=2)
+        return self._prepare(before, before_tau, controls, text, mode)
 
     def prepare_step(
         self,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -33,6 +33,7 @@ from worldsim.model.referee import Referee, RefereeConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
+CacheMode = Literal["renoise", "reuse"]
 _STORAGE = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _PARTS = ("codec", "world", "referee", "player")
 
@@ -44,12 +45,13 @@ class SimulatorConfig:
     ``worlds`` are the names of the world embedding's rows that were trained. ``latent_low`` and ``latent_high`` are the
     range per channel that latents keep in training; the engine clamps to it (empty: no clamp).
     ``hallucination_reference`` is the RMS change of the prediction between the last two denoising steps on true
-    validation data (without noise: between the one there is and the pass over what was drawn). ``context_noise`` is the
-    default noise of context frames, ``temperature`` the default scale of the noise that a step begins with (1: samples;
-    0: what is likeliest, blurred where the model is unsure). ``shortcut`` says that step sizes were trained, so that
-    few denoising steps may name theirs. ``drawn`` are worlds whose every picture is drawn from its latent alone, though
-    the codec has a memory: where what is carried over was farther from the truth (``training.carrying``). ``referee``
-    and ``player`` hold the sizes of these, None without one.
+    validation data (without noise: see ``RolloutEngine``). ``context_noise`` is the default noise of context frames,
+    ``temperature`` the default scale of the noise that a step begins with (1: samples; 0: what is likeliest, blurred
+    where the model is unsure), ``cache_mode`` what a step's keys and values are by default: those of a pass over the
+    re-noised latent ("renoise"), or those of the pass that expected it ("reuse"). ``shortcut`` says that step sizes
+    were trained, so that few denoising steps may name theirs. ``drawn`` are worlds whose every picture is drawn from
+    its latent alone, though the codec has a memory: where what is carried over was farther from the truth
+    (``training.carrying``). ``referee`` and ``player`` hold the sizes of these, None without one.
     ``storage`` is the type of the stored parameters.
     """
 
@@ -61,6 +63,7 @@ class SimulatorConfig:
     hallucination_reference: float = 1.0
     context_noise: float = 0.1
     temperature: float = 1.0
+    cache_mode: CacheMode = "renoise"
     shortcut: bool = False
     drawn: tuple[str, ...] = ()
     referee: RefereeConfig | None = None
@@ -82,6 +85,8 @@ class SimulatorConfig:
             )
         if not 0 <= self.temperature <= 1:
             raise ValueError(f"temperature={self.temperature}; accepted is 0 to 1")
+        if self.cache_mode not in get_args(CacheMode):
+            raise ValueError(f"cache_mode={self.cache_mode!r}; accepted are {', '.join(get_args(CacheMode))}")
         if strange := [name for name in self.drawn if name not in self.worlds]:
             raise ValueError(f"drawn={self.drawn}: {', '.join(strange)} is none of the worlds that are simulated")
         if self.drawn and not self.codec.memory:

@@ -96,11 +96,13 @@ class WorldTrainConfig:
     ``clips.length`` is 2 to 4 windows; ``pack.tokens`` turns on packs of samples of several sizes; ``singles`` are
     one-frame samples per clip of the batch, ``singles_weight`` that of their loss. ``change_most`` bounds the weight of
     tokens that change; ``weight_floor`` is the weight of pure noise in the ramp over signal levels; ``reward_weight``
-    and ``done_weight`` are of the heads. ``own_context`` is the share of steps whose context the model predicts itself,
-    up to ``own_depth`` steps ahead. ``shortcut_from`` is the progress at which the shortcut term starts (1 = never),
-    ``shortcut_rows`` the share of clips it takes. Without a cache, training begins when ``start_blocks`` steps have
-    been played, and about as many wait at most. Probes are taken on ``probe_clips`` held-out clips, 4 or more:
-    sizes beside the smallest are probed on a quarter of them.
+    and ``done_weight`` are of the heads. ``expecting`` is the share of steps in which all frames are expected at once,
+    as the one pass of a step does it (above 0, the model's engines keep that pass's keys and values), ``own_context``
+    that of the others whose context the model predicts itself, both up to ``own_depth`` steps ahead. ``shortcut_from``
+    is the progress at which the shortcut term starts (1 = never), ``shortcut_rows`` the share of clips it takes.
+    Without a cache, training begins when ``start_blocks`` steps have been played, and about as many wait at most.
+    Probes are taken on ``probe_clips`` held-out clips, 4 or more: sizes beside the smallest are probed on a quarter of
+    them.
     """
 
     world: WorldModelConfig = field(default_factory=WorldModelConfig)
@@ -111,6 +113,7 @@ class WorldTrainConfig:
     pack: PackConfig = field(default_factory=PackConfig)
     singles: float = 2.0
     singles_weight: float = 0.25
+    expecting: float = 0.0
     own_context: float = 0.0
     own_depth: int = 3
     change_most: float = 8.0
@@ -126,6 +129,11 @@ class WorldTrainConfig:
     def __post_init__(self) -> None:
         if self.probe_clips < 4:
             raise ValueError(f"probe_clips={self.probe_clips}: a probe takes 4 held-out clips or more")
+        if not 0 <= self.expecting <= 1 or not 0 <= self.own_context <= 1:
+            raise ValueError(
+                f"expecting={self.expecting}, own_context={self.own_context}: accepted are 0 to 1, shares of "
+                "the steps and of those that are left"
+            )
 
 
 @dataclass(frozen=True)

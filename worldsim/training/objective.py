@@ -3,9 +3,10 @@
 Flow: each latent frame is noised to a level of its own and the clean latent is predicted, weighted by the level ramp
 and by how much a token changes. Shortcut (Frans et al. 2024; Dreamer 4, eq. 8): a step of size d is taught to land
 where two steps of d/2 land, which makes sampling in few steps sharp. Heads: two-hot cross-entropy and binary
-cross-entropy at every signal level, weighted by its square, since they are read from nearly clean frames. In a share
-of the steps the context is made by the model itself, so that it learns to go on from what it draws (scheduled sampling,
-Bengio et al. 2015).
+cross-entropy at every signal level, weighted by its square, since they are read from nearly clean frames. In a share of
+the steps the context is made by the model itself, so that it learns to go on from what it draws (scheduled sampling,
+Bengio et al. 2015). In another share all frames are expected at once, each from the true latents just before it and
+from what was expected earlier: a model that has learned that needs one pass a step.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ from worldsim.diffusion import flow
 from worldsim.diffusion.conditions import draw_levels, draw_levels_of
 from worldsim.model.conditioning import TextTokens
 from worldsim.model.heads import cross_entropies
+from worldsim.model.packing import Past
 from worldsim.model.transformer import STEP_SIZES, Prediction, WorldModel
 from worldsim.training.clips import Clips
 from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.transfer import send
 
+GIVEN = 8
+"""Most latents that are given at the beginning of a clip whose others are expected; in half of the clips it is one."""
+
 
 @dataclass(frozen=True)
 class Draw:
-    """The random part of one loss: signal levels ``tau (B, T)``, attention ``mode (B,)``, noise like the latents,
-    and ``step_size (B, T)`` indices (0 = plain flow). Where the model's own frames stand for true ones, ``seen`` are
-    the latents before noise is added, and the latents of frames that are not ``wanted (B, T)`` are no targets."""
+    """The random part of one loss: signal levels ``tau (B, T)``, attention ``mode (B,)``, noise like the latents, and
+    ``step_size (B, T)`` indices (0 = plain flow). Where the model's own frames stand for true ones, ``seen`` are the
+    latents before noise is added, and the latents of frames that are not ``wanted (B, T)`` are no targets.
+    ``past_latents (B, T, C, h, w)`` at levels ``past_tau (B, T)`` are what frames follow that are expected without
+    being seen."""
 
     tau: torch.Tensor
     mode: torch.Tensor
@@ -38,6 +45,12 @@ class Draw:
     step_size: torch.Tensor
     seen: torch.Tensor | None = None
     wanted: torch.Tensor | None = None
+    past_latents: torch.Tensor | None = None
+    past_tau: torch.Tensor | None = None
+
+    @property
+    def past(self) -> Past | None:
+        return None if self.past_latents is None or self.past_tau is None else (self.past_latents, self.past_tau)
 
     def rows(self, rows: torch.Tensor) -> Draw:
         """Of some of the clips, by number."""
@@ -105,8 +118,45 @@ def draw_own_context(
         return draw
 
 
+def draw_expected(
+    model: WorldModel,
+    clips: Clips,
+    eps: torch.Tensor,
+    config: WorldTrainConfig,
+    patch: int,
+    generator: torch.Generator,
+) -> Draw:
+    """Every frame is expected from pure noise, but for a few that are given at the beginning of each clip.
+
+    What a frame follows are the latents just before it, nearly clean, true or what the model expected of them in up to
+    ``config.own_depth`` turns (of all frames at once, from what it expected of those before); what it remembers of the
+    earlier ones are the keys and values of expecting them. This is a rollout that keeps them (``cache_mode="reuse"``),
+    with all its frames as targets. Gradients and compilation as in ``draw_own_context``.
+    """
+    with torch.set_grad_enabled(config.run.compile):
+        b, t = clips.z.shape[:2]
+        device, tokens = clips.z.device, _tokens(clips, patch)
+        many = 1 + torch.randint(GIVEN, (b,), generator=generator)
+        first = torch.where(torch.rand(b, generator=generator) < 0.5, 1, many)
+        given = send(torch.arange(t) < first[:, None], device)
+        depth = int(torch.randint(config.own_depth + 1, (), generator=generator))
+        level = send(draw_levels_of(torch.zeros(b, t, dtype=torch.bool), config.levels, generator, tokens), device)
+        tau = torch.where(given, level, 0.0)
+        causal, plain = tau.new_zeros(b, dtype=torch.int64), tau.new_zeros(b, t, dtype=torch.int64)
+        text, seen = clips.words.encode(model), clips.z
+        for turn in range(depth + 1):
+            past = flow.add_noise(seen, eps, level)
+            draw = Draw(tau, causal, eps, plain, None, ~given, past, level)
+            if turn < depth:
+                x = predict(model, clips, text, flow.add_noise(clips.z, eps, tau), draw).x.detach()
+                seen = torch.where(given[..., None, None, None], clips.z, x.to(clips.z.dtype))
+        return draw
+
+
 def predict(model: WorldModel, clips: Clips, text: TextTokens, z: torch.Tensor, draw: Draw) -> Prediction:
-    return model(z, draw.tau, clips.controls, text, clips.seconds, draw.mode, draw.step_size, clips.valid)
+    """``past`` is always told, so that a compiled model is one graph for all draws."""
+    past = draw.past or (z, draw.tau)
+    return model(z, draw.tau, clips.controls, text, clips.seconds, draw.mode, draw.step_size, clips.valid, past)
 
 
 def masked_mean(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -135,8 +185,11 @@ class Part:
 
     @property
     def confidence(self) -> torch.Tensor:
-        """``(B, T)``: how much reward and termination count."""
-        return self.draw.tau.square() * self.clips.paid
+        """``(B, T)``: how much reward and termination count: wholly where frames are expected as a rollout does it."""
+        clear = self.draw.tau.square()
+        if self.draw.past is not None and self.draw.wanted is not None:
+            clear = torch.where(self.draw.wanted, 1.0, clear)
+        return clear * self.clips.paid
 
     def rows(self, rows: torch.Tensor) -> Part:
         """Some of its samples, by number."""

@@ -58,7 +58,7 @@ def predict_together(model: WorldModel, parts: Sequence[Part], layout: Layouts =
     groups = [
         Samples(
             part.noisy, part.draw.tau, part.clips.controls, text,
-            part.clips.seconds, part.draw.mode, part.draw.step_size,
+            part.clips.seconds, part.draw.mode, part.draw.step_size, part.draw.past,
         )
         for part, text in zip(parts, texts)
     ]  # fmt: skip

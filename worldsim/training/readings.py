@@ -1,7 +1,8 @@
 """What a player reads along recorded episodes, moment by moment, with the action that was taken there.
 
-The world model and the codec are frozen, so each episode goes through them once: true latents with the context noise
-that the engine steps with, in causal mode, are what the registers hold after a context pass. An episode is cut into
+The world model and the codec are frozen, so each episode goes through them once, as the engine steps: true latents with
+the context noise in causal mode, as a context pass sees them, or, for a model that keeps its expectations, each frame
+expected from those before. An episode is cut into
 clips that overlap by one latent, since an action is known from the latent after it; the first moments of a clip have
 little to look back on, as those of an episode that begins from a prompt.
 """
@@ -61,6 +62,7 @@ class Reader:
     ) -> None:
         self.codec, self.world = simulator.modules(device, dtype)
         self.tau = 1 - simulator.config.context_noise
+        self.expecting = simulator.config.cache_mode == "reuse"
         self.past, self.length, self.drop_text = past, length, drop_text
         self.device, self.leave_out, self.seed = device, leave_out, seed
 
@@ -95,11 +97,13 @@ class Reader:
 
     def _read(self, clips: Clips, eps: torch.Tensor, world: str) -> Readings:
         b, t = clips.z.shape[:2]
-        tau = torch.full((b, t), self.tau, device=self.device)
+        level = torch.full((b, t), self.tau, device=self.device)
+        tau = level * (torch.arange(t, device=self.device) == 0) if self.expecting else level
+        past = (flow.add_noise(clips.z, eps, level), level)
         causal = torch.zeros(b, dtype=torch.int64, device=self.device)
         words = replace(clips.words, event=torch.zeros_like(clips.words.event))  # nobody tells a rollout of events
         z, text = flow.add_noise(clips.z, eps, tau), words.encode(self.world)
-        seen = self.world(z, tau, clips.controls, text, clips.seconds, causal, None, clips.valid)
+        seen = self.world(z, tau, clips.controls, text, clips.seconds, causal, None, clips.valid, past)
         ids = _ids(clips, world)
         whole = Readings(
             registers=seen.registers[:, :-1].half().flatten(0, 1),

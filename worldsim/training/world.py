@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from worldsim.training.native import NativeSampler
 from worldsim.training.objective import (
     Draw,
     Part,
+    draw_expected,
     draw_flow,
     draw_own_context,
     draw_shortcut,
@@ -35,6 +37,9 @@ from worldsim.training.sampling import ClipSampler
 from worldsim.training.shares import check_held
 from worldsim.training.sheets import save_rows
 from worldsim.worlds import WORLDS
+
+Pattern = Literal["levels", "own", "expected"]
+"""Levels of noise alone; a context that the model makes itself; all frames expected at once."""
 
 
 class WorldTraining:
@@ -95,11 +100,11 @@ class WorldTraining:
         batch = config.optim.batch
         clips = self.sampler.clips(batch, loop.rng).to(device)
         with loop.autocast():
-            draw = self._draw(self.on_clips, clips, loop.rng.random() < config.own_context)
+            draw = self._draw(self.on_clips, clips, self._pattern())
             loss, metrics = flow_loss(self.on_clips, clips, draw, config)
         if config.singles:
             images = self.sampler.singles(self._count(config.singles), loop.rng).to(device)
-            draw = self._draw(self.model, images, False)
+            draw = self._draw(self.model, images, "levels")
             with loop.autocast():
                 image_loss, image_metrics = flow_loss(self.model, images, draw, config)
             loss = loss + config.singles_weight * image_loss
@@ -112,25 +117,33 @@ class WorldTraining:
         for size in native.sizes:
             config.pack.budget.check(shape_of((max(config.pack.durations), *size), self.model))
         clips = [group.to(device) for group in native.clips(config.optim.batch, loop.rng)]
-        own = loop.rng.random() < config.own_context
+        pattern = self._pattern()
         with loop.autocast():
-            parts = parts_of([(group, self._draw(self.model, group, own)) for group in clips], config, patch)
+            parts = parts_of([(group, self._draw(self.model, group, pattern)) for group in clips], config, patch)
         images: list[Part] = []
         if config.singles:
             singles = [group.to(device) for group in native.singles(self._count(config.singles), loop.rng)]
-            images = parts_of([(group, self._draw(self.model, group, False)) for group in singles], config, patch)
+            images = parts_of([(group, self._draw(self.model, group, "levels")) for group in singles], config, patch)
         loss, metrics = packed_loss(self.model, parts, images, config, loop.autocast)
         share = config.shortcut_rows
         some = [group.rows(slice(round(share * len(group.z) + loop.rng.random() - 0.5))) for group in clips]
         return self._with_shortcut(loss, metrics, [group for group in some if len(group.z)])
 
-    def _draw(self, model: WorldModel, clips: Clips, own: bool) -> Draw:
-        """Levels, modes and noise of clips; ``own``: with context that the model makes itself."""
+    def _pattern(self) -> Pattern:
+        """What the next step asks of its clips."""
+        expecting, drawn = self.config.expecting, self.loop.rng.random()
+        if drawn < expecting:
+            return "expected"
+        return "own" if drawn < expecting + (1 - expecting) * self.config.own_context else "levels"
+
+    def _draw(self, model: WorldModel, clips: Clips, pattern: Pattern) -> Draw:
+        """Levels, modes and noise of clips."""
         config, loop, patch = self.config, self.loop, self.config.world.patch
         eps = loop.noise(clips.z.shape)
-        if own:
-            return draw_own_context(model, clips, eps, config, patch, loop.generator)
-        return draw_flow(clips, eps, config, patch, loop.generator)
+        if pattern == "levels":
+            return draw_flow(clips, eps, config, patch, loop.generator)
+        draw = draw_own_context if pattern == "own" else draw_expected
+        return draw(model, clips, eps, config, patch, loop.generator)
 
     def _count(self, share: float) -> int:
         return max(1, round(share * self.config.optim.batch))
@@ -194,6 +207,7 @@ class WorldTraining:
             hallucination_reference=self.hallucination_reference,
             temperature=self.temperature,
             shortcut=self.shortcut,
+            cache_mode="reuse" if self.config.expecting else "renoise",
         )
         simulator = WorldSimulator.create(config)
         simulator.codec.load_state_dict(self.codec.state_dict())
