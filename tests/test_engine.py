@@ -70,7 +70,9 @@ def differ(a: Block, b: Block, row_a: int | None = None, row_b: int | None = Non
 
 class Uncached:
     """The same rollout without a cache: every evaluation runs the whole history through
-    ``WorldModel.forward``, under the band of ``window`` latents (None: the model's)."""
+    ``WorldModel.forward``, under the band of ``window`` latents (None: the model's). ``expects``: without noise, and
+    each frame that was expected stays a pass over nothing in the history, which the next ones follow as it turned
+    out."""
 
     def __init__(
         self,
@@ -81,8 +83,9 @@ class Uncached:
         video: np.ndarray,
         actions: Sequence[int] = (),
         window: int | None = None,
+        expects: bool = False,
     ) -> None:
-        self.simulator, self.world, self.steps = simulator, copy(simulator.world), steps
+        self.simulator, self.world, self.steps, self.expects = simulator, copy(simulator.world), steps, expects
         self.world.config = replace(self.world.config, window=window or self.world.config.window)
         self.seed, self.tau = torch.tensor([seed]), 1 - context_noise
         first = len(video) - 4 * len(actions)
@@ -125,8 +128,17 @@ class Uncached:
         def forward(z: torch.Tensor, tau: float):
             clip = torch.stack([*self.contexts, z], 1)
             levels = torch.tensor([[*[self.tau] * (frames - 1), tau]])
-            return self.world(clip, levels, given, text, seconds, torch.zeros(1, dtype=torch.int64))
+            mode = torch.zeros(1, dtype=torch.int64)
+            if not self.expects:
+                return self.world(clip, levels, given, text, seconds, mode)
+            blind = torch.arange(frames)[None] >= frames - self.t
+            return self.world(clip, levels.masked_fill(blind, 0.0), given, text, seconds, mode, past=(clip, levels))
 
+        if self.expects:
+            seen = forward(torch.zeros_like(self.contexts[0]), 0.0)
+            latent = seen.x[:, -1].clamp(-4, 4)
+            self.contexts.append(self.noised(latent, self.t, "context"))
+            return latent, seen.reward[:, -1]
         eps = noise.gaussian(self.seed, torch.tensor([self.t]), "latent", self.contexts[0].shape[1:])
         drawn = sampler.sample(lambda z, tau, _: forward(z[:, 0], float(tau[0, 0])).x[:, -1:], eps[:, None], self.steps)
         latent = drawn.x[:, 0].clamp(-4, 4)
@@ -149,6 +161,19 @@ def test_the_ring_equals_the_full_history_past_the_first_eviction(
             cached.set_text([0], ["a red door opens"], "event", 2)
         block = cached.step(*controls(ROOMS, [action]))
         latent, reward = plain.step(action, "a red door opens" if t in (3, 4) else "")
+        assert float((block.latent - latent).abs().max()) < 1e-4, f"step {t}"
+        assert float((block.reward_distribution - reward.softmax(-1)).abs().max()) < 1e-4, f"step {t}"
+
+
+def test_an_engine_that_keeps_its_expectations_equals_one_pass_over_the_whole_history() -> None:
+    simulator = debug_simulator()
+    steps = simulator.config.world.window + 5
+    cached = engine(simulator, context_noise=0.15, temperature=0.0, cache_mode="reuse")
+    cached.begin([0], [start(11)])
+    plain = Uncached(simulator, 11, 0.15, 1, picture(11), expects=True)
+    for t, (action,) in enumerate(plan(steps, 1)):
+        block = cached.step(*controls(ROOMS, [action]))
+        latent, reward = plain.step(action, "")
         assert float((block.latent - latent).abs().max()) < 1e-4, f"step {t}"
         assert float((block.reward_distribution - reward.softmax(-1)).abs().max()) < 1e-4, f"step {t}"
 
@@ -513,7 +538,7 @@ def test_without_noise_more_passes_change_nothing_but_how_sure_the_model_says_it
     [
         (0.0, "renoise", 4, 1, 1),
         (0.0, "renoise", 1, 1, 1),
-        (0.0, "reuse", 4, 0, 2),
+        (0.0, "reuse", 4, 0, 1),
         (0.0, "reuse", 1, 0, 1),
         (1.0, "renoise", 4, 4, 1),
         (1.0, "reuse", 4, 0, 4),
@@ -538,6 +563,37 @@ def test_a_step_makes_no_pass_that_changes_nothing(
     block = run(rollout, plan(1, 1))[0]
     assert made == {"bare": bare, "read": read}
     assert bool(torch.isnan(block.hallucination).all()) == (steps == 1)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_an_engine_of_one_pass_says_how_far_what_it_shows_is_from_what_it_expected(memory: bool) -> None:
+    simulator = debug_simulator(memory=memory)
+    expected: list[torch.Tensor] = []
+    rollout = engine(simulator, temperature=0.0, cache_mode="reuse")
+    rollout.begin([0], [start(1)])
+    network = rollout._network
+
+    def listened(*args: Any) -> Any:
+        read = network(*args)
+        expected.append(read.x[:, 0].clamp(-4, 4))
+        return read
+
+    rollout._network = listened
+    block = run(rollout, [[1]])[0]
+    shown = simulator.codec.encode(block.frames).clamp(-4, 4)  # frames are rounded to 8 bits
+    apart = float((shown - expected[0]).square().mean().sqrt()) / simulator.config.hallucination_reference
+    assert float(block.hallucination) == pytest.approx(apart, rel=0.02) and apart > 0.1
+    assert torch.equal(rollout._ring.past[:, 0], expected[0]) != memory  # noise of the context is 0 in debug models
+
+
+def test_the_engine_takes_the_cache_mode_of_its_model() -> None:
+    simulator = debug_simulator()
+    config = replace(simulator.config, cache_mode="reuse")
+    kept = WorldSimulator(config, simulator.codec, simulator.world, simulator.bank, simulator.player, simulator.referee)
+    assert engine(kept).cache_mode == "reuse" and engine(kept, cache_mode="renoise").cache_mode == "renoise"
+    assert engine(simulator).cache_mode == "renoise" and kept.digest != simulator.digest
+    with pytest.raises(ValueError, match="cache_mode='twice'"):
+        replace(simulator.config, cache_mode="twice")
 
 
 def recalling_simulator() -> WorldSimulator:

@@ -108,7 +108,7 @@ class RolloutEngine(Passes):
         if self.memory not in able:
             raise ValueError(f"memory={memory!r}; this model can serve {', '.join(map(repr, able))}")
         self.lanes = lanes
-        self.cache_mode: CacheMode = cache_mode or model.config.cache_mode
+        self.cache_mode = cache_mode or model.config.cache_mode
         self.denoising_steps, self.reward_mode = denoising_steps, reward
         self._allocate()
 

@@ -13,7 +13,7 @@ from worldsim.model.transformer import WorldModel, tiny_config
 from worldsim.training.clips import ClipConfig
 from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import encode_episode
-from worldsim.training.objective import draw_own_context, flow_loss
+from worldsim.training.objective import draw_expected, draw_own_context, flow_loss, parts_of
 from worldsim.training.presets import smoke
 
 CONFIG = WorldTrainConfig(levels=LevelMix(context_noise=0.0, blind=1.0))
@@ -65,6 +65,57 @@ def test_own_context_is_a_rollout_of_some_steps(clips):
         assert len(made) == 1
         depths |= made
     assert depths == {1, 2, 3}
+
+
+class FollowsAddsOne(AddsOne):
+    """The same of what frames follow, whatever is seen of them."""
+
+    def __call__(self, z, tau, *others):
+        return super().__call__(others[-1][0], tau)
+
+
+def test_expected_frames_follow_a_rollout_of_some_steps_and_all_are_targets(clips):
+    """What is followed is the truth of d steps before plus d, of the last given frame at most, d from 0 to the depth;
+    nothing is seen of an expected frame, and all count but those given."""
+    config = replace(CONFIG, own_depth=3)
+    t = torch.arange(10)
+    depths, givens = set(), set()
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        draw = draw_expected(FollowsAddsOne(), clips, torch.zeros_like(clips.z), config, 4, generator)
+        given = ~draw.wanted
+        assert (draw.mode == CAUSAL).all() and draw.seen is None
+        assert torch.equal(draw.tau, torch.where(given, 1.0, 0.0))
+        last_given = given.sum(1, keepdim=True) - 1
+        assert (given == (t <= last_given)).all()
+        givens |= set((last_given + 1).flatten().tolist())
+        back = (t - last_given).clamp(min=0)
+        rows = torch.arange(2)[:, None]
+        made = {
+            depth
+            for depth in range(4)
+            if torch.allclose(
+                draw.past[0],
+                clips.z[rows, t - back.clamp(max=depth)] + back.clamp(max=depth)[..., None, None, None],
+                atol=1e-5,
+            )
+        }
+        assert len(made) == 1
+        depths |= made
+    assert depths == {0, 1, 2, 3} and givens == set(range(1, 9))
+
+
+def test_heads_are_heard_where_frames_are_expected(clips):
+    torch.manual_seed(0)
+    model = WorldModel(tiny_config())
+    config = replace(smoke().world, expecting=1.0)
+    draw = draw_expected(model, clips, torch.randn_like(clips.z), config, 4, torch.Generator().manual_seed(0))
+    part = parts_of([(clips, draw)], config, 4)[0]
+    wanted = draw.wanted & clips.paid.bool()
+    assert (part.confidence[wanted] == 1).all() and wanted.any()
+    loss, metrics = flow_loss(model, clips, draw, config)
+    loss.backward()
+    assert torch.isfinite(loss) and float(model.heads.reward.weight.grad.abs().max()) > 0
 
 
 def test_the_frames_that_the_model_made_are_no_targets(clips):

@@ -63,7 +63,7 @@ class SimulatorConfig:
     hallucination_reference: float = 1.0
     context_noise: float = 0.1
     temperature: float = 1.0
-    cache_mode: CacheMode = "renoise"
+    cache_mode: str = "renoise"
     shortcut: bool = False
     drawn: tuple[str, ...] = ()
     referee: RefereeConfig | None = None
