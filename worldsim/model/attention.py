@@ -57,9 +57,10 @@ TextKV = tuple[torch.Tensor, torch.Tensor]
 
 def rotate(x: torch.Tensor, rotation: Rotation) -> torch.Tensor:
     """Rotates pairs of channels of ``x (..., E)`` (RoPE)."""
-    first, second = x.chunk(2, dim=-1)
     cos, sin = rotation
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+    first, second = x.chunk(2, dim=-1)
+    swapped = torch.cat([second, first], dim=-1)  # whole rows are multiplied faster on a CPU than halves of them
+    return x * torch.cat([cos, cos], dim=-1) + swapped * torch.cat([-sin, sin], dim=-1)
 
 
 class RMSNorm(nn.RMSNorm):

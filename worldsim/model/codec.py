@@ -189,4 +189,5 @@ def to_pixels(frames: torch.Tensor) -> torch.Tensor:
 
 def to_uint8(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 frames of pixels, clamped to [-1, 1] and rounded."""
-    return ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    levels = pixels.float().clamp(-1, 1).add_(1).mul_(127.5)  # in place: this is a copy by now
+    return levels.round_().to(torch.uint8)

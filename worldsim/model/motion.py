@@ -136,17 +136,16 @@ def sources(flow: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Where K flow fields fetch each pixel from: ``(B, K, H, W, 2)``, x first, -1 to 1 inside of the picture.
 
     ``flow (B, 2K, h, w)`` holds, x first, how far from each place, in latent cells, its colour is fetched; it is
-    smoothed to pixels.
+    smoothed to pixels. In memory x and y are planes, which ``grid_sample`` reads faster than pairs.
     """
     cell = height / flow.shape[2]
-    field = rearrange(flow.float(), "b (k d) h w -> (b k) d h w", d=2)
-    field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False)
+    right, down = flow.float().unflatten(1, (-1, 2)).unbind(2)
+    field = torch.cat([right * (2 * cell / width), down * (2 * cell / height)], dim=1)
+    field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False).unflatten(1, (2, -1))
     y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
     x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
-    here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
-    right, down = field.unbind(1)
-    grid = here + torch.stack([right * (2 * cell / width), down * (2 * cell / height)], dim=-1)
-    return grid.unflatten(0, (len(flow), -1))
+    here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))
+    return rearrange(field + here[:, None], "b d k h w -> b k h w d")
 
 
 def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
@@ -160,6 +159,6 @@ def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear"
 def sampled(image_BCHW: torch.Tensor, grid_BKHW2: torch.Tensor, mode: str) -> torch.Tensor:
     """Colours float32 ``(B, K, C, H, W)`` of ``image`` at K grids as ``sources`` gives them."""
     count = grid_BKHW2.shape[1]
-    copies = image_BCHW[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1).float()
-    seen = F.grid_sample(copies, grid_BKHW2.flatten(0, 1), mode=mode, padding_mode="border", align_corners=False)
-    return rearrange(seen, "(b k) c h w -> b k c h w", k=count)
+    grid = grid_BKHW2.flatten(1, 2)  # one tall picture: no copies of the image are needed
+    seen = F.grid_sample(image_BCHW.float(), grid, mode=mode, padding_mode="border", align_corners=False)
+    return rearrange(seen, "b c (k h) w -> b k c h w", k=count)
