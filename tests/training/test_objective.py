@@ -113,7 +113,7 @@ def test_heads_are_heard_where_frames_are_expected(clips):
     part = parts_of([(clips, draw)], config, 4)[0]
     wanted = draw.wanted & clips.paid.bool()
     assert (part.confidence[wanted] == 1).all() and wanted.any()
-    loss, metrics = flow_loss(model, clips, draw, config)
+    loss, _ = flow_loss(model, clips, draw, config)
     loss.backward()
     assert torch.isfinite(loss) and float(model.heads.reward.weight.grad.abs().max()) > 0
 
