@@ -169,8 +169,9 @@ def test_an_engine_that_keeps_its_expectations_equals_one_pass_over_the_whole_hi
     simulator = debug_simulator()
     steps = simulator.config.world.window + 5
     cached = engine(simulator, context_noise=0.15, temperature=0.0, cache_mode="reuse")
-    cached.begin([0], [start(11)])
-    plain = Uncached(simulator, 11, 0.15, 1, picture(11), expects=True)
+    video, given = picture(11, 1 + 4 * 3), [1, 5, 2]
+    cached.begin([0], [LaneStart(ROOMS, 11, TEXT, video, np.array(given))])
+    plain = Uncached(simulator, 11, 0.15, 1, video, given, expects=True)
     for t, (action,) in enumerate(plan(steps, 1)):
         block = cached.step(*controls(ROOMS, [action]))
         latent, reward = plain.step(action, "")
@@ -347,7 +348,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 8 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 9 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
@@ -569,7 +570,7 @@ def test_a_step_makes_no_pass_that_changes_nothing(
 def test_an_engine_of_one_pass_says_how_far_what_it_shows_is_from_what_it_expected(memory: bool) -> None:
     simulator = debug_simulator(memory=memory)
     expected: list[torch.Tensor] = []
-    rollout = engine(simulator, temperature=0.0, cache_mode="reuse")
+    rollout = engine(simulator, temperature=0.0, cache_mode="reuse", context_noise=0.0)
     rollout.begin([0], [start(1)])
     network = rollout._network
 
@@ -583,15 +584,36 @@ def test_an_engine_of_one_pass_says_how_far_what_it_shows_is_from_what_it_expect
     shown = simulator.codec.encode(block.frames).clamp(-4, 4)  # frames are rounded to 8 bits
     apart = float((shown - expected[0]).square().mean().sqrt()) / simulator.config.hallucination_reference
     assert float(block.hallucination) == pytest.approx(apart, rel=0.02) and apart > 0.1
-    assert torch.equal(rollout._ring.past[:, 0], expected[0]) != memory  # noise of the context is 0 in debug models
+    assert torch.equal(rollout._ring.past[:, 0], expected[0]) != memory
+
+
+def test_how_far_a_lane_is_from_what_it_expected_is_its_own() -> None:
+    """A carried world, a drawn one and one of a frame per step, side by side and each alone."""
+    made = debug_simulator(memory=True)
+    config = replace(made.config, drawn=("DoomTakeCover",))
+    simulator = WorldSimulator(config, made.codec, made.world, made.bank, made.player, made.referee)
+    options = {"temperature": 0.0, "cache_mode": "reuse"}
+    specs = [ROOMS, COVER, WORLDS["Crafter"]]
+    together = engine(simulator, 3, **options)
+    together.begin([0, 1, 2], [start(i, spec) for i, spec in enumerate(specs)])
+    beside = run(together, [[0, 0, 0]] * 2)
+    for i, spec in enumerate(specs):
+        alone = engine(simulator, **options)
+        alone.begin([0], [start(i, spec)])
+        for both, one in zip(beside, run(alone, [[0]] * 2, spec)):
+            assert float(both.hallucination[i]) == pytest.approx(float(one.hallucination), rel=1e-3)
+            assert float(one.hallucination) > 0
 
 
 def test_the_engine_takes_the_cache_mode_of_its_model() -> None:
     simulator = debug_simulator()
     config = replace(simulator.config, cache_mode="reuse")
     kept = WorldSimulator(config, simulator.codec, simulator.world, simulator.bank, simulator.player, simulator.referee)
-    assert engine(kept).cache_mode == "reuse" and engine(kept, cache_mode="renoise").cache_mode == "renoise"
-    assert engine(simulator).cache_mode == "renoise" and kept.digest != simulator.digest
+    blind = {"temperature": 0.0}
+    assert engine(kept, **blind).cache_mode == "reuse"
+    assert engine(kept, cache_mode="renoise", **blind).cache_mode == "renoise"
+    assert engine(kept, temperature=0.5).cache_mode == "renoise"  # what it has not learned
+    assert engine(simulator, **blind).cache_mode == "renoise" and kept.digest != simulator.digest
     with pytest.raises(ValueError, match="cache_mode='twice'"):
         replace(simulator.config, cache_mode="twice")
 

@@ -48,7 +48,7 @@ from worldsim.worlds import WORLDS, WorldSpec
 RewardMode = Literal["expected", "sample"]
 START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
 """Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
-STATE_VERSION = 8
+STATE_VERSION = 9
 
 
 class RolloutEngine(Passes):
@@ -64,7 +64,8 @@ class RolloutEngine(Passes):
             what the first pass expects, and no further one is made, whatever K is: they would denoise what has no
             noise, and drift. Where K is more than 1, ``hallucination`` then is the change of the latent between that
             pass and the one over what was drawn, or, with "reuse", between that pass and the picture that is shown.
-        cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring; None for the model's own.
+        cache_mode: ``"renoise"`` or ``"reuse"``, see the module's docstring; None for the model's own, which is
+            ``"renoise"`` where noise is drawn: a model that has learned to expect has learned it without.
         frame_size: ``(H, W)`` in pixels, multiples of the model's token, 16 pixels.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
         dtype: type of the arithmetic, None for bfloat16 where the device has it.
@@ -108,7 +109,7 @@ class RolloutEngine(Passes):
         if self.memory not in able:
             raise ValueError(f"memory={memory!r}; this model can serve {', '.join(map(repr, able))}")
         self.lanes = lanes
-        self.cache_mode = cache_mode or model.config.cache_mode
+        self.cache_mode = cache_mode or ("renoise" if self.temperature else model.config.cache_mode)
         self.denoising_steps, self.reward_mode = denoising_steps, reward
         self._allocate()
 
@@ -176,7 +177,8 @@ class RolloutEngine(Passes):
         controls = Controls(keys.to(self.device)[:, None], camera.to(self.device)[:, None], self._acted)
         prepared = self._prepare(ring, controls, self._text.tokens(), self._seconds)
         count = self._passes_wanted()
-        size = self._step_size(self.lanes, count)
+        expects = self.cache_mode == "reuse" and not self.temperature
+        size = None if expects else self._step_size(self.lanes, count)  # what is expected is taken in no steps
         found: list[torch.Tensor] = []
         read: list[Prediction] = []
 
@@ -194,7 +196,7 @@ class RolloutEngine(Passes):
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, controls)
         change = drawn.change[:, 0]
-        compared = count < self.denoising_steps and self.cache_mode == "reuse"
+        compared = expects and count < self.denoising_steps
         if compared or not self._all_drawn:
             shown, still = self._bounded_too(self._encode(pixels), finite)
             if compared:
@@ -253,6 +255,7 @@ class RolloutEngine(Passes):
             "digest": self.model.digest,
             "kept": self.memory,
             "window": self.window,
+            "cache_mode": self.cache_mode,
             "world": spec.name,
             "seed": int(self._seeds[lane]),
             "step": int(self._steps[lane]),
@@ -272,7 +275,8 @@ class RolloutEngine(Passes):
                 f"the state has version {state.get('version')} and is of model {state.get('digest')}; this "
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
-        for name, kept, own in (("memory", "kept", self.memory), ("window", "window", self.window)):
+        own_kind = (("memory", "kept"), ("window", "window"), ("cache_mode", "cache_mode"))
+        for name, kept, own in ((name, kept, getattr(self, name)) for name, kept in own_kind):
             if state[kept] != own:
                 raise ValueError(f"the state is of an engine with {name}={state[kept]!r}; this one's is {own!r}")
         if self._player is not None:

@@ -145,8 +145,9 @@ class Passes:
     def surprise(self, start: LaneStart, n_noise: int = 1) -> torch.Tensor:
         """How badly the model foresees each given block: float32 ``(n,)``, n the actions of ``start``.
 
-        The mean squared error, in normalised latents, of what is predicted from pure noise with the true past
-        as context, averaged over ``n_noise`` draws (seeds from ``start.seed`` on). No lane is touched.
+        The mean squared error, in normalised latents, of what is predicted from pure noise with the true past as
+        context (which is seen, whatever the model's ``cache_mode``), averaged over ``n_noise`` draws (seeds from
+        ``start.seed`` on). No lane is touched.
         """
         check_start(start, self.frame_size, self.model.config.worlds)
         if start.frames is None or n_noise < 1:

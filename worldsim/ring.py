@@ -37,8 +37,8 @@ class Ring:
         self.caches = world.empty_caches(lanes, tokens, window, dtype, device)
         self.held = torch.zeros(lanes, self.window, dtype=torch.bool, device=device)
         self.past = torch.zeros(lanes, PAST, *latent_shape, device=device)
-        """The latest latents as the network saw them, context noise included, the last first; zeros where there is
-        none."""
+        """The latest latents, context noise included, as the next one follows them, the last first; zeros where there
+        is none."""
         self.past_tau = torch.full((lanes, PAST), -1.0, device=device)
         """Their signal levels, -1 where there is none."""
         self._slots = torch.arange(self.window, device=device)
@@ -50,7 +50,7 @@ class Ring:
         self.held[:, self.slot] = True
 
     def remember(self, context: torch.Tensor, tau: torch.Tensor) -> None:
-        """``context (B, C, h, w)`` at ``tau (B,)`` is the latest latent now, as the network saw it."""
+        """``context (B, C, h, w)`` at ``tau (B,)`` is the latest latent now, as the next one follows it."""
         self.past = torch.cat([context[:, None], self.past[:, :-1]], dim=1)
         self.past_tau = torch.cat([tau[:, None], self.past_tau[:, :-1]], dim=1)
 

@@ -46,11 +46,32 @@ def samples(batch, frames, height, width, seed):
     )
 
 
+def following(group, seed):
+    """The same samples, whose frames follow other latents than are seen of them."""
+    g = torch.Generator().manual_seed(seed)
+    return replace(group, past=(torch.randn(group.z.shape, generator=g), torch.rand(group.tau.shape, generator=g)))
+
+
 GROUPS = [samples(*shape, seed) for seed, shape in enumerate(SHAPES)]
+GROUPS[2:] = [following(group, seed) for seed, group in enumerate(GROUPS[2:])]
 
 
 def alone(model, group):
-    return model(group.z, group.tau, group.controls, group.text, group.seconds, group.mode, group.step_size)
+    told = (group.z, group.tau, group.controls, group.text, group.seconds, group.mode, group.step_size)
+    return model(*told, past=group.past)
+
+
+def test_what_a_frame_follows_is_not_what_is_seen_of_it(model):
+    """Without a past of its own a frame follows what is seen; a change of what the last frame would leave to the next
+    changes nothing, one of the frame before it does."""
+    causal = replace(GROUPS[0], mode=torch.zeros_like(GROUPS[0].mode))
+    seen = alone(model, causal).x
+    assert torch.equal(seen, alone(model, replace(causal, past=(causal.z, causal.tau))).x)
+    for frame, changes in ((-1, False), (-2, True)):
+        z = causal.z.clone()
+        z[:, frame] += 1.0
+        found = alone(model, replace(causal, past=(z, causal.tau))).x
+        assert torch.equal(found[:, -1], seen[:, -1]) != changes
 
 
 def some_loss(predictions):

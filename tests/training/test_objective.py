@@ -105,6 +105,12 @@ def test_expected_frames_follow_a_rollout_of_some_steps_and_all_are_targets(clip
     assert depths == {0, 1, 2, 3} and givens == set(range(1, 9))
 
 
+def test_shares_of_steps_that_are_none_are_refused():
+    for wrong in ({"expecting": 1.5}, {"own_context": -0.1}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+            replace(CONFIG, **wrong)
+
+
 def test_heads_are_heard_where_frames_are_expected(clips):
     torch.manual_seed(0)
     model = WorldModel(tiny_config())

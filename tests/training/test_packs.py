@@ -174,7 +174,7 @@ def world_training(codec, out, pack=PACKS, **changes):
 
 
 def test_training_on_packs_resumes_exactly_and_logs_every_size(codec, tmp_path):
-    changes = {"own_context": 0.5, "shortcut_from": 0.5}
+    changes = {"expecting": 0.4, "own_context": 0.5, "shortcut_from": 0.5}
     whole = world_training(codec, tmp_path / "whole", **changes)
     whole.run()
     half = world_training(codec, tmp_path / "half", **changes)
@@ -190,7 +190,9 @@ def test_training_on_packs_resumes_exactly_and_logs_every_size(codec, tmp_path):
     assert any(row.get("packs", 0) >= 1 and row.get("image_mse", 0) > 0 for row in rows)
     assert any("shortcut" in row for row in rows)
     assert len(list((tmp_path / "whole" / "sheets").glob("world-*-32x48.png"))) >= 1
-    assert WorldSimulator.from_pretrained(tmp_path / "whole" / "model").config.world == SMOKE.world
+    made = WorldSimulator.from_pretrained(tmp_path / "whole" / "model").config
+    assert made.world == SMOKE.world and (made.cache_mode, made.temperature) == ("reuse", 0.0)
+    assert made.hallucination_reference == pytest.approx(probed["probe/hallucination"], rel=1e-4)
 
 
 def test_several_sizes_without_packs_are_refused_with_what_to_do(codec, tmp_path):

@@ -14,11 +14,12 @@ from worldsim.engine import RolloutEngine
 from worldsim.model.debug import debug_simulator
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
+from worldsim.training.latents import encode_episode
 from worldsim.training.pipeline import train_player
 from worldsim.training.player import PlayerTraining, blind_players, readings_of
 from worldsim.training.presets import smoke
 from worldsim.training.readings import Reader, Readings
-from worldsim.training.recorded import start_at
+from worldsim.training.recorded import controls_at, start_at
 from worldsim.training.sources import SourceConfig
 
 FORWARD, LEFT = ACTION_ID["forward"], ACTION_ID["turn_left"]
@@ -70,6 +71,27 @@ def test_readings_are_what_the_engine_reads() -> None:
         assert torch.allclose(player.context[0], read.context[t].float(), atol=1e-2)
         assert torch.equal(player.past[0], read.past[t].float())
         assert (player.registers[0] - read.registers[t - 1].float()).abs().max() > spread
+
+
+def test_readings_of_a_model_that_keeps_its_expectations_are_of_expecting() -> None:
+    """Step by step beside an engine that is shown the truth after each step."""
+    made = debug_simulator(player=True)
+    config = replace(made.config, context_noise=0.0, temperature=0.0, cache_mode="reuse")
+    simulator = WorldSimulator(config, made.codec, made.world, None, made.player)
+    episode = make_episode(seed=3, steps=9)
+    read = reader(simulator).read(episode, 0)
+    encoded = encode_episode(episode, simulator.codec)
+    engine = RolloutEngine(simulator, device="cpu", frame_size=(32, 32), dtype=torch.float32)
+    engine.begin([0], [start_at((episode, 0), 0, 0, told_scene=False, told_view=False)])
+    spread = read.registers.float().std(0).mean()
+    for t in range(1, 9):
+        engine.step(*controls_at([(episode, t - 1)]))
+        player = engine._player
+        assert player is not None
+        assert (player.registers[0] - read.registers[t].float()).abs().max() < 0.1 * spread
+        shown = engine._ring.past.clone()
+        shown[:, 0] = encoded.z[t].float()
+        engine._ring.past = shown
 
 
 def test_each_action_is_read_once_with_the_one_before() -> None:

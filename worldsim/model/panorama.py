@@ -141,7 +141,7 @@ class Panorama:
         if forget:
             self._forget(rows, seen, inside)
         here = (rows * self.texture.shape[2] + self._cylinder()[:, None]).flatten()
-        texture = self.texture.flatten(0, 2).flatten(1)
+        texture = self.texture.view(-1, self.texture[0, 0, 0].numel())
         now = texture.index_select(0, here).view(*rows.shape, *self.texture.shape[3:])
         shown, place = inside[:, :, None], self.place[:, None, :, None]
         now[:, :, :3].lerp_(seen.transpose(1, 2), shown)
@@ -173,7 +173,7 @@ class Panorama:
             farther = torch.zeros_like(missed).masked_fill(gone & near, torch.inf).transpose(1, 2)
             lost = held[..., 5, :] + farther.repeat_interleave(CELL, 1).repeat_interleave(CELL, 3)
             cylinders = rows[:, :width, None] * count + torch.arange(count, device=rows.device)
-            self.texture.flatten(0, 3).index_copy_(0, (6 * cylinders + 5).flatten(), lost.flatten(0, 2))
+            self.texture.view(-1, self.rows).index_copy_(0, (6 * cylinders + 5).flatten(), lost.flatten(0, 2))
 
     def _sight(self, count: int) -> torch.Tensor:
         """Where in the ``count`` columns of the present views the pixels of frames are: ``(B, H, W, 2)`` as

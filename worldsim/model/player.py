@@ -4,7 +4,7 @@ A video model that is told of a game goes on with it, player and all. A world mo
 to be given them, and given its learned "no action" it draws the mean of all moves. Here the two are factored exactly,
 p(action, next latent | history) = p(action | history) p(next latent | history, action): a small head, trained by
 behaviour cloning (Pomerleau 1989) on how the recordings were played, proposes an action, and the world is stepped under
-it. It reads what the reward and termination heads read, the registers of the context pass and the vector of action,
+it. It reads what the reward and termination heads read, the registers of a step's last pass and the vector of action,
 goal and world, so it costs no pass of the network; beside them the last few actions, since whoever plays goes on with
 what they do. Actions that a world does not read have no probability.
 """

@@ -375,7 +375,7 @@ class WorldModel(nn.Module):
     ) -> PreparedStep:
         """What the passes over one new frame share, in causal mode against ring caches, one per time layer.
 
-        ``past (B, P, C, H, W)`` and ``past_tau (B, P)`` are the latents before it *as the model saw them*, the latest
+        ``past (B, P, C, H, W)`` and ``past_tau (B, P)`` are the latents before it, with the context noise, the latest
         first, and their levels (zeros and -1 where there is none); controls and text have T = 1; ``ages (B, W)`` are
         seconds before the new frame (0 at ``slot``), ``mask (B, W)`` is True for slots that may be seen, ``slot``
         included.

@@ -89,7 +89,8 @@ def travel_of(episode: Episode) -> torch.Tensor:
 @torch.no_grad()
 def predict_each(world: WorldModel, arena: Arena) -> torch.Tensor:
     """What the model expects each latent of the arena's one episode to be, ``(T + 1, C, h, w)``: from pure noise, given
-    the action and nearly clean latents before it. Even and odd frames are predicted in turns, from each other."""
+    the action and nearly clean latents before it. Even and odd frames are predicted in turns, from each other, also for
+    a model whose engines keep what they expect (``cache_mode``): how it came by what it remembers matters little."""
     rows = int(arena.lengths.rows[0])
     starts = np.arange(0, rows, CLIP - 4)
     config = ClipConfig(length=CLIP, drop_text=0.0, drop_action=0.0, no_view=0.0)

@@ -3,10 +3,11 @@
 Flow: each latent frame is noised to a level of its own and the clean latent is predicted, weighted by the level ramp
 and by how much a token changes. Shortcut (Frans et al. 2024; Dreamer 4, eq. 8): a step of size d is taught to land
 where two steps of d/2 land, which makes sampling in few steps sharp. Heads: two-hot cross-entropy and binary
-cross-entropy at every signal level, weighted by its square, since they are read from nearly clean frames. In a share of
-the steps the context is made by the model itself, so that it learns to go on from what it draws (scheduled sampling,
-Bengio et al. 2015). In another share all frames are expected at once, each from the true latents just before it and
-from what was expected earlier: a model that has learned that needs one pass a step.
+cross-entropy at every signal level, weighted by its square, since they are read from nearly clean frames, and wholly
+where frames are expected and read so. In a share of the steps the context is made by the model itself, so that it
+learns to go on from what it draws (scheduled sampling, Bengio et al. 2015). In another share all frames are expected at
+once, each from the true latents just before it and from what was expected earlier: a model that has learned that needs
+one pass a step.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def draw_expected(
         b, t = clips.z.shape[:2]
         device, tokens = clips.z.device, _tokens(clips, patch)
         many = 1 + torch.randint(GIVEN, (b,), generator=generator)
-        first = torch.where(torch.rand(b, generator=generator) < 0.5, 1, many)
+        first = torch.where(torch.rand(b, generator=generator) < 0.5, 1, many).clamp(max=max(1, t - 1))
         given = send(torch.arange(t) < first[:, None], device)
         depth = int(torch.randint(config.own_depth + 1, (), generator=generator))
         level = send(draw_levels_of(torch.zeros(b, t, dtype=torch.bool), config.levels, generator, tokens), device)
@@ -154,8 +155,8 @@ def draw_expected(
 
 
 def predict(model: WorldModel, clips: Clips, text: TextTokens, z: torch.Tensor, draw: Draw) -> Prediction:
-    """``past`` is always told, so that a compiled model is one graph for all draws."""
-    past = draw.past or (z, draw.tau)
+    """``past`` is always told, as tensors of its own, so that a compiled model is one graph for all draws."""
+    past = draw.past or (z.view_as(z), draw.tau.view_as(draw.tau))
     return model(z, draw.tau, clips.controls, text, clips.seconds, draw.mode, draw.step_size, clips.valid, past)
 
 

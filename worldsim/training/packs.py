@@ -1,9 +1,9 @@
 """Parts of a batch, of many sizes and durations, as packs, and their loss taken pack by pack.
 
-The objective is that of equal clips: the same levels, modes and own context, the same sums over frames. What the sums
-are divided by belongs to the whole batch, so that neither the loss nor its gradient depends on how the batch falls into
-packs; these only bound the memory of a pass. The gradients of all packs but the last are taken here, that of the last
-is left to the caller, as with a batch of one tensor.
+The objective is that of equal clips: the same levels, modes, own context and expectations, the same sums over frames.
+What the sums are divided by belongs to the whole batch, so that neither the loss nor its gradient depends on how the
+batch falls into packs; these only bound the memory of a pass. The gradients of all packs but the last are taken here,
+that of the last is left to the caller, as with a batch of one tensor.
 """
 
 from __future__ import annotations

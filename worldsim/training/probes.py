@@ -8,7 +8,7 @@ at the temperature whose error is least; errors per level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,12 +45,19 @@ def clips_of(episodes: Sequence[LatentEpisode], config: ClipConfig, length: int,
     return assemble(arena, numbers, starts, config, rng)
 
 
-def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut: bool = False) -> dict[str, float]:
+def probe(
+    model: WorldModel,
+    clips: Clips,
+    generator: torch.Generator,
+    shortcut: bool = False,
+    shown: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> dict[str, float]:
     """Metrics of one held-out batch of equal-length clips whose last frame is valid and acted.
 
     ``temperature`` is the one of ``TEMPERATURES`` that samples with the least error (``tempered_mse``), and
     ``hallucination`` the RMS change of the prediction between the last two of four denoising steps at it (at 0, where
-    there is one, between it and a pass over what it found), the scale of what the environment reports under this name.
+    there is one, between it and a pass over what it found, or ``shown`` of it, the latents of the pictures of latents
+    ``(B, C, h, w)``), the scale of what the environment reports under this name.
     ``shortcut``: samples name their step size, as the environment's do.
     """
     z, device = clips.z, clips.z.device
@@ -92,7 +99,9 @@ def probe(model: WorldModel, clips: Clips, generator: torch.Generator, shortcut:
     best = min(TEMPERATURES, key=lambda t: errors[t].item())
     sampled, tempered = errors[1.0], errors[best]
     change = drawn[best].change[:, -1]
-    if not best:
+    if shown is not None:
+        change = (shown(found[:, -1].float()) - found[:, -1]).square().mean((1, 2, 3)).sqrt()
+    elif not best:
         again = predicted(torch.cat([z[:, :-1], found[:, -1:].to(z.dtype)], dim=1), LEVELS[-1], clips.controls)
         change = (again - found)[:, -1].square().mean((1, 2, 3)).sqrt()
     metrics: dict[str, torch.Tensor | float] = {

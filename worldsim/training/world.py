@@ -174,14 +174,20 @@ class WorldTraining:
         clips = self._probe_clips(first)
         with self.loop.autocast():
             generator = torch.Generator().manual_seed(0)
-            metrics = probe(self.model, clips.to(self.loop.device), generator, self.shortcut)
+            shown = self._shown if self.config.expecting else None
+            metrics = probe(self.model, clips.to(self.loop.device), generator, self.shortcut, shown)
             for episodes in others:
                 name = size_name(episodes[0].z, self.model.config.pixel_stride)
                 found = next_errors(self.model, self._probe_clips(episodes, share=4).to(self.loop.device))
                 metrics |= {f"{metric}_{name}": value for metric, value in found.items()}
-        self.hallucination_reference, self.temperature = metrics["hallucination"], metrics["temperature"]
+        self.hallucination_reference = metrics["hallucination"]
+        self.temperature = 0.0 if self.config.expecting else metrics["temperature"]
         self._sheet(step)
         return metrics | {"cached_latents": float(self.store.latents)}
+
+    def _shown(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents of the pictures of ``latents``, which an engine of one pass compares with them."""
+        return self.codec.encode_normalised(self.codec.decode_normalised(latents, 4))
 
     @property
     def _probe_length(self) -> int:
