@@ -313,6 +313,7 @@ NEW = {
     6: (),
     7: (),
     8: (),
+    9: (),
 }
 
 
@@ -325,9 +326,9 @@ def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: in
     folder = old.save_pretrained(tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
     codec = {name: value for name, value in config["codec"].items() if name not in NEW[version]}
-    later = {"refiner"} | ({"stays"} if version < 8 else set())
+    later = ({"refiner"} if version < 9 else set()) | ({"stays"} if version < 8 else set())
     world = {name: value for name, value in config["world"].items() if name not in later}
-    new = ("referee", "player")[: (version < 7) + (version < 6)]
+    new = ("cache_mode", "referee", "player")[: 1 + (version < 7) + (version < 6)]
     content = {name: value for name, value in config.items() if name not in new}
     content |= {"format_version": version, "codec": codec, "world": world}
     (folder / "config.json").write_text(json.dumps(content))
@@ -335,7 +336,7 @@ def test_a_folder_of_an_older_version_is_read_as_without_what_is_new(version: in
     assert simulator.digest == old.digest and simulator.config.codec.geometry == (version > 4)
     assert simulator.config.codec.pictured == (version > 5)
     assert simulator.config.world.stays == (version > 7) and simulator.config.world.refiner is None
-    assert simulator.player is None and simulator.referee is None
+    assert simulator.player is None and simulator.referee is None and simulator.config.cache_mode == "renoise"
     assert (simulator.codec.memory is None) == (version == 2) and simulator.config.codec.panorama == (version > 3)
     assert simulator.config.codec.decoder_coarse_depth == simulator.config.codec.coarse_depth
     assert simulator.digest == old.digest
