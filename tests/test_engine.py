@@ -736,6 +736,8 @@ def test_a_state_goes_to_an_engine_of_the_same_window_alone(simulator: WorldSimu
     expected = run(short, plan(2, 1, seed=1))
     with pytest.raises(ValueError, match="window=3; this one's is 6"):
         whole.set_state(0, state)
+    with pytest.raises(ValueError, match="cache_mode='renoise'; this one's is 'reuse'"):
+        engine(simulator, window=3, cache_mode="reuse").set_state(0, state)
     same.set_state(0, state)
     assert all(differ(a, b) < 1e-4 for a, b in zip(expected, run(same, plan(2, 1, seed=1))))
 

@@ -275,9 +275,8 @@ class RolloutEngine(Passes):
                 f"the state has version {state.get('version')} and is of model {state.get('digest')}; this "
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
-        own_kind = (("memory", "kept"), ("window", "window"), ("cache_mode", "cache_mode"))
-        for name, kept, own in ((name, kept, getattr(self, name)) for name, kept in own_kind):
-            if state[kept] != own:
+        for name, kept in (("memory", "kept"), ("window", "window"), ("cache_mode", "cache_mode")):
+            if state[kept] != (own := getattr(self, name)):
                 raise ValueError(f"the state is of an engine with {name}={state[kept]!r}; this one's is {own!r}")
         if self._player is not None:
             self._player.check(state["player"])

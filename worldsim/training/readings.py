@@ -2,9 +2,9 @@
 
 The world model and the codec are frozen, so each episode goes through them once, as the engine steps: true latents with
 the context noise in causal mode, as a context pass sees them, or, for a model that keeps its expectations, each frame
-expected from those before. An episode is cut into
-clips that overlap by one latent, since an action is known from the latent after it; the first moments of a clip have
-little to look back on, as those of an episode that begins from a prompt.
+expected from those before. An episode is cut into clips that overlap by one latent, since an action is known from the
+latent after it; the first moments of a clip have little to look back on, as those of an episode that begins from a
+prompt.
 """
 
 from __future__ import annotations
