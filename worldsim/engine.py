@@ -29,13 +29,14 @@ from einops import repeat
 
 from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
+from worldsim.diffusion.sampler import Sampled
 from worldsim.lane_player import NO_PLAYER, LanePlayer
 from worldsim.lane_referee import LaneReferee
 from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
-from worldsim.model.transformer import Prediction
+from worldsim.model.transformer import Prediction, PreparedStep
 from worldsim.model.weights import CacheMode, WorldSimulator
 from worldsim.passes import Passes
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
@@ -135,6 +136,8 @@ class RolloutEngine(Passes):
         self._tables = [table.to(device) for table in control_tables()]
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
+        self._blind = torch.zeros(b, device=device)
+        self._no_change = torch.full((b, 1), torch.nan, device=device)
         self.reward_values = bin_values(device)
 
     # what the environment calls
@@ -176,27 +179,13 @@ class RolloutEngine(Passes):
         self._steps += 1
         controls = Controls(keys.to(self.device)[:, None], camera.to(self.device)[:, None], self._acted)
         prepared = self._prepare(ring, controls, self._text.tokens(), self._seconds)
-        count = self._passes_wanted()
-        expects = self.cache_mode == "reuse" and not self.temperature
-        size = None if expects else self._step_size(self.lanes, count)  # what is expected is taken in no steps
-        found: list[torch.Tensor] = []
-        read: list[Prediction] = []
-
-        def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            newest = (z[:, 0], tau[:, 0], prepared, size)
-            if self.cache_mode == "reuse":  # heads are read from the last of these passes
-                read.append(self._network(*newest))
-            found.append(read[-1].x if read else self._denoise(*newest))
-            return found[-1]
-
-        start = self._start_noise()
-        drawn = sampler.sample(denoise, start[:, None], count, tokens=self.tokens)
-        sample = drawn.x if self.temperature else found[0]  # without noise the first pass is the whole answer
-        latent, finite = self._bounded(sample[:, 0])
+        drawn, read = self._sampled(prepared) if self.temperature else self._expected(prepared)
+        latent, finite = self._bounded(drawn.x[:, 0])
         eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
         pixels = self._decode(latent, controls)
         change = drawn.change[:, 0]
-        compared = expects and count < self.denoising_steps
+        more = not self.temperature and self.denoising_steps > 1  # than one pass was asked for, to tell how sure it is
+        compared = more and self.cache_mode == "reuse"
         if compared or not self._all_drawn:
             shown, still = self._bounded_too(self._encode(pixels), finite)
             if compared:
@@ -208,18 +197,17 @@ class RolloutEngine(Passes):
                     torch.where(carried, still, finite),
                 )
         context = self._noised(latent, eps, self._context_tau)
-        if self.cache_mode == "renoise":
-            read.append(self._network(context, self._context_tau, prepared))
-            if count < self.denoising_steps:
-                change = _apart(read[-1].x[:, 0], found[0][:, 0])
+        if read is None:
+            read = self._network(context, self._context_tau, prepared)
+            if more:
+                change = _apart(read.x[:, 0], drawn.x[:, 0])
         ring.remember(context, self._context_tau)
         if self._player is not None:
-            self._player.saw(controls, read[-1])
+            self._player.saw(controls, read)
         self._text.advance()
-        heads = (
-            read[-1] if self.referee is None else self.referee.step(controls, read[-1], latent, self._text.world_index)
-        )
-        return self._block(to_uint8(pixels), latent, heads, change, finite)
+        if self.referee is not None:
+            read = self.referee.step(controls, read, latent, self._text.world_index)
+        return self._block(to_uint8(pixels), latent, read, change, finite)
 
     @torch.inference_mode()
     def propose(self) -> torch.Tensor:
@@ -364,14 +352,28 @@ class RolloutEngine(Passes):
 
     # parts of a step
 
-    def _passes_wanted(self) -> int:
-        """Denoising passes of a step: K, but without noise the first is the latent."""
-        return self.denoising_steps if self.temperature else 1
+    def _expected(self, prepared: PreparedStep) -> tuple[Sampled, Prediction | None]:
+        """Without noise: the latent that one pass over nothing expects, and with "reuse" all that was read there."""
+        if self.cache_mode == "reuse":
+            read = self._network(None, self._blind, prepared)
+            return Sampled(read.x, self._no_change), read
+        size = self._step_size(self.lanes, 1)
+        return Sampled(self._denoise(None, self._blind, prepared, size), self._no_change), None
 
-    def _start_noise(self) -> torch.Tensor:
-        if not self.temperature:
-            return torch.zeros(self.lanes, *self.latent_shape, device=self.device)
-        return self.temperature * noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
+    def _sampled(self, prepared: PreparedStep) -> tuple[Sampled, Prediction | None]:
+        """With noise: a sample in K passes, and with "reuse" what was read in the last of them."""
+        read: list[Prediction] = []
+        size = self._step_size(self.lanes, self.denoising_steps)
+
+        def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
+            newest = (z[:, 0], tau[:, 0], prepared, size)
+            if self.cache_mode == "reuse":
+                read.append(self._network(*newest))
+            return read[-1].x if read else self._denoise(*newest)
+
+        start = self.temperature * noise.gaussian(self._seeds, self._steps, "latent", self.latent_shape)
+        drawn = sampler.sample(denoise, start[:, None], self.denoising_steps, tokens=self.tokens)
+        return drawn, read[-1] if read else None
 
     def _relative(self, change: torch.Tensor, finite: torch.Tensor) -> torch.Tensor:
         return torch.where(finite, change / self.model.config.hallucination_reference, 0.0)
@@ -434,6 +436,9 @@ class RolloutEngine(Passes):
         specs, drawn = self._specs, self.model.config.drawn
         self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
         self._all_drawn = self.codec.memory is None or all(spec is None or spec.name in drawn for spec in specs)
+        if self.referee is not None:
+            judged = self.model.config.referee.worlds
+            self.referee.has_a_say = any(spec is not None and (not judged or spec.name in judged) for spec in specs)
 
     def _bounded_too(self, latent: torch.Tensor, finite: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``_bounded``, and zeros where the lane was not finite before."""

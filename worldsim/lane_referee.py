@@ -25,6 +25,8 @@ class LaneReferee:
         self.shown = torch.zeros(lanes, referee.config.seen, *shape, device=device)
         self.past = torch.zeros(lanes, referee.config.past, ACTION_NUMBERS, device=device)
         self._judged = referee.config.judges(1 + max(spec.index for spec in WORLDS.values())).to(device)
+        self.has_a_say = True
+        """Whether a lane may be in a world that it judges; whoever knows that none is sets it to False."""
         self._heard = torch.full((lanes,), not referee.config.alone, device=device)
 
     def begin(self, rows: torch.Tensor, controls: Controls, latents: Sequence[torch.Tensor]) -> None:
@@ -39,11 +41,13 @@ class LaneReferee:
         and to ``latent (B, C, h, w)``, which they show from now; the same with what the referee says where it judges.
         """
         self.past = with_newest(self.past, controls)
+        before, self.shown = self.shown, torch.cat([latent[:, None], self.shown[:, :-1]], dim=1)
+        if not self.has_a_say:
+            return heads
         said = heads.context[:, 0], heads.reward[:, 0], heads.done[:, 0]
-        reward, done = self._referee(self.shown, self.past, *said, self._heard)
+        reward, done = self._referee(before, self.past, *said, self._heard)
         judged = self._judged[world]
         reward, done = torch.where(judged[:, None], reward, said[1]), torch.where(judged, done, said[2])
-        self.shown = torch.cat([latent[:, None], self.shown[:, :-1]], dim=1)
         return replace(heads, reward=reward[:, None], done=done[:, None])
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from worldsim.model.attention import TextKV
 from worldsim.model.conditioning import NO_VIEW, TextTokens
 from worldsim.model.transformer import WorldModel
 from worldsim.predictor import LaneText, TextKind
@@ -46,6 +47,10 @@ class TextMemory:
         self.age = torch.full((lanes,), NO_VIEW, dtype=torch.int64, device=device)
         self.event_left = torch.zeros(lanes, dtype=torch.int64, device=device)
         self.world_index = torch.zeros(lanes, dtype=torch.int64, device=device)
+        self._read: list[TextKV] | None = None
+        """What the layers read of all lanes' text, while that does not change."""
+        self._changes = 0
+        """Steps after which no view grows older and no event ends."""
 
     def begin(self, lanes: Sequence[int], texts: Sequence[LaneText], world_index: Sequence[int]) -> None:
         """New scene, view (at age 0) and goal; no event."""
@@ -76,13 +81,17 @@ class TextMemory:
             else:
                 self.words[lane] = replace(old, text=replace(old.text, scene=text, view=""))
         if kind == "event":
+            self._changes = max(self._changes, steps)
             self.event_left[rows] = torch.tensor([steps if text else 0 for text in texts], device=self.age.device)
         if kind == "scene":
             self.view[rows] = self._null["view"]
             self.age[rows] = NO_VIEW
 
     def _write(self, rows: list[int], part: str, texts: Sequence[str]) -> None:
+        self._read = None
         getattr(self, part)[rows] = self._world.encode_text(texts, part)
+        if part == "view" and any(texts):
+            self._changes = OLDEST_VIEW + 1
         if part == "view":
             ages = [0 if text else NO_VIEW for text in texts]
             self.age[rows] = torch.tensor(ages, device=self.age.device)
@@ -90,10 +99,15 @@ class TextMemory:
     def tokens(self, rows: torch.Tensor | None = None) -> TextTokens:
         """Text of the latent to come, T = 1, for all lanes or some."""
         pick = slice(None) if rows is None else rows
-        return TextTokens(
+        text = TextTokens(
             self.scene[pick], self.view[pick], self.age[pick][:, None], self.event[pick][:, None],
             self.goal[pick][:, 0], self.world_index[pick],
         )  # fmt: skip
+        if rows is not None:
+            return text
+        if self._read is None:
+            self._read = self._world.read_text(text)
+        return replace(text, read=self._read)
 
     def unguided(self, text: TextTokens) -> TextTokens:
         """``text`` without scene, view and event, for guidance."""
@@ -108,6 +122,11 @@ class TextMemory:
 
     def advance(self, rows: torch.Tensor | None = None) -> None:
         """One latent was made: views are a step older, events a step nearer to their end."""
+        if rows is None and not self._changes:
+            return
+        if rows is None:
+            self._changes -= 1
+        self._read = None
         pick = slice(None) if rows is None else rows
         age, left = self.age[pick], self.event_left[pick]
         self.age[pick] = torch.where(age >= 0, (age + 1).clamp(max=OLDEST_VIEW), age)

@@ -50,7 +50,7 @@ def frequencies(count: int, shortest: float, longest: float) -> torch.Tensor:
 
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
-"""Cosines and sines of rotary angles, each ``(..., E/2)``."""
+"""Cosines and sines of rotary angles, each ``(..., E)``: of both halves of the channels, as ``turning`` gives them."""
 TextKV = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of text tokens in one layer, each ``(B, T, H, M, E)``."""
 
@@ -60,7 +60,13 @@ def rotate(x: torch.Tensor, rotation: Rotation) -> torch.Tensor:
     cos, sin = rotation
     first, second = x.chunk(2, dim=-1)
     swapped = torch.cat([second, first], dim=-1)  # whole rows are multiplied faster on a CPU than halves of them
-    return x * torch.cat([cos, cos], dim=-1) + swapped * torch.cat([-sin, sin], dim=-1)
+    return torch.addcmul(x * cos, swapped, sin)
+
+
+def turning(angle: torch.Tensor, dtype: torch.dtype) -> Rotation:
+    """The rotation by ``angle (..., E/2)``."""
+    cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
 class RMSNorm(nn.RMSNorm):
@@ -173,9 +179,8 @@ class TimeAttention(nn.Module):
         return self.out(rearrange(y, "b h n t e -> b t n (h e)"))
 
     def rotation(self, seconds: torch.Tensor, dtype: torch.dtype) -> Rotation:
-        """Of times ``(B, T)``: cosines and sines ``(B, 1, 1, T, E/2)``."""
-        angle = (seconds[..., None] * self.spectrum)[:, None, None]
-        return angle.cos().to(dtype), angle.sin().to(dtype)
+        """Of times ``(B, T)``: cosines and sines ``(B, 1, 1, T, E)``."""
+        return turning((seconds[..., None] * self.spectrum)[:, None, None], dtype)
 
     def age(self, cache: TimeCache, ages_BW: torch.Tensor) -> None:
         """Rotates the ring's keys by their ages in seconds before the newest frame, once for all its passes."""

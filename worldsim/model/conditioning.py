@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from worldsim.model.attention import TextKV
+
 # B worlds, T latent frames, D width
 
 ACTED, FIRST, UNKNOWN = 0, 1, 2
@@ -33,7 +35,8 @@ class Controls:
 @dataclass(frozen=True)
 class TextTokens:
     """Encoded text: ``scene (B, 4, D)``, ``view (B, 6, D)`` with ages int64 ``(B, T)`` in steps, ``event
-    (B, T, 1, D)``, ``goal (B, D)`` and world index int64 ``(B,)`` (the last two reach the heads only)."""
+    (B, T, 1, D)``, ``goal (B, D)`` and world index int64 ``(B,)`` (the last two reach the heads only). ``read`` is
+    what ``WorldModel.read_text`` makes of all this where it is known already."""
 
     scene: torch.Tensor
     view: torch.Tensor
@@ -41,3 +44,4 @@ class TextTokens:
     event: torch.Tensor
     goal: torch.Tensor
     world: torch.Tensor
+    read: list[TextKV] | None = None

@@ -19,14 +19,17 @@ class Conv(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         super().__init__()
         self.size, self.stride = size, stride
+        self.padding = size // 2 if stride == 1 else 0
         bound = (size * size * inputs) ** -0.5
         self.weight = nn.Parameter(torch.empty(outputs, size * size * inputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
+    def kernels(self) -> torch.Tensor:
+        """``(out, in, rows, columns)``."""
+        return rearrange(self.weight, "o (p q i) -> o i p q", p=self.size, q=self.size)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        kernels = rearrange(self.weight, "o (p q i) -> o i p q", p=self.size, q=self.size)
-        padding = self.size // 2 if self.stride == 1 else 0
-        return F.conv2d(x, kernels, self.bias, self.stride, padding)
+        return F.conv2d(x, self.kernels(), self.bias, self.stride, self.padding)
 
 
 class Residual(nn.Module):

@@ -62,9 +62,10 @@ class PreparedStep:
 
 @dataclass(frozen=True)
 class Noisy:
-    """Latents ``z (B, T, C, H, W)`` at ``tau (B, T)`` with step sizes (None: 0), and what was prepared of them."""
+    """Latents ``z (B, T, C, H, W)`` at ``tau (B, T)`` with step sizes (None: 0), and what was prepared of them. ``z``
+    is None where nothing is known of them, at a level of 0: that costs less than noise does, or zeros."""
 
-    z: torch.Tensor
+    z: torch.Tensor | None
     tau: torch.Tensor
     step_size: torch.Tensor | None
     prepared: Prepared

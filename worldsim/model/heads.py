@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from worldsim.constants import constant
+
 REWARD_BINS = 65
 _LIMIT = 6.0  # symlog of about 400
 
@@ -23,6 +25,7 @@ def symexp(x: torch.Tensor) -> torch.Tensor:
     return x.sign() * x.abs().expm1()
 
 
+@constant
 def bin_values(device: torch.device | None = None) -> torch.Tensor:
     """Reward that each bin stands for, float32 ``(REWARD_BINS,)``, evenly spaced in symlog."""
     return symexp(torch.linspace(-_LIMIT, _LIMIT, REWARD_BINS, device=device))

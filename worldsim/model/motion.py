@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import nn
 
 from worldsim.actions import NUM_KEYS
+from worldsim.constants import constant
 from worldsim.model import features
 
 # B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
@@ -76,7 +77,8 @@ class Flow(nn.Module):
             hidden = hidden + self.world(x.mean((2, 3)))
         weights = self.terms[2](self.terms[1](hidden)).float().unflatten(-1, (2, _TERMS))
         scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
-        told = scale * 4 * (weights[..., None, None] * polynomial(right, down)).sum(2)  # matrices would be rounded
+        terms = _polynomial_of_places(x.shape[2], x.shape[3], x.device)
+        told = scale * 4 * (weights[..., None, None] * terms).sum(2)  # matrices would be rounded
         gone = None
         if self.geometry and reach is not None and travel is not None:
             near = F.softplus(self.near(x).float())[:, 0]
@@ -125,6 +127,12 @@ def polynomial(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.stack([x**i * y ** (n - i) for n in range(4) for i in range(n, -1, -1)])
 
 
+@constant
+def _polynomial_of_places(h: int, w: int, device: torch.device) -> torch.Tensor:
+    return polynomial(*places(h, w, device))
+
+
+@constant
 def places(h: int, w: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Midpoints of cells, right and down from the centre in halves of the width: two float32 ``(h, w)``."""
     down = (2 * torch.arange(h, device=device) + 1 - h) / w
@@ -142,10 +150,15 @@ def sources(flow: torch.Tensor, height: int, width: int) -> torch.Tensor:
     right, down = flow.float().unflatten(1, (-1, 2)).unbind(2)
     field = torch.cat([right * (2 * cell / width), down * (2 * cell / height)], dim=1)
     field = F.interpolate(field, size=(height, width), mode="bilinear", align_corners=False).unflatten(1, (2, -1))
-    y = (torch.arange(height, device=field.device) + 0.5) * 2 / height - 1
-    x = (torch.arange(width, device=field.device) + 0.5) * 2 / width - 1
-    here = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))
-    return rearrange(field + here[:, None], "b d k h w -> b k h w d")
+    return rearrange(field + _pixels(height, width, field.device), "b d k h w -> b k h w d")
+
+
+@constant
+def _pixels(height: int, width: int, device: torch.device) -> torch.Tensor:
+    """``(2, 1, H, W)``: midpoints of pixels, x first, -1 to 1 inside of the picture."""
+    y = (torch.arange(height, device=device) + 0.5) * 2 / height - 1
+    x = (torch.arange(width, device=device) + 0.5) * 2 / width - 1
+    return torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))[:, None]
 
 
 def fetched(image_BCHW: torch.Tensor, flow: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:

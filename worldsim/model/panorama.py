@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from worldsim.actions import KEY_BIT
+from worldsim.constants import constant
 
 # B lanes, S cylinders of a lane, H W size of a frame, P rows and N columns of a cylinder, V columns of a view
 
@@ -248,6 +249,7 @@ def _grid(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.stack(torch.broadcast_tensors(x, y), dim=1).movedim(1, -1)
 
 
+@constant
 def _places(height: int, width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Midpoints of pixels, right and down of the middle in halves of width and height: float32 ``(W,)``, ``(H,)``."""
     down = (2 * torch.arange(height, device=device) + 1 - height) / height

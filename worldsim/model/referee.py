@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from worldsim.constants import constant
 from worldsim.model.heads import REWARD_BINS
 from worldsim.model.player import ACTION_NUMBERS
 from worldsim.worlds import WORLDS
@@ -119,6 +120,7 @@ class Referee(nn.Module):
         return reward + self.reward(x), done + self.done(x)[:, 0]
 
 
+@constant
 def place(height: int, width: int, device: torch.device) -> torch.Tensor:
     """``(1, 3, height, width)``: of each cell, across and down from -1 to 1, and how near it is to the middle column,
     which is where a camera points."""

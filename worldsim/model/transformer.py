@@ -29,7 +29,7 @@ from torch import nn
 
 from worldsim.actions import NUM_KEYS
 from worldsim.model import features
-from worldsim.model.attention import RMSNorm, TimeAttention, TimeCache, frequencies, time_mask
+from worldsim.model.attention import RMSNorm, TextKV, TimeAttention, TimeCache, frequencies, time_mask, turning
 from worldsim.model.carry import all_moves, linear_estimate, mixed, neighbours
 from worldsim.model.conditioning import ACTED, Controls, TextTokens
 from worldsim.model.frames import Noisy, Prediction, Prepared, PreparedStep
@@ -180,6 +180,11 @@ class WorldModel(nn.Module):
         """Read-out tokens ``(B, M, D)`` of texts of one part (``scene``, ``view``, ``event`` or ``goal``)."""
         return self.text(tokenise(texts).to(self.registers.device), part)
 
+    def read_text(self, text: TextTokens) -> list[TextKV]:
+        """What the layers' attentions read of ``text``: keys and values for each."""
+        words = self._text_tokens(text)
+        return [layer.space.read_text(words) for layer in self._stack]
+
     def _text_tokens(self, text: TextTokens) -> torch.Tensor:
         """``(B, T, M, D)``: scene, view marked with its age, event."""
         age = text.view_age.clamp(min=0)
@@ -228,15 +233,13 @@ class WorldModel(nn.Module):
         grid = rearrange(previous.to(dtype), "b t c (h p) (w q) -> (b t) (c p q) h w", p=p, q=p)
         around = rearrange(F.unfold(grid, 3, padding=1), "(b t) k n -> b t n k", b=b)
         stem = self.previous_in(around) + self.place_in(features.place(h // p, w // p, past.device).to(dtype))
-        angles = self._space_angles(h // p, w // p)
-        words = self._text_tokens(text)
         return Prepared(
             vector=vector,
             stem=stem,
             past=past,
             moved=all_moves(previous, self.moves.weight),
-            rotation=(angles.cos().to(dtype), angles.sin().to(dtype)),
-            text=[layer.space.read_text(words) for layer in self._stack],
+            rotation=turning(self._space_angles(h // p, w // p), dtype),
+            text=self.read_text(text) if text.read is None else text.read,
             heads=action + self._purpose(text.goal, text.world),
             action=action,
             world=text.world,
@@ -260,7 +263,7 @@ class WorldModel(nn.Module):
         Convolutions and kernels run over the pictures of a group, the layers over the tokens of all at once.
         """
         frames = [self._frame_vectors(group) for group in groups]
-        estimates = [linear_estimate(group.z.float(), group.tau) for group in groups]
+        estimates = [None if group.z is None else linear_estimate(group.z.float(), group.tau) for group in groups]
         x = layout.join([self._tokens(e, group.prepared.stem) for e, group in zip(estimates, groups)])
         shared = rearrange(self.modulation(layout.join_frames(frames)), "b t (s d) -> s b t 1 d", s=6)
         for i, layer in enumerate(self._stack):
@@ -276,29 +279,37 @@ class WorldModel(nn.Module):
         level = self.level_in(features.level(group.tau).to(self.registers.dtype))
         return F.silu(level + self.step_size(step_size) + group.prepared.vector)
 
-    def _tokens(self, estimate: torch.Tensor, stem: torch.Tensor) -> torch.Tensor:
+    def _tokens(self, estimate: torch.Tensor | None, stem: torch.Tensor) -> torch.Tensor:
         """Tokens ``(B, T, N + R, D)`` that enter the layers."""
-        p, (b, t) = self.config.patch, estimate.shape[:2]
-        patches = rearrange(estimate.to(self.registers.dtype), "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p)
-        return torch.cat([self.patch_in(patches) + stem, self.registers.expand(b, t, -1, -1)], dim=2)
+        p, (b, t) = self.config.patch, stem.shape[:2]
+        if estimate is None:
+            known = self.patch_in.bias  # what it makes of zeros
+        else:
+            cells = estimate.to(self.registers.dtype)
+            known = self.patch_in(rearrange(cells, "b t c (h p) (w q) -> b t (h w) (c p q)", p=p, q=p))
+        return torch.cat([known + stem, self.registers.expand(b, t, -1, -1)], dim=2)
 
     def _picture(
-        self, x: torch.Tensor, c: torch.Tensor, estimate: torch.Tensor, group: Noisy
+        self, x: torch.Tensor, c: torch.Tensor, estimate: torch.Tensor | None, group: Noisy
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Clean latents and registers of the tokens ``x (B, T, N + R, D)`` that left the layers."""
-        p, n, h, tau = self.config.patch, group.prepared.stem.shape[2], estimate.shape[3], group.tau
+        previous = group.prepared.past[:, :, 0]
+        p, n, h, tau = self.config.patch, group.prepared.stem.shape[2], previous.shape[3], group.tau
         shift, scale = self.final_modulation(c)[:, :, None].chunk(2, dim=-1)
         tokens = self.final_norm(x[:, :, :n]) * (1 + scale) + shift
         out = rearrange(self.patch_out(tokens), "b t (h w) (c p q) -> b t c (h p) (w q)", h=h // p, p=p, q=p)
         shares = rearrange(self.motion_out(tokens), "b t (h w) (p q k) -> (b t) k (h p) (w q)", h=h // p, p=p, q=p)
         moving, own = shares.float().split(self.taps, dim=1)
-        kept = mixed(group.prepared.moved, moving) + mixed(neighbours(estimate, OWN), own)
-        out = out + kept.view_as(group.z)
+        kept = mixed(group.prepared.moved, moving)
+        if estimate is not None:
+            kept = kept + mixed(neighbours(estimate, OWN), own)
+        x_hat = out + kept.view_as(previous)
         level = tau[..., None, None, None].float()
-        x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
+        if estimate is not None:
+            x_hat = estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * x_hat
         if self.stays_out is not None:
             logits = rearrange(self.stays_out(tokens), "b t (h w) (p q) -> b t 1 (h p) (w q)", h=h // p, p=p, q=p)
-            x_hat = torch.lerp(x_hat, group.prepared.past[:, :, 0], (1 - level) * logits.float().sigmoid())
+            x_hat = torch.lerp(x_hat, previous, (1 - level) * logits.float().sigmoid())
         if self.refiner is not None:
             x_hat = x_hat + (1 - level) * self._refined(self.refiner, x_hat, group.prepared)
         return x_hat, x[:, :, n:]
@@ -387,29 +398,38 @@ class WorldModel(nn.Module):
         return PreparedStep(prepared, caches, slot, mask)
 
     def step(
-        self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None = None
+        self,
+        z: torch.Tensor | None,
+        tau: torch.Tensor,
+        prepared: PreparedStep,
+        step_size: torch.Tensor | None = None,
     ) -> Prediction:
-        """One pass over a new frame ``z (B, C, H, W)`` at ``tau (B,)``; writes its keys and values to the slot.
+        """One pass over a new frame ``z (B, C, H, W)`` at ``tau (B,)``; writes its keys and values to the slot. ``z``
+        is None where nothing is known of it, ``tau`` 0 then.
 
         The prediction has T = 1. Passes of one frame (denoising steps, the context pass) share what was prepared.
         """
         return self._with_heads(self._newest(z, tau, prepared, step_size), prepared.frame)
 
     def denoise(
-        self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None = None
+        self,
+        z: torch.Tensor | None,
+        tau: torch.Tensor,
+        prepared: PreparedStep,
+        step_size: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """``step`` without the heads: the clean latent ``(B, 1, C, H, W)`` alone."""
         return self._newest(z, tau, prepared, step_size)[0]
 
     def _newest(
-        self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None
+        self, z: torch.Tensor | None, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         remaining = iter(prepared.caches)
 
         def along_time(time: TimeAttention, y: torch.Tensor) -> torch.Tensor:
             return time.step(y[:, 0], next(remaining), prepared.slot, prepared.mask)[:, None]
 
-        newest = Noisy(z[:, None], tau[:, None], step_size, prepared.frame)
+        newest = Noisy(None if z is None else z[:, None], tau[:, None], step_size, prepared.frame)
         return self._predict([newest], Dense(prepared.frame.rotation, along_time))[0]
 
     def empty_caches(

@@ -29,6 +29,7 @@ from worldsim.model.files import WeightsError, from_dict, load_strictly, read_fi
 from worldsim.model.format import FORMAT_VERSION, KIND, read_config, without_absent
 from worldsim.model.packaged import DEFAULT_MODEL, model_folder
 from worldsim.model.player import Player, PlayerConfig
+from worldsim.model.prepacked import can_prepack, prepack
 from worldsim.model.referee import Referee, RefereeConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
@@ -187,6 +188,8 @@ class WorldSimulator:
                 module.to(device)
                 for parameter in module.parameters():
                     parameter.data = parameter.data.to(dtype)
+                if can_prepack(torch.device(device), dtype):
+                    prepack(module)
             self._cast[key] = modules
         return self._cast[key]
 
