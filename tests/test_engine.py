@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from worldsim.actions import ACTION_ID, KEY_BIT, multi_hot
 from worldsim.diffusion import flow, noise, sampler
 from worldsim.engine import RolloutEngine
+from worldsim.model.attention import TextKV
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.debug import debug_simulator
 from worldsim.model.memory import larger
@@ -237,6 +239,41 @@ def test_actions_text_goal_and_world_reach_the_prediction(simulator: WorldSimula
     goal = after(text=replace(TEXT, goal="collect the red ball"))
     assert differ(base, goal) == 0 and not torch.equal(base.reward, goal.reward)
     assert not torch.equal(base.reward, after(spec=COVER).reward)
+
+
+def test_text_is_read_anew_whenever_it_changes_and_not_before(simulator: WorldSimulator) -> None:
+    rollout = engine(simulator, 2)
+    read = rollout.world.read_text
+    calls: list[TextTokens] = []
+
+    def counted(text: TextTokens) -> list[TextKV]:
+        calls.append(text)
+        return read(text)
+
+    def stepped(steps: int) -> int:
+        """How often all lanes' text is read anew in so many steps, each of which reads what is so."""
+        before = len(calls)
+        for row in plan(steps, 2):
+            rollout.step(*controls(ROOMS, row))
+            text = rollout._text.tokens()
+            for kept, fresh in zip(text.read or [], read(text), strict=True):
+                assert torch.equal(kept[0], fresh[0]) and torch.equal(kept[1], fresh[1])
+        return sum(len(text.goal) == 2 for text in calls[before:])
+
+    bare = LaneText("Doom rooms: a maze of rooms")
+    with patch.object(rollout.world, "read_text", counted):
+        rollout.begin([0, 1], [start(1, text=bare), start(2, text=bare)])
+        assert stepped(4) == 1
+        rollout.set_text([1], ["a red door opens"], "event", 2)
+        assert stepped(6) == 3  # of the event, of the same after a step, of nothing again
+        rollout.begin([0], [start(3, text=bare)])
+        assert stepped(3) == 1
+        rollout.set_text([0], ["a blue wall"], "view")
+        assert stepped(5) == 6  # a view grows older, with each step
+        state = rollout.get_state(0)
+        rollout.begin([0, 1], [start(1, text=bare), start(2, text=bare)])
+        rollout.set_state(1, state)
+        assert stepped(3) == 4
 
 
 def test_an_event_reverts_and_a_scene_clears_the_view(simulator: WorldSimulator) -> None:

@@ -163,3 +163,21 @@ def test_alone_it_does_not_hear_the_heads(simulator: WorldSimulator) -> None:
             lanes.set_lane(0, state)
             words.append(lanes.step(controls, each, torch.zeros(1, 4, 16, 16), torch.tensor([ROOMS.index])))
     assert torch.equal(words[0].reward, words[1].reward) and torch.equal(words[0].done, words[1].done)
+
+
+def test_where_it_judges_nothing_it_is_not_asked_but_watches_on() -> None:
+    simulator = debug_simulator(referee=True)
+    judge = Referee(replace(simulator.config.referee, worlds=("DoomTakeCover",)), simulator.config.world)
+    simulator, plain = simulator.with_referee(judge), simulator.with_referee(None)
+    asked, unasked = engine(simulator, 2), engine(plain, 2)
+    calls: list[object] = []
+    asked.referee._referee.register_forward_pre_hook(lambda *_: calls.append(1))
+    for rollout in (asked, unasked):
+        rollout.begin([0, 1], [start(1), start(2)])
+        block = step(rollout, 1, 5)
+    assert not calls
+    assert torch.equal(step(asked, 1, 5).reward, step(unasked, 1, 5).reward)
+    shown = asked.referee.shown[0].clone()
+    asked.begin([1], [start(3, COVER)])
+    block = step(asked, 1, 1)
+    assert calls and torch.equal(asked.referee.shown[0, 1], shown[0]) and torch.isfinite(block.reward).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -19,12 +19,13 @@ def constant(make: Callable[P, R]) -> Callable[P, R]:
     """
 
     @lru_cache(maxsize=64)
-    def kept(*args: P.args, **kwargs: P.kwargs) -> R:
+    def kept(*args: Any) -> R:
         with torch.inference_mode(False), torch.no_grad():  # what is made in inference mode cannot be trained with
-            return make(*args, **kwargs)
+            return make(*args)  # type: ignore[call-arg]
 
     @wraps(make)
     def given(*args: P.args, **kwargs: P.kwargs) -> R:
-        return make(*args, **kwargs) if torch.compiler.is_compiling() else kept(*args, **kwargs)
+        compiling = kwargs or torch.compiler.is_compiling()
+        return make(*args, **kwargs) if compiling else kept(*args)
 
     return given

@@ -432,13 +432,13 @@ class RolloutEngine(Passes):
         return latent
 
     def _note_worlds(self) -> None:
-        """Which lanes are of worlds that show one frame per step, and whether all are of worlds that are drawn."""
+        """Which lanes are of worlds that show one frame per step, whether all are of worlds that are drawn, and whether
+        a referee has a say in any."""
         specs, drawn = self._specs, self.model.config.drawn
         self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
         self._all_drawn = self.codec.memory is None or all(spec is None or spec.name in drawn for spec in specs)
         if self.referee is not None:
-            judged = self.model.config.referee.worlds
-            self.referee.has_a_say = any(spec is not None and (not judged or spec.name in judged) for spec in specs)
+            self.referee.note([spec.index for spec in specs if spec is not None])
 
     def _bounded_too(self, latent: torch.Tensor, finite: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``_bounded``, and zeros where the lane was not finite before."""

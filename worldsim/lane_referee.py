@@ -25,9 +25,12 @@ class LaneReferee:
         self.shown = torch.zeros(lanes, referee.config.seen, *shape, device=device)
         self.past = torch.zeros(lanes, referee.config.past, ACTION_NUMBERS, device=device)
         self._judged = referee.config.judges(1 + max(spec.index for spec in WORLDS.values())).to(device)
-        self.has_a_say = True
-        """Whether a lane may be in a world that it judges; whoever knows that none is sets it to False."""
+        self._has_a_say = True
         self._heard = torch.full((lanes,), not referee.config.alone, device=device)
+
+    def note(self, worlds: Sequence[int]) -> None:
+        """The lanes are in worlds of these indices from now; where it judges none of them, it need not be asked."""
+        self._has_a_say = bool(self._judged[list(worlds)].any())
 
     def begin(self, rows: torch.Tensor, controls: Controls, latents: Sequence[torch.Tensor]) -> None:
         """Lanes ``rows`` begin: ``controls (M, T)`` of what was given, ``latents`` T of ``(M, C, h, w)``; what was
@@ -42,7 +45,7 @@ class LaneReferee:
         """
         self.past = with_newest(self.past, controls)
         before, self.shown = self.shown, torch.cat([latent[:, None], self.shown[:, :-1]], dim=1)
-        if not self.has_a_say:
+        if not self._has_a_say:
             return heads
         said = heads.context[:, 0], heads.reward[:, 0], heads.done[:, 0]
         reward, done = self._referee(before, self.past, *said, self._heard)

@@ -63,7 +63,7 @@ class Passes:
             raise ValueError(f"context_noise={noise_level}; accepted is 0 to below 1")
         self.model, self.device = model, pick_device(device)
         self.dtype = dtype or compute_dtype(self.device)
-        self.codec, self.world = model.modules(self.device, self.dtype)
+        self.codec, self.world = model.modules(self.device, self.dtype, prepacked=not compile)
         height, width = frame_size
         if min(frame_size) < 1 or height % self.world.stride or width % self.world.stride:
             raise ValueError(

@@ -40,7 +40,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.second(F.silu(self.first(F.silu(x))))
+        return self.second(F.silu(self.first(F.silu(x)))).add_(x)
 
 
 def stack(width: int, depth: int) -> nn.Sequential:

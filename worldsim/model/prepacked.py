@@ -33,50 +33,52 @@ def prepack(module: nn.Module) -> None:
     """Lays out the weights of all convolutions and matrices of ``module``, which must not be trained, cast or copied
     from then on. Their ``weight`` stays, to be read. Results differ from those before by rounding."""
     for part in module.modules():
-        if type(part) in _KINDS:
-            part.__class__ = _KINDS[type(part)]
-            part.lay_out()
+        if type(part) is nn.Linear:
+            part.__class__ = _PackedLinear
+            part.__dict__["laid_out"] = torch.ops.mkldnn._reorder_linear_weight(part.weight.detach().contiguous())
+        elif type(part) is Conv:
+            part.__class__ = _PackedConv
+            part.__dict__["convolve"] = _Convolution(part.kernels(), part.bias, (part.padding,) * 2, (part.stride,) * 2)
+        elif type(part) is nn.Conv2d and _is_plain(part):
+            assert not isinstance(part.padding, str)
+            part.__class__ = _PackedConv2d
+            part.__dict__["convolve"] = _Convolution(part.weight, part.bias, part.padding, part.stride)
 
 
 class _PackedLinear(nn.Linear):
-    def lay_out(self) -> None:
-        self._laid_out = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach().contiguous(), None)
+    laid_out: torch.Tensor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self._laid_out, self.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(x, self.laid_out, self.bias, "none", [], "")
 
 
 class _PackedConv2d(nn.Conv2d):
-    def lay_out(self) -> None:
-        self._convolve = _Convolution(self.weight, self.bias, self.padding, self.stride)
+    convolve: _Convolution
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._convolve(x)
+        return self.convolve(x)
 
 
 class _PackedConv(Conv):
-    def lay_out(self) -> None:
-        self._convolve = _Convolution(self.kernels(), self.bias, self.padding, self.stride)
+    convolve: _Convolution
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._convolve(x)
+        return self.convolve(x)
 
 
 class _Convolution:
     def __init__(
-        self, kernels: torch.Tensor, bias: torch.Tensor | None, padding: int | tuple[int, ...] | str, stride: int | tuple[int, ...]
+        self, kernels: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, ...], stride: tuple[int, ...]
     ) -> None:
-        self.kernels = torch.ops.mkldnn._reorder_convolution_weight(kernels.detach().contiguous(), padding, stride)
-        self.bias, self.padding, self.stride = bias, _pair(padding), _pair(stride)
+        self._kernels = torch.ops.mkldnn._reorder_convolution_weight(kernels.detach().contiguous(), padding, stride)
+        self._bias, self._padding, self._stride = bias, padding, stride
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return torch.ops.mkldnn._convolution_pointwise(
-            x, self.kernels, self.bias, self.padding, self.stride, (1, 1), 1, "none", [], ""
+            x, self._kernels, self._bias, self._padding, self._stride, (1, 1), 1, "none", [], ""
         )
 
 
-def _pair(x):
-    return (x, x) if isinstance(x, int) else tuple(x)
-
-
-_KINDS = {nn.Linear: _PackedLinear, nn.Conv2d: _PackedConv2d, Conv: _PackedConv}
+def _is_plain(conv: nn.Conv2d) -> bool:
+    numbers = conv.groups == 1 and conv.dilation == (1, 1)
+    return numbers and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)

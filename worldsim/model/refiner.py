@@ -83,4 +83,4 @@ class _Block(nn.Module):
 
     def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         scale, shift = self.modulation(c)[:, :, None, None].chunk(2, dim=1)
-        return x + self.second(F.silu(self.first(F.silu(x * (1 + scale) + shift))))
+        return self.second(F.silu(self.first(F.silu(torch.addcmul(shift, x, 1 + scale))))).add_(x)

@@ -124,7 +124,7 @@ class WorldSimulator:
         self.referee = None if referee is None else referee.eval().requires_grad_(False)
         self.player = None if player is None else player.eval().requires_grad_(False)
         self.bank = bank
-        self._cast: dict[tuple[torch.device, torch.dtype], tuple[Codec, WorldModel]] = {}
+        self._cast: dict[tuple[torch.device, torch.dtype, bool], tuple[Codec, WorldModel]] = {}
 
     @classmethod
     def create(cls, config: SimulatorConfig, seed: int = 0, bank: Bank | None = None) -> WorldSimulator:
@@ -175,20 +175,21 @@ class WorldSimulator:
                 sha.update(tensor.contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
         return sha.hexdigest()[:12]
 
-    def modules(self, device: torch.device, dtype: torch.dtype) -> tuple[Codec, WorldModel]:
+    def modules(self, device: torch.device, dtype: torch.dtype, prepacked: bool = False) -> tuple[Codec, WorldModel]:
         """Codec and world model with parameters of ``dtype`` on ``device``, shared by all who ask for the
-        same.
+        same; ``prepacked`` for speed where that is possible (see ``prepacked.prepack``).
 
         Buffers keep float32: rotary frequencies and latent statistics lose too much in 16 bits.
         """
-        key = (torch.device(device), dtype)
+        prepacked = prepacked and can_prepack(torch.device(device), dtype)
+        key = (torch.device(device), dtype, prepacked)
         if key not in self._cast:
             modules = copy.deepcopy((self.codec, self.world))
             for module in modules:
                 module.to(device)
                 for parameter in module.parameters():
                     parameter.data = parameter.data.to(dtype)
-                if can_prepack(torch.device(device), dtype):
+                if prepacked:
                     prepack(module)
             self._cast[key] = modules
         return self._cast[key]
