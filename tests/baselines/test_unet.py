@@ -12,6 +12,7 @@ import torch
 from worldsim.actions import ACTION_ID, multi_hot
 from worldsim.baselines.predictor import UNetPredictor
 from worldsim.baselines.unet import PixelUNet, UNetConfig
+from worldsim.model.prepacked import can_prepack
 from worldsim.predictor import LaneStart
 from worldsim.worlds import WORLDS
 
@@ -94,6 +95,19 @@ def test_a_lane_depends_neither_on_its_neighbours_nor_on_their_number() -> None:
         a, b = many.step(*controls(3, action)), alone.step(*controls(1, action))
         assert (a.frames[1].int() - b.frames[0].int()).abs().max() <= 1
         assert not torch.equal(a.frames[0], a.frames[1])
+
+
+@pytest.mark.skipif(not can_prepack(torch.device("cpu"), torch.bfloat16), reason="oneDNN lays out nothing here")
+def test_a_net_whose_weights_are_laid_out_makes_the_same_frames() -> None:
+    net = PixelUNet(TINY)
+    torch.nn.init.normal_(net.head.weight, std=0.02)
+    frames = []
+    for options in ({}, {"prepacked": True}):
+        predictor = UNetPredictor(net, 2, (16, 16), **options)
+        predictor.begin([0, 1], [start(1), start(2)])
+        frames.append(predictor.step(*controls(2, "forward")).latent)
+    assert float((frames[0] - frames[1]).abs().mean()) < 0.02
+    assert next(net.parameters()).dtype == torch.float32
 
 
 def test_a_saved_lane_continues_alike_in_another_one() -> None:

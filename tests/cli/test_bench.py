@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from worldsim.actions import ACTION_MEANINGS
 from worldsim.cli import bench_play, bench_speed, main
 from worldsim.cli.bench_options import candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, contestants
 from worldsim.model.debug import debug_simulator
+from worldsim.model.prepacked import can_prepack
 from worldsim.model.weights import WorldSimulator
 from worldsim.playing import generate
 from worldsim.worlds import WORLDS
@@ -107,9 +109,10 @@ def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:
         spec = candidate(options.env, options.env_kwargs, 1, "")
         return [c.name for c in bench_speed.contestants(options, spec)]
 
-    assert names(bench_speed.Speed(denoising_steps=(4, 1))) == [
-        "SoraWorld-v0 K=4", "SoraWorld-v0 K=1", bench_speed.BASELINE,
-    ]  # fmt: skip
+    baselines = [bench_speed.BASELINE, bench_speed.PREPACKED]
+    if not can_prepack(torch.device("cpu"), torch.bfloat16):
+        baselines.pop()
+    assert names(bench_speed.Speed(denoising_steps=(4, 1))) == ["SoraWorld-v0 K=4", "SoraWorld-v0 K=1", *baselines]
     fixed = bench_speed.Speed(env_kwargs='{"denoising_steps": 2}', baseline=False)
     assert names(fixed) == ["SoraWorld-v0"]
     assert names(bench_speed.Speed(denoising_steps=(), env="CartPole-v1", baseline=False)) == ["CartPole-v1"]

@@ -9,6 +9,7 @@ frames is refused.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from torch import Tensor
 from worldsim.actions import multi_hot
 from worldsim.baselines.unet import PixelUNet
 from worldsim.diffusion.noise import gaussian
+from worldsim.model.prepacked import can_prepack, prepack
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, TextKind
 
 # B lanes, S context frames, C channels, H W frame, K numbers of a control
@@ -34,7 +36,11 @@ class _Lane:
 
 
 class UNetPredictor:
-    """``lanes`` worlds in one pixel U-Net; see the module's docstring. Frame sizes are multiples of 8."""
+    """``lanes`` worlds in one pixel U-Net; see the module's docstring. Frame sizes are multiples of 8.
+
+    ``bfloat16`` runs it under autocast, ``prepacked`` a bfloat16 copy whose weights are laid out once (see
+    ``prepacked.prepack``; ``ValueError`` where that is impossible).
+    """
 
     def __init__(
         self,
@@ -43,12 +49,19 @@ class UNetPredictor:
         frame_size: tuple[int, int] = (64, 64),
         device: str | torch.device = "cpu",
         bfloat16: bool = False,
+        prepacked: bool = False,
     ) -> None:
         if any(size % 8 for size in frame_size):
             raise ValueError(f"frame_size={frame_size}; the U-Net halves three times and needs multiples of 8")
         self.device = torch.device(device)
         self.net = net.to(self.device).eval()
         self.lanes, self.frame_size, self.bfloat16 = lanes, frame_size, bfloat16
+        self._cast: torch.dtype = torch.float32
+        if prepacked:
+            if not can_prepack(self.device, torch.bfloat16):
+                raise ValueError("prepacked=True: weights can be laid out in bfloat16 on an x86 processor alone")
+            self.net, self.bfloat16, self._cast = copy.deepcopy(self.net).bfloat16(), False, torch.bfloat16
+            prepack(self.net)
         self.latent_shape = (3, *frame_size)
         self.reward_values = torch.zeros(1)
         self._lanes = [_Lane() for _ in range(lanes)]
@@ -72,7 +85,7 @@ class UNetPredictor:
         context = torch.stack([lane.frames_SCHW for lane in self._lanes])
         controls = torch.stack([lane.controls_SK for lane in self._lanes])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            made_BCHW = self.net.sample(noise, context, controls).float()
+            made_BCHW = self.net.sample(*(x.to(self._cast) for x in (noise, context, controls))).float()
         for lane, frame_CHW in zip(self._lanes, made_BCHW):
             lane.frames_SCHW = torch.cat([lane.frames_SCHW[1:], frame_CHW[None]])
             lane.step += 1

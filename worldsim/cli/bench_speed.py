@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,10 @@ def speed(options: Speed) -> int:
 
 def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
     """The environment with each K (once where there is none to choose, or its arguments say which), and the U-Net."""
+    import torch
     from worldsim_benchmarks.speed import Contestant, environment
+
+    from worldsim.model.prepacked import can_prepack
 
     if not options.denoising_steps or "denoising_steps" in spec.kwargs:
         out = [Contestant(spec.env, environment(spec.env, **spec.kwargs))]
@@ -75,17 +79,22 @@ def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
             for k in options.denoising_steps
         ]
     out += [Contestant(name, environment(v.env, **v.kwargs)) for name, v in variants(spec, options.beside).items()]
-    return [*out, Contestant(BASELINE, unet_stepper)] if options.baseline else out
+    if options.baseline:
+        out.append(Contestant(BASELINE, unet_stepper))
+        if can_prepack(torch.device("cpu"), torch.bfloat16):
+            out.append(Contestant(PREPACKED, partial(unet_stepper, prepacked=True)))
+    return out
 
 
 BASELINE = "pixel U-Net, 3 Euler steps"
+PREPACKED = "the same, weights laid out once"
 TARGETS = {("steps_per_second", 1): (20.0, 5.0), ("lane_steps_per_second", 16): (65.0, 13.0)}
 """(measure, batch) -> the rate to reach with K = 4, and its multiple of the U-Net's."""
 
 
-def unet_stepper(lanes: int) -> Callable[[], None]:
+def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
     """The baseline in the faster of its two number formats on this machine, without an environment around
-    it."""
+    it; or ``prepacked``, in bfloat16 with what an engine of ours does to its weights done to its own."""
     import time
 
     import numpy as np
@@ -101,8 +110,8 @@ def unet_stepper(lanes: int) -> Callable[[], None]:
     keys, camera = torch.zeros(lanes, 32), torch.zeros(lanes, 2)
     frame = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     fastest: tuple[float, UNetPredictor] | None = None
-    for bfloat16 in (False, True):
-        predictor = UNetPredictor(net, lanes, bfloat16=bfloat16)
+    for bfloat16 in (True,) if prepacked else (False, True):
+        predictor = UNetPredictor(net, lanes, bfloat16=bfloat16, prepacked=prepacked)
         predictor.begin(range(lanes), [LaneStart(WORLDS["DoomRooms"], i, frames=frame) for i in range(lanes)])
         predictor.step(keys, camera)
         begun = time.perf_counter()
