@@ -136,6 +136,9 @@ class RolloutEngine(Passes):
         self._tables = [table.to(device) for table in control_tables()]
         self._acted = torch.full((b, 1), ACTED, dtype=torch.int64, device=device)
         self._context_tau = torch.full((b,), self.context_tau, device=device)
+        self._draws = {"context": noise.needed(self.latent_shape), "termination": 1}
+        if self.reward_mode == "sample":
+            self._draws["reward"] = 1
         self._blind = torch.zeros(b, device=device)
         self._no_change = torch.full((b, 1), torch.nan, device=device)
         self.reward_values = bin_values(device)
@@ -181,7 +184,8 @@ class RolloutEngine(Passes):
         prepared = self._prepare(ring, controls, self._text.tokens(), self._seconds)
         drawn, read = self._sampled(prepared) if self.temperature else self._expected(prepared)
         latent, finite = self._bounded(drawn.x[:, 0])
-        eps = noise.gaussian(self._seeds, self._steps, "context", self.latent_shape)
+        uniform, *chances = noise.uniforms(self._seeds, self._steps, self._draws)
+        eps = noise.normal(uniform, self.latent_shape)
         pixels = self._decode(latent, controls)
         change = drawn.change[:, 0]
         more = not self.temperature and self.denoising_steps > 1  # than one pass was asked for, to tell how sure it is
@@ -207,7 +211,7 @@ class RolloutEngine(Passes):
         self._text.advance()
         if self.referee is not None:
             read = self.referee.step(controls, read, latent, self._text.world_index)
-        return self._block(to_uint8(pixels), latent, read, change, finite)
+        return self._block(to_uint8(pixels), latent, read, change, finite, chances)
 
     @torch.inference_mode()
     def propose(self) -> torch.Tensor:
@@ -385,6 +389,7 @@ class RolloutEngine(Passes):
         heads: Prediction,
         change: torch.Tensor,
         finite: torch.Tensor,
+        chances: Sequence[torch.Tensor],
     ) -> Block:
         logits, done = heads.reward[:, 0], heads.done[:, 0]
         finite = finite & torch.isfinite(logits).all(1) & torch.isfinite(done)
@@ -392,17 +397,15 @@ class RolloutEngine(Passes):
         if self.reward_mode == "expected":
             reward = expected_reward(logits)
         else:
-            drawn = noise.uniform(self._seeds, self._steps, "reward", (1,))
-            chosen = (distribution.cumsum(-1) < drawn).sum(-1).clamp(max=len(self.reward_values) - 1)
+            chosen = (distribution.cumsum(-1) < chances[1]).sum(-1).clamp(max=len(self.reward_values) - 1)
             reward = self.reward_values[chosen]
         probability = torch.where(finite, done.sigmoid(), 0.0)
-        drawn_end = noise.uniform(self._seeds, self._steps, "termination", (1,))[:, 0]
         return Block(
             frames,
             latent,
             torch.where(finite, reward, 0.0),
             probability,
-            drawn_end < probability,
+            chances[0][:, 0] < probability,
             self._relative(change, finite),
             finite,
             distribution,

@@ -10,9 +10,11 @@ applied twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+
+from worldsim.constants import constant
 
 _GAMMA = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
@@ -46,29 +48,43 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
     return x ^ _shift_right(x, 31)
 
 
-def _keys(seeds: torch.Tensor, steps: torch.Tensor, use: str) -> torch.Tensor:
-    key = _mix(seeds.to(torch.int64) + _GAMMA)
-    key = _mix(key + (steps.to(torch.int64) + 1) * _GAMMA)
-    return _mix(key + _signed(USES[use] * _GAMMA))
+def uniforms(seeds: torch.Tensor, steps: torch.Tensor, counts: Mapping[str, int]) -> list[torch.Tensor]:
+    """For each use its count of float32 uniform numbers in (0, 1), ``(B, count)``.
+
+    ``seeds`` and ``steps`` are int64 ``(B,)``; the keys of ``counts`` are those of ``USES``. What several uses draw is
+    hashed together, in half of the operations of drawing one after the other.
+    """
+    stem = _mix(_mix(seeds.to(torch.int64) + _GAMMA) + (steps.to(torch.int64) + 1) * _GAMMA)
+    keys = [_mix(stem + _signed(USES[use] * _GAMMA))[:, None].expand(-1, n) for use, n in counts.items()]
+    counters = _counters(tuple(counts.values()), seeds.device)
+    bits = _shift_right(_mix(_mix(torch.cat(keys, dim=1) + counters)), 40)  # 24 bits
+    return list(((bits.to(torch.float32) + 0.5) * 2.0**-24).split(list(counts.values()), dim=1))
+
+
+@constant
+def _counters(counts: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    return torch.cat([torch.arange(1, n + 1, dtype=torch.int64, device=device) for n in counts]) * _GAMMA
 
 
 def uniform(seeds: torch.Tensor, steps: torch.Tensor, use: str, shape: Sequence[int]) -> torch.Tensor:
-    """float32 uniform numbers in (0, 1) of shape ``(B, *shape)``.
-
-    ``seeds`` and ``steps`` are int64 ``(B,)``; ``use`` is a key of ``USES``.
-    """
-    n = math.prod(shape)
-    counter = torch.arange(1, n + 1, dtype=torch.int64, device=seeds.device) * _GAMMA
-    bits = _shift_right(_mix(_mix(_keys(seeds, steps, use)[:, None] + counter)), 40)  # 24 bits
-    return ((bits.to(torch.float32) + 0.5) * 2.0**-24).reshape(-1, *shape)
+    """float32 uniform numbers in (0, 1) of shape ``(B, *shape)`` for one ``use``; else as in ``uniforms``."""
+    return uniforms(seeds, steps, {use: math.prod(shape)})[0].reshape(-1, *shape)
 
 
 def gaussian(seeds: torch.Tensor, steps: torch.Tensor, use: str, shape: Sequence[int]) -> torch.Tensor:
     """float32 standard normal numbers of shape ``(B, *shape)``; arguments as in ``uniform``."""
-    n = math.prod(shape)
-    half = (n + 1) // 2
-    u = uniform(seeds, steps, use, (2, half))
+    return normal(uniforms(seeds, steps, {use: needed(shape)})[0], shape)
+
+
+def needed(shape: Sequence[int]) -> int:
+    """How many uniform numbers ``normal`` takes for a shape."""
+    return math.prod(shape) + math.prod(shape) % 2
+
+
+def normal(uniform: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Standard normal numbers ``(B, *shape)`` of uniform ones ``(B, needed(shape))`` (Box and Muller)."""
+    u = uniform.unflatten(1, (2, -1))
     radius = torch.sqrt(-2.0 * torch.log(u[:, 0]))
     angle = 2.0 * math.pi * u[:, 1]
-    normal = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
-    return normal[:, :n].reshape(-1, *shape)
+    both = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)
+    return both[:, : math.prod(shape)].reshape(-1, *shape)
