@@ -15,6 +15,7 @@ import torch
 from worldsim.actions import ACTION_ID, KEY_BIT, multi_hot
 from worldsim.diffusion import flow, noise, sampler
 from worldsim.engine import RolloutEngine
+from worldsim.lane_text import TextMemory
 from worldsim.model.attention import TextKV
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
 from worldsim.model.debug import debug_simulator
@@ -274,6 +275,19 @@ def test_text_is_read_anew_whenever_it_changes_and_not_before(simulator: WorldSi
         rollout.begin([0, 1], [start(1, text=bare), start(2, text=bare)])
         rollout.set_state(1, state)
         assert stepped(3) == 4
+
+
+def test_a_long_event_ends_though_another_lane_is_shown_a_view_meanwhile(simulator: WorldSimulator) -> None:
+    memory = TextMemory(simulator.world, 2, torch.device("cpu"))
+    memory.begin([0, 1], [LaneText("Doom rooms"), LaneText("Doom rooms")], [0, 0])
+    calm = memory.event.clone()
+    memory.set([0], ["a red door opens"], "event", 600)
+    memory.set([1], ["a blue wall"], "view", 1)
+    for _ in range(599):
+        memory.advance()
+    assert not torch.equal(memory.event, calm) and memory.event_left.tolist() == [1, 0]
+    memory.advance()
+    assert torch.equal(memory.event, calm) and memory.age.tolist() == [-1, 525]
 
 
 def test_an_event_reverts_and_a_scene_clears_the_view(simulator: WorldSimulator) -> None:

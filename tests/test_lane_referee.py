@@ -168,16 +168,27 @@ def test_alone_it_does_not_hear_the_heads(simulator: WorldSimulator) -> None:
 def test_where_it_judges_nothing_it_is_not_asked_but_watches_on() -> None:
     simulator = debug_simulator(referee=True)
     judge = Referee(replace(simulator.config.referee, worlds=("DoomTakeCover",)), simulator.config.world)
+    torch.nn.init.normal_(judge.done.weight)
     simulator, plain = simulator.with_referee(judge), simulator.with_referee(None)
-    asked, unasked = engine(simulator, 2), engine(plain, 2)
+    rested, asked, unasked = engine(simulator, 2), engine(simulator, 2), engine(plain, 2)
     calls: list[object] = []
-    asked.referee._referee.register_forward_pre_hook(lambda *_: calls.append(1))
-    for rollout in (asked, unasked):
+    rested.referee._referee.register_forward_pre_hook(lambda *_: calls.append(1))
+    for rollout in (rested, asked, unasked):
         rollout.begin([0, 1], [start(1), start(2)])
-        block = step(rollout, 1, 5)
+    asked.referee.note([COVER.index])  # one that is asked all along
+    for actions in ((1, 5), (2, 2)):
+        blocks = [step(rollout, *actions) for rollout in (rested, asked, unasked)]
+        assert torch.equal(blocks[0].reward, blocks[2].reward) and torch.equal(blocks[1].reward, blocks[2].reward)
+    assert not calls and torch.equal(rested.referee.shown, asked.referee.shown)
+    for rollout in (rested, asked, unasked):
+        rollout.begin([1], [start(3, COVER)])
+    ends = [step(rollout, 1, 1).termination for rollout in (rested, asked, unasked)]
+    assert calls and torch.equal(ends[0], ends[1]) and ends[0][1] != ends[2][1]
+    state = rested.get_state(1)
+    rested.begin([1], [start(3)])
+    calls.clear()
+    step(rested, 1, 1)
+    rested.set_state(1, state)
     assert not calls
-    assert torch.equal(step(asked, 1, 5).reward, step(unasked, 1, 5).reward)
-    shown = asked.referee.shown[0].clone()
-    asked.begin([1], [start(3, COVER)])
-    block = step(asked, 1, 1)
-    assert calls and torch.equal(asked.referee.shown[0, 1], shown[0]) and torch.isfinite(block.reward).all()
+    step(rested, 1, 1)
+    assert calls

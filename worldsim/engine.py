@@ -141,7 +141,7 @@ class RolloutEngine(Passes):
             self._draws["reward"] = 1
         self._blind = torch.zeros(b, device=device)
         self._no_change = torch.full((b, 1), torch.nan, device=device)
-        self.reward_values = bin_values(device)
+        self.reward_values = bin_values(device).clone()
 
     # what the environment calls
 
@@ -315,7 +315,7 @@ class RolloutEngine(Passes):
         ring = self._new_ring(m, self._ring.slot - count)
         seeds, seconds = self._seeds[rows], self._seconds[rows]
         text = self._text.tokens(rows)
-        before = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW))
+        before = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW), read=None)
         for j, latent in enumerate(latents):
             ring.advance()
             said = text if j == count - 1 else before

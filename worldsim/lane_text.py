@@ -91,7 +91,7 @@ class TextMemory:
         self._read = None
         getattr(self, part)[rows] = self._world.encode_text(texts, part)
         if part == "view" and any(texts):
-            self._changes = OLDEST_VIEW + 1
+            self._changes = max(self._changes, OLDEST_VIEW + 1)
         if part == "view":
             ages = [0 if text else NO_VIEW for text in texts]
             self.age[rows] = torch.tensor(ages, device=self.age.device)
@@ -118,6 +118,7 @@ class TextMemory:
             view=self._null["view"].expand(b, -1, -1),
             view_age=torch.full_like(text.view_age, NO_VIEW),
             event=self._null["event"][:, None].expand(b, -1, -1, -1),
+            read=None,
         )
 
     def advance(self, rows: torch.Tensor | None = None) -> None:

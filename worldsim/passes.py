@@ -156,7 +156,7 @@ class Passes:
         memory = TextMemory(self.world, 1, device)
         memory.begin([0], [start.text], [start.world.index])
         text = memory.tokens(torch.zeros(n_noise, dtype=torch.int64, device=device))
-        text = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW))
+        text = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW), read=None)
         latents = given_latents(self.codec, torch.from_numpy(start.frames)[None].to(device), k, n)
         controls = given_controls([start] * n_noise, device)
         seeds = start.seed + torch.arange(n_noise, device=device)

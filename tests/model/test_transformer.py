@@ -51,6 +51,21 @@ def test_stepping_with_a_cache_equals_the_whole_clip_past_the_first_eviction(hei
         assert torch.allclose(step.done[:, 0], whole.done[:, t], atol=1e-4)
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_pass_over_nothing_is_one_over_zeros(bare):
+    config = replace(tiny_config(), stays=False, refiner=None) if bare else tiny_config()
+    model = trained_like(config)
+    z, tau, controls, text, _ = inputs(model, frames=PAST + 1)
+    window, blind, found = model.config.window, torch.zeros(2), []
+    for newest in (torch.zeros_like(z[:, 0]), None):
+        caches = model.empty_caches(2, z[0, 0, 0].numel() // 16, window, torch.float32, z.device)
+        ages, held = torch.zeros(2, window), torch.arange(window).expand(2, -1) == 0
+        past = (z[:, :PAST], tau[:, :PAST], controls.frame(PAST), at(text, PAST))
+        found.append(model.step(newest, blind, model.prepare_step(*past, caches, 0, ages, held)))
+    for name in ("x", "reward", "done", "registers"):
+        torch.testing.assert_close(getattr(found[0], name), getattr(found[1], name), rtol=1e-5, atol=1e-5)
+
+
 def test_an_open_gate_keeps_the_previous_latent_and_a_closed_one_changes_nothing():
     """Opened wide, what is predicted from pure noise after a clean latent is that latent, to the bit."""
     bare = replace(tiny_config(), refiner=None)

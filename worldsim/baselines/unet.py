@@ -193,7 +193,7 @@ class PixelUNet(nn.Module):
 
     @torch.no_grad()
     def sample(self, noise_BCHW: Tensor, context_BSCHW: Tensor, controls_BSK: Tensor) -> Tensor:
-        """The next frame in [-1, 1] by Euler steps from standard normal noise ``(B, 3, H, W)``."""
+        """The next frame in [-1, 1] by Euler steps, in the type of the standard normal noise ``(B, 3, H, W)``."""
         sigmas = self.sigmas().to(noise_BCHW)
         x_BCHW = noise_BCHW * sigmas[0]
         for now, then in pairwise(sigmas):

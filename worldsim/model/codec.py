@@ -139,7 +139,7 @@ class Codec(nn.Module):
             x = self.decoder(x + self.memory.look(shown).to(x.dtype))
             drawn = pixels_of(self.image(x), 1)[:, 0]
             carried = self.memory(x, shown, drawn)
-            blended = drawn + carried.share * (carried.frame - drawn) + carried.rest
+            blended = torch.lerp(drawn, carried.frame.float(), carried.share).add_(carried.rest)
             last = torch.where(shown.known[:, None, None, None], blended, drawn)
         if frames == 1:
             return rearrange(last, "b c h w -> b 1 h w c"), carried

@@ -33,6 +33,8 @@ class Conv(nn.Module):
 
 
 class Residual(nn.Module):
+    """What it adds, in the type of its convolutions, is laid over the sum in place: less is written."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = Conv(width, width, 3)
@@ -40,7 +42,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(F.silu(self.first(F.silu(x)))).add_(x)
+        return self.second(F.silu(self.first(F.silu(x)), inplace=True)).add_(x)
 
 
 def stack(width: int, depth: int) -> nn.Sequential:

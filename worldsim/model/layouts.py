@@ -24,7 +24,7 @@ from worldsim.model.packed_attention import Band, bounds, packed_attention
 
 @dataclass(frozen=True)
 class Extent:
-    """A group as a layout sees it: ``tokens`` of each frame with their ``rotation (tokens, E/2)``, ``seconds (B, T)``
+    """A group as a layout sees it: ``tokens`` of each frame with their ``rotation (tokens, E)``, ``seconds (B, T)``
     and attention modes ``mode (B,)``."""
 
     tokens: int

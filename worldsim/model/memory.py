@@ -74,13 +74,13 @@ class Carried:
 def smaller(canvas: torch.Tensor) -> torch.Tensor:
     """The picture ``(B, C, H, W)`` of a canvas of twice its size."""
     rows = canvas[..., ::2, :] + canvas[..., 1::2, :]  # a fifth of the time of pooling on a CPU
-    return (rows[..., ::2] + rows[..., 1::2]) / 4
+    return (rows[..., ::2] + rows[..., 1::2]).div_(4)
 
 
 def larger(picture: torch.Tensor) -> torch.Tensor:
     """A smooth canvas of twice the size whose picture is exactly ``picture (B, C, H, W)``."""
     smooth = F.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=False)
-    return smooth + _doubled(picture - smaller(smooth))
+    return smooth.add_(_doubled(picture - smaller(smooth)))
 
 
 def kept(shown: torch.Tensor, carried: Carried, known: torch.Tensor) -> torch.Tensor:
@@ -93,7 +93,7 @@ def kept(shown: torch.Tensor, carried: Carried, known: torch.Tensor) -> torch.Te
     share = _doubled(carried.share * known.float()[:, None, None, None])
     smooth = F.interpolate(shown, scale_factor=2, mode="bilinear", align_corners=False)
     canvas = torch.lerp(smooth, carried.canvas, share)  # of ``larger(shown)`` the next line makes the same
-    return canvas + _doubled(shown - smaller(canvas))
+    return canvas.add_(_doubled(shown - smaller(canvas)))
 
 
 def _doubled(x: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,10 @@ from torch import nn
 
 from worldsim.model.convolutions import Conv
 
-_OPERATORS = ("_linear_pointwise", "_reorder_linear_weight", "_convolution_pointwise", "_reorder_convolution_weight")
+_OPERATORS = (
+    "_is_mkldnn_bf16_supported", "_linear_pointwise", "_reorder_linear_weight", "_convolution_pointwise",
+    "_reorder_convolution_weight",
+)  # fmt: skip
 
 
 def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
@@ -26,6 +29,7 @@ def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
         and platform.machine() in ("x86_64", "AMD64")
         and torch.backends.mkldnn.is_available()
         and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 

@@ -175,6 +175,10 @@ class WorldSimulator:
                 sha.update(tensor.contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
         return sha.hexdigest()[:12]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what engines were given, which is made again: weights laid out for a processor cannot be copied."""
+        return self.__dict__ | {"_cast": {}}
+
     def modules(self, device: torch.device, dtype: torch.dtype, prepacked: bool = False) -> tuple[Codec, WorldModel]:
         """Codec and world model with parameters of ``dtype`` on ``device``, shared by all who ask for the
         same; ``prepacked`` for speed where that is possible (see ``prepacked.prepack``).
