@@ -184,8 +184,8 @@ class RolloutEngine(Passes):
         prepared = self._prepare(ring, controls, self._text.tokens(), self._seconds)
         drawn, read = self._sampled(prepared) if self.temperature else self._expected(prepared)
         latent, finite = self._bounded(drawn.x[:, 0])
-        uniform, *chances = noise.uniforms(self._seeds, self._steps, self._draws)
-        eps = noise.normal(uniform, self.latent_shape)
+        chances = noise.uniforms(self._seeds, self._steps, self._draws)
+        eps = noise.normal(chances["context"], self.latent_shape)
         pixels = self._decode(latent, controls)
         change = drawn.change[:, 0]
         more = not self.temperature and self.denoising_steps > 1  # than one pass was asked for, to tell how sure it is
@@ -389,7 +389,7 @@ class RolloutEngine(Passes):
         heads: Prediction,
         change: torch.Tensor,
         finite: torch.Tensor,
-        chances: Sequence[torch.Tensor],
+        chances: dict[str, torch.Tensor],
     ) -> Block:
         logits, done = heads.reward[:, 0], heads.done[:, 0]
         finite = finite & torch.isfinite(logits).all(1) & torch.isfinite(done)
@@ -397,7 +397,7 @@ class RolloutEngine(Passes):
         if self.reward_mode == "expected":
             reward = expected_reward(logits)
         else:
-            chosen = (distribution.cumsum(-1) < chances[1]).sum(-1).clamp(max=len(self.reward_values) - 1)
+            chosen = (distribution.cumsum(-1) < chances["reward"]).sum(-1).clamp(max=len(self.reward_values) - 1)
             reward = self.reward_values[chosen]
         probability = torch.where(finite, done.sigmoid(), 0.0)
         return Block(
@@ -405,7 +405,7 @@ class RolloutEngine(Passes):
             latent,
             torch.where(finite, reward, 0.0),
             probability,
-            chances[0][:, 0] < probability,
+            chances["termination"][:, 0] < probability,
             self._relative(change, finite),
             finite,
             distribution,

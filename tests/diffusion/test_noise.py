@@ -43,9 +43,7 @@ def test_odd_sizes():
 
 def test_uses_drawn_together_are_those_drawn_alone():
     seeds, steps = torch.tensor([5, 7, 2**40]), torch.tensor([3, 0, 9])
-    context, end, reward = noise.uniforms(
-        seeds, steps, {"context": noise.needed((3, 5)), "termination": 1, "reward": 2}
-    )
-    assert torch.equal(noise.normal(context, (3, 5)), noise.gaussian(seeds, steps, "context", (3, 5)))
-    assert torch.equal(end, noise.uniform(seeds, steps, "termination", (1,)))
-    assert torch.equal(reward, noise.uniform(seeds, steps, "reward", (2,)))
+    drawn = noise.uniforms(seeds, steps, {"context": noise.needed((3, 5)), "termination": 1, "reward": 2})
+    assert torch.equal(noise.normal(drawn["context"], (3, 5)), noise.gaussian(seeds, steps, "context", (3, 5)))
+    assert torch.equal(drawn["termination"], noise.uniform(seeds, steps, "termination", (1,)))
+    assert torch.equal(drawn["reward"], noise.uniform(seeds, steps, "reward", (2,)))

@@ -48,7 +48,7 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
     return x ^ _shift_right(x, 31)
 
 
-def uniforms(seeds: torch.Tensor, steps: torch.Tensor, counts: Mapping[str, int]) -> list[torch.Tensor]:
+def uniforms(seeds: torch.Tensor, steps: torch.Tensor, counts: Mapping[str, int]) -> dict[str, torch.Tensor]:
     """For each use its count of float32 uniform numbers in (0, 1), ``(B, count)``.
 
     ``seeds`` and ``steps`` are int64 ``(B,)``; the keys of ``counts`` are those of ``USES``. What several uses draw is
@@ -58,7 +58,8 @@ def uniforms(seeds: torch.Tensor, steps: torch.Tensor, counts: Mapping[str, int]
     keys = [_mix(stem + _signed(USES[use] * _GAMMA))[:, None].expand(-1, n) for use, n in counts.items()]
     counters = _counters(tuple(counts.values()), seeds.device)
     bits = _shift_right(_mix(_mix(torch.cat(keys, dim=1) + counters)), 40)  # 24 bits
-    return list(((bits.to(torch.float32) + 0.5) * 2.0**-24).split(list(counts.values()), dim=1))
+    drawn = (bits.to(torch.float32) + 0.5) * 2.0**-24
+    return dict(zip(counts, drawn.split(list(counts.values()), dim=1)))
 
 
 @constant
@@ -68,12 +69,12 @@ def _counters(counts: tuple[int, ...], device: torch.device) -> torch.Tensor:
 
 def uniform(seeds: torch.Tensor, steps: torch.Tensor, use: str, shape: Sequence[int]) -> torch.Tensor:
     """float32 uniform numbers in (0, 1) of shape ``(B, *shape)`` for one ``use``; else as in ``uniforms``."""
-    return uniforms(seeds, steps, {use: math.prod(shape)})[0].reshape(-1, *shape)
+    return uniforms(seeds, steps, {use: math.prod(shape)})[use].reshape(-1, *shape)
 
 
 def gaussian(seeds: torch.Tensor, steps: torch.Tensor, use: str, shape: Sequence[int]) -> torch.Tensor:
     """float32 standard normal numbers of shape ``(B, *shape)``; arguments as in ``uniform``."""
-    return normal(uniforms(seeds, steps, {use: needed(shape)})[0], shape)
+    return normal(uniforms(seeds, steps, {use: needed(shape)})[use], shape)
 
 
 def needed(shape: Sequence[int]) -> int:

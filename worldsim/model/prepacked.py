@@ -43,8 +43,7 @@ def prepack(module: nn.Module) -> None:
         elif type(part) is Conv:
             part.__class__ = _PackedConv
             part.__dict__["convolve"] = _Convolution(part.kernels(), part.bias, (part.padding,) * 2, (part.stride,) * 2)
-        elif type(part) is nn.Conv2d and _is_plain(part):
-            assert not isinstance(part.padding, str)
+        elif type(part) is nn.Conv2d and _is_plain(part) and not isinstance(part.padding, str):
             part.__class__ = _PackedConv2d
             part.__dict__["convolve"] = _Convolution(part.weight, part.bias, part.padding, part.stride)
 
@@ -84,5 +83,4 @@ class _Convolution:
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
-    numbers = conv.groups == 1 and conv.dilation == (1, 1)
-    return numbers and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    return conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
