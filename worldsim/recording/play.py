@@ -38,13 +38,17 @@ class Player:
 
     def play(self, plan: EpisodePlan) -> Episode:
         """Plays and records one episode. Equal plans give equal episodes, whatever was played before."""
-        from worldsim_envs.policies import make_policy
+        from worldsim_envs.policies import begin_at, make_policy
 
         env = self._world(plan.world, plan.frame_size or self.config.frame_size)
         rng = np.random.default_rng(plan.policy_seed)
         goal = "" if plan.cuts else _draw_goal(world_of(env).goals, plan.goal_draw, self.config.goals)
-        _, info = env.reset(seed=plan.map_seed, options={"map_seed": plan.map_seed, "goal": goal})
+        options = {"map_seed": plan.map_seed, "goal": goal}
+        _, info = env.reset(seed=plan.map_seed, options=options)
         policy = make_policy(plan.policy, world_of(env).spec_world, noise=self.config.noise)
+        place = None if plan.cuts else begin_at(policy, world_of(env), np.random.default_rng([plan.policy_seed, 3]))
+        if place is not None:
+            _, info = _reset_at([place, None], env, plan.map_seed, options)
         episode = record_episode(
             env, policy, info, rng, plan, self.config.split, self.config.max_steps, self.config.motion
         )
@@ -164,14 +168,7 @@ def _cut(
     """Starts the world anew at another pose, or where it refuses all that are tried, at its own start: observation,
     info, and the step that is recorded of it. Its block is the first picture, which stands still."""
     options: dict[str, Any] = {"map_seed": plan.map_seed, "goal": ""}
-    for pose in [*new_poses(visited, rng), None]:
-        try:
-            obs, info = env.reset(seed=plan.map_seed, options=options | ({"pose": pose} if pose else {}))
-        except ValueError:
-            if pose is None:
-                raise
-        else:
-            break
+    obs, info = _reset_at([*new_poses(visited, rng), None], env, plan.map_seed, options)
     scene, view, _ = world_of(env).facts()
     return (
         obs,
@@ -191,6 +188,19 @@ def _cut(
             facts=facts_to_json(scene, view, (EventFact(CUT),)),
         ),
     )
+
+
+def _reset_at(
+    poses: Sequence[tuple[float, float, float] | None], env: gymnasium.Env, seed: int, options: dict[str, Any]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Starts the world at the first of ``poses`` that it does not refuse; None is its own start."""
+    for pose in poses:
+        try:
+            return env.reset(seed=seed, options=options | ({"pose": pose} if pose else {}))
+        except ValueError:
+            if pose is poses[-1]:
+                raise
+    raise ValueError("there are no poses to start at")
 
 
 def world_of(env: gymnasium.Env) -> Any:

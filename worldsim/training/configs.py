@@ -145,8 +145,8 @@ class MemoryTrainConfig:
     from two, and so on; ``blank`` the share of moments that are shown nothing and decoded from true latents,
     ``true_latents`` the share of the others that are, ``unknown_travel`` that of moments which are not told how far the
     camera went before. ``features``, ``colours``, ``flow``, ``share`` and ``travel`` weigh the losses of edges, of the
-    carried frame, of its flow and of its share, and of the camera's travel. ``decoder_coarse_depth`` is what remains of
-    the decoder's deep blocks. ``probe_steps`` is the length of the rollouts in probes.
+    carried frame, of its flow and of its share, and of the camera's travel. ``decoder_fine_depth`` and
+    ``decoder_coarse_depth`` are what remains of the decoder's last and deep blocks. ``probe_steps`` is the length of the rollouts in probes.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -160,6 +160,7 @@ class MemoryTrainConfig:
     share: float = 0.3
     travel: float = 0.3
     unknown_travel: float = 0.1
+    decoder_fine_depth: int = 3
     decoder_coarse_depth: int = 1
     panorama: bool = True
     geometry: bool = True
@@ -173,8 +174,8 @@ class HeadsTrainConfig:
 
     ``optim.batch`` lanes begin together from a true frame and up to ``prefix`` steps after it, and go on for
     ``horizon`` steps, each of which is a training step; ``drop_text`` is the share of lanes that are told nothing, and
-    of those without a view. The weights are of the two losses; ``probe_every`` is the distance of the held-out moments
-    that probes begin from.
+    of those without a view. Lanes are of the worlds in equal ``shares`` but for those named. The weights are of the two
+    losses; ``probe_every`` is the distance of the held-out moments that probes begin from.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -182,9 +183,13 @@ class HeadsTrainConfig:
     horizon: int = 16
     prefix: int = 6
     drop_text: float = 0.2
+    shares: dict[str, float] = field(default_factory=dict)
     reward_weight: float = 0.3
     done_weight: float = 1.0
     probe_every: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shares", named_shares(self.shares))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.objective import masked_mean
 from worldsim.training.recorded import Place
 from worldsim.training.rollouts import Rollouts, able
+from worldsim.training.shares import check_held, draw_weighed
 
 
 class HeadsTraining:
@@ -55,6 +56,7 @@ class HeadsTraining:
             self.starts.setdefault(shot.world, []).extend(able(shot, config.horizon))
         if not self.starts:
             raise ValueError("there are no episodes to start from: give source.data or source.steps")
+        check_held(config.shares, self.starts)
         self._rollouts: Rollouts | None = None
         self.unsure = begin.config.hallucination_reference
 
@@ -67,7 +69,7 @@ class HeadsTraining:
         config, rng = self.config, self.loop.rng
         if self._rollouts is None or step % config.horizon == 0:
             worlds = sorted(self.starts)
-            of = [self.starts[worlds[i]] for i in rng.integers(len(worlds), size=config.optim.batch)]
+            of = [self.starts[worlds[i]] for i in draw_weighed(worlds, config.shares, config.optim.batch, rng)]
             if self._rollouts is not None:
                 self._rollouts.close()
             self._rollouts = self._begin([places[rng.integers(len(places))] for places in of], rng)

@@ -38,6 +38,7 @@ contrast is less looks the same wherever it is fetched from nearby, and tells of
 ACCURATE, SHARPER = 0.4, 0.01
 """Cells by which a flow may be wrong for what it fetches to be taken over; elsewhere, by how much the mean difference
 of a fetched cell to the truth may be larger than that of what is drawn, which is blurred."""
+_DEPTHS = ("decoder_fine_depth", "decoder_coarse_depth")
 
 
 class MemoryTraining:
@@ -179,9 +180,11 @@ def _next_canvas(
 def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
     """A codec with a memory that decodes nearly as ``codec`` does while it is shown nothing; its encoder is frozen.
 
-    Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` are taken.
+    Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` are taken, of its last ones likewise, as many
+    as there are.
     """
-    sizes = replace(codec.config, decoder_coarse_depth=config.decoder_coarse_depth)
+    depths = {name: min(getattr(config, name), getattr(codec.config, name)) for name in _DEPTHS}
+    sizes = replace(codec.config, **depths)
     own_kind = {"panorama": config.panorama, "geometry": config.geometry, "pictured": config.pictured}
     fresh = Codec(replace(sizes, memory=True, **own_kind))
     own = fresh.state_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from worldsim.worlds import WorldSpec
-from worldsim_envs.policies.base import Policy, WithNoise
+from worldsim_envs.policies.base import Policy, WithNoise, begin_at
 from worldsim_envs.policies.random import RandomPolicy
 
 EXPLORERS: dict[str, tuple[str, str]] = {
@@ -21,7 +21,7 @@ EXPLORERS: dict[str, tuple[str, str]] = {
 }
 """World -> module and class of its scripted explorer."""
 
-__all__ = ["Policy", "RandomPolicy", "WithNoise", "make_policy"]
+__all__ = ["Policy", "RandomPolicy", "WithNoise", "begin_at", "make_policy"]
 
 
 def make_policy(name: str, spec: WorldSpec, noise: float = 0.0) -> Policy:
