@@ -84,16 +84,14 @@ def larger(picture: torch.Tensor) -> torch.Tensor:
 
 
 def kept(shown: torch.Tensor, carried: Carried, known: torch.Tensor) -> torch.Tensor:
-    """The canvas of what is ``shown (B, 3, H, W)``: carried where the memory had its share, smooth where it was drawn.
+    """The canvas of what is ``shown (B, 3, H, W)``, which is its picture: to each pixel the detail is added that the
+    carried canvas has within it, by the memory's share.
 
     A picture that is moved by parts of a pixel is interpolated, and one that is moved at every step loses its detail
-    within ten; at twice the size the same detail is far from what interpolation dampens. Its picture is exactly
-    ``shown``.
+    within ten; at twice the size the same detail is far from what interpolation dampens.
     """
-    share = _doubled(carried.share * known.float()[:, None, None, None])
-    smooth = F.interpolate(shown, scale_factor=2, mode="bilinear", align_corners=False)
-    canvas = torch.lerp(smooth, carried.canvas, share)  # of ``larger(shown)`` the next line makes the same
-    return canvas.add_(_doubled(shown - smaller(canvas)))
+    share = carried.share * known.float()[:, None, None, None]
+    return torch.addcmul(_doubled(shown - share * carried.frame), _doubled(share), carried.canvas)
 
 
 def _doubled(x: torch.Tensor) -> torch.Tensor:
@@ -140,7 +138,7 @@ class PixelMemory(nn.Module):
             outside = (torch.maximum(across.abs(), down.abs()) > 1).float()
             colours, fresh = shown.around.split([3, 1], dim=1)
             believed = outside * _doubled((fresh > DOUBTED).float())  # 0 or 1: a mask takes many times as long on a CPU
-            canvas = torch.lerp(canvas, larger(colours), believed)
+            canvas = torch.lerp(canvas, _doubled(colours), believed)
             least = smaller(outside) * ((fresh - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
         x = self.blend(x + self.fetched_in(cells_of(smaller(canvas)).to(x.dtype)))
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
