@@ -75,6 +75,37 @@ def test_the_explorer_of_rooms_does_what_there_is_to_do_and_turns_to_both_sides_
 KINDS = ("door_opens", "pick_up", "push", "shoot")
 
 
+def test_some_episodes_of_rooms_begin_before_a_door_and_use_it(monkeypatch):
+    from worldsim_envs.doom.maps import generate
+    from worldsim_envs.policies import rooms
+
+    def gaps(episodes) -> list[float]:
+        """Metres from the first place of each episode to the nearest door of its map."""
+        found = []
+        for episode in episodes:
+            doors = [p.centre for p in generate(episode.map_seed, "").passages if p.door]
+            found += [min(np.hypot(*np.subtract(door, episode.pose[0, :2])) for door in doors)] if doors else []
+        return found
+
+    monkeypatch.setattr(rooms, "AT_DOORS", 0.0)
+    assert min(gaps(played("DoomRooms", "explorer", 6, 1))) > 1.2  # as the maps begin
+    monkeypatch.setattr(rooms, "AT_DOORS", 1.0)
+    episodes = played("DoomRooms", "explorer", 6, 24, noise=0.05)  # the noise passes the wish on
+    before = gaps(episodes)
+    assert len(before) >= 3 and max(before) < 2.8
+    assert sum('"kind":"door_opens"' in fact for e in episodes for fact in e.facts) >= 3
+    assert same(episodes[0], played("DoomRooms", "explorer", 1, 24, noise=0.05)[0])
+
+
+def test_a_start_that_the_world_refuses_is_that_of_the_map(monkeypatch):
+    from worldsim_envs.policies.rooms import RoomsExplorer
+
+    (wanted,) = played("DoomRooms", "random", 1, 2)
+    monkeypatch.setattr(RoomsExplorer, "start", lambda self, world, rng: (-500.0, -500.0, 0.0))
+    (episode,) = played("DoomRooms", "explorer", 1, 2)
+    assert np.array_equal(episode.pose[0], wanted.pose[0])
+
+
 def test_basic_ends_in_hits_and_in_misses():
     episodes = played("DoomBasic", "explorer", 10, 75)
     hits = [episode.reward[-1] > 50 for episode in episodes]

@@ -50,6 +50,26 @@ def test_heads_are_taught_what_the_engine_reads_them_from(tmp_path):
     assert all((a - b).abs().max() > 1e-3 for a, b in pairwise(ends))
 
 
+def test_lanes_are_of_the_worlds_by_their_shares(tmp_path, monkeypatch):
+    config = replace(CONFIG, run=replace(CONFIG.run, bf16=False), shares={"DoomBasic": 200.0})
+    config = replace(config, optim=replace(config.optim, batch=40))
+    episodes = [make_episode(seed=0, steps=14), replace(make_episode(seed=1, steps=14), world="DoomBasic")]
+    begin = debug_simulator(memory=True, bank=False)
+    run = HeadsTraining(config, tmp_path, begin, iter(episodes), episodes)
+    begun = []
+    monkeypatch.setattr(run, "_begin", lambda places, rng: begun.extend(places) or Stopped())
+    monkeypatch.setattr(run, "_losses", lambda rollouts: (torch.zeros(()), torch.zeros(())))
+    run._loss(0)
+    assert len(begun) == 40 and sum(episode.world == "DoomBasic" for episode, _ in begun) >= 37
+    with pytest.raises(ValueError, match="shares of Table: there are episodes of DoomRooms only"):
+        HeadsTraining(replace(config, shares={"Table": 2.0}), tmp_path / "other", begin, iter(episodes[:1]), episodes)
+
+
+class Stopped:
+    def close(self) -> None:
+        """Rollouts of which none is made."""
+
+
 def test_rollouts_begin_and_end_within_a_shot(tmp_path):
     config = replace(CONFIG, run=replace(CONFIG.run, bf16=False))
     episode = with_cut(make_episode(steps=20), 8)

@@ -10,7 +10,7 @@ import torch
 from shades import make_episode, with_cut
 
 from worldsim.cli.train import main
-from worldsim.model.codec import CodecConfig
+from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.debug import debug_simulator
 from worldsim.model.memory import Carried, larger
 from worldsim.model.weights import WorldSimulator
@@ -67,6 +67,17 @@ def test_a_codec_with_a_fresh_memory_decodes_as_before_and_keeps_its_encoder():
     assert torch.equal(fresh.decode_pixels(z, 4), codec.decode_pixels(z, 4))
     frozen = {name for name, p in fresh.named_parameters() if not p.requires_grad}
     assert frozen and all(name.startswith(("stems", "encoder", "to_latent")) for name in frozen)
+
+
+def test_of_the_decoders_blocks_as_many_remain_as_asked_for():
+    codec = Codec(replace(debug_simulator().codec.config, decoder_fine_depth=3, decoder_coarse_depth=2))
+    fewer = with_memory(codec, replace(CONFIG, decoder_fine_depth=1, decoder_coarse_depth=1))
+    assert (fewer.config.decoder_fine_depth, fewer.config.decoder_coarse_depth) == (1, 1)
+    own, kept = codec.state_dict(), fewer.state_dict()
+    assert all(torch.equal(own[name], kept[name]) for name in kept if not name.startswith("memory"))
+    assert sum(p.numel() for p in fewer.decoder.parameters()) < sum(p.numel() for p in codec.decoder.parameters())
+    same = with_memory(fewer, replace(CONFIG, decoder_fine_depth=3, decoder_coarse_depth=3))  # there are no more
+    assert (same.config.decoder_fine_depth, same.config.decoder_coarse_depth) == (1, 1)
 
 
 def test_true_motion_is_a_target_only_where_it_explains_the_picture():

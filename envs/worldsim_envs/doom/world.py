@@ -160,7 +160,9 @@ class DoomWorld(TrueWorld):
         return frame
 
     def _warp(self, pose: tuple[float, float, float]) -> None:
-        x, y, yaw = pose
+        """Puts the player on the nearest whole map unit, which is all that the engine takes."""
+        yaw = pose[2]
+        x, y = (round(metres * UNITS_PER_METRE) / UNITS_PER_METRE for metres in pose[:2])
         refusal = f"pose={pose!r} is not free floor of map seed {self.map_seed}; choose another x, y (metres)"
         if not self.layout.is_floor(x, y):
             raise ValueError(refusal)
