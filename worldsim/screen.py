@@ -13,7 +13,7 @@ import torch
 
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.model.conditioning import ACTED, Controls
-from worldsim.model.memory import Shown, larger, smaller
+from worldsim.model.memory import Shown, larger
 from worldsim.model.motion import ACTION, TRAVEL, describe
 from worldsim.model.panorama import Panorama
 from worldsim.worlds import WorldSpec
@@ -91,13 +91,16 @@ class Screen:
             if not self.reckons:
                 self.panorama.walk(keys)
             around = self.panorama.view()
-        shown = Shown(self.canvas, self.known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel)
-        pixels, self.canvas, travel = self.codec.show(latent, frames, shown)
+        before = Shown(
+            self.canvas, self.known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel
+        )
+        pixels, self.canvas, travel = self.codec.show(latent, frames, before)
         self.action, self.travel = action, self.travel if travel is None else travel
         if self.panorama is not None:
             if travel is not None and self.reckons:
                 self.panorama.go(travel)
-            self.panorama.show(smaller(self.canvas), forget=self.count > 1)  # one holds nothing else than this
+            shown = pixels[:, -1].permute(0, 3, 1, 2)
+            self.panorama.show(shown, forget=self.count > 1)  # one holds nothing else than this
         return pixels
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:

@@ -155,7 +155,8 @@ def test_a_canvas_holds_its_picture_exactly():
     assert torch.allclose(smaller(larger(picture)), picture, atol=1e-6)
     share, known = torch.rand(2, 1, 16, 24), torch.tensor([True, False])
     nothing = torch.zeros(2, 3, 16, 24)
-    carried = Carried(torch.rand(2, 3, 32, 48), torch.zeros(2, 2, 4, 6), share, nothing, None, nothing)
+    moved = torch.rand(2, 3, 32, 48)
+    carried = Carried(moved, torch.zeros(2, 2, 4, 6), share, nothing, None, nothing, smaller(moved))
     canvas = kept(picture, carried, known)
     assert torch.allclose(smaller(canvas), picture, atol=1e-6)
     plain = picture[1].repeat_interleave(2, 1).repeat_interleave(2, 2)
@@ -171,7 +172,7 @@ def test_detail_outlives_many_small_moves():
         flow = torch.full((1, 2, 16, 16), 0.125 if step % 2 else -0.125)  # half a pixel
         moved = {name: fetched(image, flow, "bicubic")[:, 0] for name, image in pictures.items()}
         nothing = torch.zeros(1, 3, 64, 64)
-        carried = Carried(moved["canvas"], flow, certainly, nothing, None, nothing)
+        carried = Carried(moved["canvas"], flow, certainly, nothing, None, nothing, smaller(moved["canvas"]))
         pictures = {
             "canvas": kept(carried.frame, carried, torch.ones(1, dtype=torch.bool)),
             "picture": moved["picture"],

@@ -12,7 +12,7 @@ from shades import make_episode, with_cut
 from worldsim.cli.train import main
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.debug import debug_simulator
-from worldsim.model.memory import Carried, larger
+from worldsim.model.memory import Carried, larger, smaller
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.arena import Arena
 from worldsim.training.latents import encode_episode
@@ -93,7 +93,7 @@ def test_true_motion_is_a_target_only_where_it_explains_the_picture():
     flow = torch.zeros(1, 2, 8, 8)
     flow[0, 1] = 0.3  # of a cell wrong everywhere
     nothing = torch.zeros(1, 3, 32, 32)
-    carried = Carried(larger(frame), flow, torch.ones(1, 1, 32, 32), nothing, None, frame)
+    carried = Carried(larger(frame), flow, torch.ones(1, 1, 32, 32), nothing, None, frame, frame)
     y = (frames[1:] / 127.5 - 1).contiguous()
     _, metrics = memory_loss(y, carried, moments, rows, torch.tensor([True]), CONFIG)
     assert float(metrics["flow"]) == pytest.approx(0.3, abs=0.02)
@@ -127,7 +127,7 @@ def test_without_true_motion_what_looks_the_same_has_stayed():
     share[..., 16:] = 1.0
     y = (torch.from_numpy(after)[None] / 127.5 - 1).contiguous()
     goal = y[:, -1].permute(0, 3, 1, 2)
-    carried = Carried(larger(frame), flow, share, torch.zeros(1, 3, 32, 32), None, goal)
+    carried = Carried(larger(frame), flow, share, torch.zeros(1, 3, 32, 32), None, goal, frame)
     _, metrics = memory_loss(y, carried, moments, torch.tensor([1]), torch.tensor([True]), CONFIG)
     assert float(metrics["flow"]) == pytest.approx(0.3, abs=1e-6)
     assert float(metrics["share"]) == pytest.approx(0, abs=1e-3)  # what changed is nearer to the truth as it is drawn
@@ -145,7 +145,9 @@ def test_where_nothing_is_told_the_nearer_of_what_is_carried_and_drawn_is_taken(
     one = larger(torch.where(left, goal, wrong))
 
     def share_loss(share: torch.Tensor) -> float:
-        carried = Carried(one, torch.zeros(1, 2, 8, 8), share, goal * 0, None, torch.where(left, wrong, goal))
+        carried = Carried(
+            one, torch.zeros(1, 2, 8, 8), share, goal * 0, None, torch.where(left, wrong, goal), smaller(one)
+        )
         y = (frames[1:] / 127.5 - 1).contiguous()
         _, metrics = memory_loss(y, carried, moments, torch.tensor([1]), torch.tensor([True]), CONFIG)
         return float(metrics["share"])

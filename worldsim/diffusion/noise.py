@@ -55,16 +55,22 @@ def uniforms(seeds: torch.Tensor, steps: torch.Tensor, counts: Mapping[str, int]
     hashed together, in half of the operations of drawing one after the other.
     """
     stem = _mix(_mix(seeds.to(torch.int64) + _GAMMA) + (steps.to(torch.int64) + 1) * _GAMMA)
-    keys = [_mix(stem + _signed(USES[use] * _GAMMA))[:, None].expand(-1, n) for use, n in counts.items()]
-    counters = _counters(tuple(counts.values()), seeds.device)
-    bits = _shift_right(_mix(_mix(torch.cat(keys, dim=1) + counters)), 40)  # 24 bits
+    uses, each, counters = _numbered(tuple(counts.items()), seeds.device)
+    keys = _mix(stem[:, None] + uses).index_select(1, each)
+    bits = _shift_right(_mix(_mix(keys + counters)), 40)  # 24 bits
     drawn = (bits.to(torch.float32) + 0.5) * 2.0**-24
     return dict(zip(counts, drawn.split(list(counts.values()), dim=1)))
 
 
 @constant
-def _counters(counts: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    return torch.cat([torch.arange(1, n + 1, dtype=torch.int64, device=device) for n in counts]) * _GAMMA
+def _numbered(
+    counts: tuple[tuple[str, int], ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What stands for each use, and for each number its use's place and what stands for it within its use."""
+    uses = torch.tensor([_signed(USES[use] * _GAMMA) for use, _ in counts], device=device)
+    each = torch.cat([torch.full((n,), i, device=device) for i, (_, n) in enumerate(counts)])
+    within = torch.cat([torch.arange(1, n + 1, dtype=torch.int64, device=device) for _, n in counts])
+    return uses, each, within * _GAMMA
 
 
 def uniform(seeds: torch.Tensor, steps: torch.Tensor, use: str, shape: Sequence[int]) -> torch.Tensor:

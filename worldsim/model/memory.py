@@ -56,7 +56,8 @@ class Carried:
     ``share (B, 1, H, W)`` of the new one, and the ``rest (B, 3, H, W)`` that is added: smooth, a colour per cell, so
     that light can change but what is carried cannot be blurred. Where a panorama stands in for what the canvas does not
     hold, the share is at least how far it is believed. ``travel (B, 4)`` is the camera's, None without a geometry;
-    ``drawn (B, 3, H, W)`` is what the new frame is without the memory."""
+    ``drawn (B, 3, H, W)`` is what the new frame is without the memory, ``frame (B, 3, H, W)`` the last frame moved: the
+    canvas' picture."""
 
     canvas: torch.Tensor
     flow: torch.Tensor
@@ -64,11 +65,7 @@ class Carried:
     rest: torch.Tensor
     travel: torch.Tensor | None
     drawn: torch.Tensor
-
-    @property
-    def frame(self) -> torch.Tensor:
-        """The last frame moved, ``(B, 3, H, W)``."""
-        return smaller(self.canvas)
+    frame: torch.Tensor
 
 
 def smaller(canvas: torch.Tensor) -> torch.Tensor:
@@ -140,8 +137,9 @@ class PixelMemory(nn.Module):
             believed = outside * _doubled((fresh > DOUBTED).float())  # 0 or 1: a mask takes many times as long on a CPU
             canvas = torch.lerp(canvas, _doubled(colours), believed)
             least = smaller(outside) * ((fresh - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
-        x = self.blend(x + self.fetched_in(cells_of(smaller(canvas)).to(x.dtype)))
+        frame = smaller(canvas)
+        x = self.blend(x + self.fetched_in(cells_of(frame).to(x.dtype)))
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
         rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
         share = torch.maximum(F.pixel_shuffle(share, CELL).sigmoid(), least)
-        return Carried(canvas, flow, share, rest, travel, drawn)
+        return Carried(canvas, flow, share, rest, travel, drawn, frame)

@@ -146,7 +146,8 @@ class MemoryTrainConfig:
     ``true_latents`` the share of the others that are, ``unknown_travel`` that of moments which are not told how far the
     camera went before. ``features``, ``colours``, ``flow``, ``share`` and ``travel`` weigh the losses of edges, of the
     carried frame, of its flow and of its share, and of the camera's travel. ``decoder_fine_depth`` and
-    ``decoder_coarse_depth`` are what remains of the decoder's last and deep blocks. ``probe_steps`` is the length of the rollouts in probes.
+    ``decoder_coarse_depth`` are what remains of the decoder's last and deep blocks. ``probe_steps`` is the length of
+    the rollouts in probes.
     """
 
     optim: OptimConfig = field(default_factory=OptimConfig)
