@@ -245,6 +245,13 @@ def test_pose_is_reached_exactly() -> None:
     env.close()
 
 
+def test_a_pose_between_whole_map_units_is_the_nearest_of_them() -> None:
+    env = make("DoomMyWayHome")
+    _, info = env.reset(seed=0, options={"pose": (7.013, -5.021, 37.0)})
+    np.testing.assert_allclose(info["truth"]["camera"]["c2w"][:2, 3], (7.0, -161 / 32), atol=1e-3)
+    env.close()
+
+
 def test_frames_of_another_aspect_are_cropped_and_never_stretched() -> None:
     wide, square = make("DoomRooms", frame_size=(120, 160)), make("DoomRooms", frame_size=(120, 120))
     a, _ = wide.reset(seed=1)

@@ -88,13 +88,14 @@ def test_some_episodes_of_rooms_begin_before_a_door_and_use_it(monkeypatch):
         return found
 
     monkeypatch.setattr(rooms, "AT_DOORS", 0.0)
-    assert min(gaps(played("DoomRooms", "explorer", 6, 1))) > 1.2  # as the maps begin
+    assert np.median(gaps(played("DoomRooms", "explorer", 6, 1))) > 2.8  # as the maps begin
     monkeypatch.setattr(rooms, "AT_DOORS", 1.0)
-    episodes = played("DoomRooms", "explorer", 6, 24, noise=0.05)  # the noise passes the wish on
+    episodes = played("DoomRooms", "explorer", 6, 24)
     before = gaps(episodes)
     assert len(before) >= 3 and max(before) < 2.8
-    assert sum('"kind":"door_opens"' in fact for e in episodes for fact in e.facts) >= 3
-    assert same(episodes[0], played("DoomRooms", "explorer", 1, 24, noise=0.05)[0])
+    assert sum(any('"kind":"door_opens"' in fact for fact in e.facts) for e in episodes) == len(before)
+    assert same(episodes[0], played("DoomRooms", "explorer", 1, 24)[0])
+    assert max(gaps(played("DoomRooms", "explorer", 6, 1, noise=0.05))) < 2.8  # the noise passes the wish on
 
 
 def test_a_start_that_the_world_refuses_is_that_of_the_map(monkeypatch):

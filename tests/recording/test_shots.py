@@ -54,6 +54,16 @@ def test_a_cut_is_a_step_without_a_command_whose_block_is_the_start_at_another_p
     env.close()
 
 
+def test_cuts_lead_to_places_that_were_visited_and_not_all_to_the_start(episodes: list[Episode]) -> None:
+    """To the whole map unit, which is all that the engine takes: a pose between two must not be refused for it."""
+    cuts = [(episode, t) for episode in episodes for t in np.flatnonzero(episode.cuts)]
+    places = [episode.pose[t + 1, :2] for episode, t in cuts]
+    for place, (episode, t) in zip(places, cuts):
+        visited = np.round(episode.pose[: t + 1, :2] * 32) / 32
+        assert np.abs(visited - place).max(1).min() < 0.01
+    assert any(np.abs(place - episode.pose[0, :2]).max() > 0.1 for place, (episode, _) in zip(places, cuts))
+
+
 def test_up_to_the_last_cut_one_only_looks_and_walks_and_nothing_happens(episodes: list[Episode]) -> None:
     for episode in episodes:
         last = int(np.flatnonzero(episode.cuts)[-1]) if episode.cuts.any() else 0

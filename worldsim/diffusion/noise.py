@@ -55,7 +55,7 @@ def uniforms(seeds: torch.Tensor, steps: torch.Tensor, counts: Mapping[str, int]
     hashed together, in half of the operations of drawing one after the other.
     """
     stem = _mix(_mix(seeds.to(torch.int64) + _GAMMA) + (steps.to(torch.int64) + 1) * _GAMMA)
-    uses, each, counters = _numbered(tuple(counts.items()), seeds.device)
+    uses, each, counters = _keys_and_counters(tuple(counts.items()), seeds.device)
     keys = _mix(stem[:, None] + uses).index_select(1, each)
     bits = _shift_right(_mix(_mix(keys + counters)), 40)  # 24 bits
     drawn = (bits.to(torch.float32) + 0.5) * 2.0**-24
@@ -63,10 +63,11 @@ def uniforms(seeds: torch.Tensor, steps: torch.Tensor, counts: Mapping[str, int]
 
 
 @constant
-def _numbered(
+def _keys_and_counters(
     counts: tuple[tuple[str, int], ...], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What stands for each use, and for each number its use's place and what stands for it within its use."""
+    """Of ``counts`` (a use, its count) each: the key offset of each use ``(U,)``; of all N numbers, the index of their
+    use and their counter offset ``(N,)``."""
     uses = torch.tensor([_signed(USES[use] * _GAMMA) for use, _ in counts], device=device)
     each = torch.cat([torch.full((n,), i, device=device) for i, (_, n) in enumerate(counts)])
     within = torch.cat([torch.arange(1, n + 1, dtype=torch.int64, device=device) for _, n in counts])

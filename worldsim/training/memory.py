@@ -180,8 +180,8 @@ def _next_canvas(
 def with_memory(codec: Codec, config: MemoryTrainConfig) -> Codec:
     """A codec with a memory that decodes nearly as ``codec`` does while it is shown nothing; its encoder is frozen.
 
-    Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` are taken, of its last ones likewise, as many
-    as there are.
+    Of the decoder's deep blocks the first ``config.decoder_coarse_depth`` remain, and of its last ones the first
+    ``config.decoder_fine_depth``; never more than it has.
     """
     depths = {name: min(getattr(config, name), getattr(codec.config, name)) for name in _DEPTHS}
     sizes = replace(codec.config, **depths)

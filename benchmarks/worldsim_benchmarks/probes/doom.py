@@ -43,7 +43,7 @@ def poses_before(
 
 
 def pose(x: float, y: float, yaw: float) -> Pose:
-    """The nearest pose that the engine can take: it puts the player on whole map units, 32 to the metre."""
+    """The pose where the engine puts the player, on whole map units of 1/32 m: plans keep it as it will be reported."""
     return round(float(x) * 32) / 32, round(float(y) * 32) / 32, float(yaw)
 
 

@@ -161,16 +161,16 @@ class DoomWorld(TrueWorld):
 
     def _warp(self, pose: tuple[float, float, float]) -> None:
         """Puts the player on the nearest whole map unit, which is all that the engine takes."""
-        yaw = pose[2]
-        x, y = (round(metres * UNITS_PER_METRE) / UNITS_PER_METRE for metres in pose[:2])
+        x, y, yaw = pose
+        units = round(x * UNITS_PER_METRE), round(y * UNITS_PER_METRE)
         refusal = f"pose={pose!r} is not free floor of map seed {self.map_seed}; choose another x, y (metres)"
-        if not self.layout.is_floor(x, y):
+        if not self.layout.is_floor(units[0] / UNITS_PER_METRE, units[1] / UNITS_PER_METRE):
             raise ValueError(refusal)
-        self.engine.command(f"warp {x * UNITS_PER_METRE:.4f} {y * UNITS_PER_METRE:.4f}")
+        self.engine.command(f"warp {units[0]} {units[1]}")
         to_the_right = (self.engine.variable(GameVariable.ANGLE) - yaw + 180) % 360 - 180
         self.engine.tic([*STILL[:-1], to_the_right])
         there = [self.engine.variable(v) for v in (GameVariable.POSITION_X, GameVariable.POSITION_Y)]
-        if max(abs(there[0] - x * UNITS_PER_METRE), abs(there[1] - y * UNITS_PER_METRE)) > 0.1:
+        if max(abs(there[0] - units[0]), abs(there[1] - units[1])) > 0.1:
             raise ValueError(refusal)
 
     # What is known of the moment

@@ -43,7 +43,8 @@ class RoomsExplorer(Scripted):
     def __init__(self) -> None:
         super().__init__()
         self.visits: Counter[int] = Counter()
-        self._behind: Point | None = None
+        self._door: tuple[Point, Point] | None = None
+        """The door that it begins before: its middle, and a point behind it."""
 
     def start(self, world: Any, rng: np.random.Generator) -> tuple[float, float, float] | None:
         """Now and then before a door, which is rare in what is seen of a map otherwise: a pose (x, y, yaw), else
@@ -54,16 +55,14 @@ class RoomsExplorer(Scripted):
         passage = doors[int(rng.integers(len(doors)))]
         toward, back = int(rng.integers(2)) * 180.0 + (0.0 if passage.axis == "x" else 90.0), rng.uniform(1.3, 2.6)
         (x, y), (dx, dy) = passage.centre, (np.cos(np.radians(toward)), np.sin(np.radians(toward)))
-        self._behind = (float(x + 2 * dx), float(y + 2 * dy))
+        self._door = (x, y), (float(x + 2 * dx), float(y + 2 * dy))
         aside = float(rng.uniform(-0.3, 0.3))
         yaw = float(toward + rng.uniform(-10, 10)) % 360
         return float(x - back * dx - aside * dy), float(y - back * dy + aside * dx), yaw
 
     def script(self) -> Script:
-        if self._behind is not None and self.distance(self._behind) < 5:  # the pose may have been refused
-            if self.chance(0.5):
-                yield from self.hold(FORWARD, 0, 2)
-            yield from self.use_door(self._behind)
+        if self._door is not None and self.distance(self._door[0]) < 3:  # the pose may have been refused
+            yield from self.use_door(*self._door)
         skills = {
             self.visit: 0.14, self.collect: 0.28, self.push: 0.08, self.open_door: 0.18, self.glance: 0.08,
             self.spin: 0.05, self.strafe: 0.07, self.there_and_back: 0.06, self.shoot: 0.05, self.fiddle: 0.05,
@@ -110,7 +109,7 @@ class RoomsExplorer(Scripted):
                 yield from self.hold(BACKWARD, 2, 5)
 
     def open_door(self) -> Script:
-        """Walks up to the nearest door and uses it."""
+        """Walks to the nearest door of this room, or of all where it has none, and uses it, open or closed."""
         doors = [passage for passage in self.world.layout.passages if passage.door]
         if not doors:
             return
@@ -121,18 +120,20 @@ class RoomsExplorer(Scripted):
         if here != room:
             yield from self.travel(entry, near=1.0)
         yield from self.cross_room(room, entry, near=0.6)
-        for _ in range(12):  # up to the door itself, which may stand deep in the corridor
-            if self.distance(passage.centre) < DOOR_REACH:
-                break
-            yield from self.face(leave, within=5)
-            yield FORWARD
-        yield from self.use_door(leave)
+        yield from self.use_door(passage.centre, leave)
 
-    def use_door(self, behind: Point) -> Script:
-        """Uses the door before which it stands, waits or looks away and back, and goes to the point ``behind`` it,
-        closes it again, or waits until it has closed."""
+    def use_door(self, door: Point, behind: Point) -> Script:
+        """Goes up to a door that is straight ahead and uses it, if it can be reached; waits or looks away and back, and
+        goes to the point ``behind`` it, uses it again, or waits until it has closed."""
+        for _ in range(12):  # it may stand deep in a corridor
+            if self.distance(door) < DOOR_REACH:
+                break
+            yield from self.face(behind, within=5)
+            yield FORWARD
         yield from self.face(behind, within=5)
         yield from self.hold(NOOP, 0, 2)  # it slides on
+        if self.distance(door) >= DOOR_REACH:
+            return
         yield USE
         then = self.rng.random()
         if then < 0.3:
