@@ -213,7 +213,7 @@ def test_one_command_trains_a_player_on_true_play(tmp_path) -> None:
     begin = debug_simulator(1, memory=True)  # whose random features tell bright from dark
     begin.save_pretrained(tmp_path / "begin")
     options = ["--model", str(tmp_path / "begin"), "--source.worlds", "DoomRooms", "--source.max-steps", "30"]
-    options += ["--source.held-out", "1", "--train.moments", "90", "--source.workers", "0"]
+    options += ["--source.held-out", "4", "--train.moments", "400", "--source.workers", "0"]
     assert main(["player", "--preset", "smoke", "--out", str(tmp_path / "run"), *options]) == 0
     now = WorldSimulator.from_pretrained(tmp_path / "run" / "model")
     assert now.digest == begin.digest and now.player is not None and now.config.player == smoke().player.player
