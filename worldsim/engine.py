@@ -47,8 +47,6 @@ from worldsim.worlds import WORLDS, WorldSpec
 # B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
 
 RewardMode = Literal["expected", "sample"]
-START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
-"""Denoising steps, text guidance and scale of the noise of the first latent of a start from text."""
 STATE_VERSION = 9
 
 
@@ -161,10 +159,11 @@ class RolloutEngine(Passes):
         for i, (lane, start) in enumerate(zip(lanes, starts)):
             self._specs[lane] = start.world
             length = 0 if start.frames is None else len(start.frames)
-            groups.setdefault((start.world.frames_per_step, length, len(start.actions)), []).append(i)
+            kind = (start.world.frames_per_step, length, len(start.actions), self._by_starter(start))
+            groups.setdefault(kind, []).append(i)
         self._note_worlds()
         pieces: list[tuple[list[int], Block]] = []
-        for (_, length, _), members in groups.items():
+        for (_, length, *_), members in groups.items():
             chosen = rows[torch.tensor(members, device=self.device)]
             begin = self._begin_from_frames if length else self._begin_from_text
             pieces.append((members, begin(chosen, [starts[i] for i in members])))
@@ -328,23 +327,16 @@ class RolloutEngine(Passes):
         self._text.advance(rows)
 
     def _begin_from_text(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:
-        """First latents from text alone, with more denoising steps than a step has, and text guidance."""
-        m = len(rows)
-        text = self._text.tokens(rows)
-        plain = self._text.unguided(text)
-        ring, controls = self._new_ring(m), first_controls(m, self.device)
-        ring.advance()
-        seconds = self._seconds[rows]
-        prepared = [self._prepare(ring, controls, words, seconds) for words in (plain, text)]
-
-        def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-            without, given = (self._denoise(z[:, 0], tau[:, 0], said) for said in prepared)
-            return without + START_GUIDANCE * (given - without)
-
-        seeds = self._seeds[rows]
-        start = START_TEMPERATURE * noise.gaussian(seeds, torch.zeros_like(seeds), "start", self.latent_shape)
-        drawn = sampler.sample(denoise, start[:, None], START_STEPS, tokens=self.tokens)
+        """First latents from text alone: by the starter, where the model has one that knows the world."""
+        if self._by_starter(starts[0]) and self.model.starter is not None:
+            scenes, views = [s.text.scene for s in starts], [s.text.view for s in starts]
+            told = (scenes, views, self._text.world_index[rows], self._seeds[rows])
+            drawn = self.model.starter.draw(*told, self.latent_shape, self.dtype)
+        else:
+            text = self._text.tokens(rows)
+            drawn = self._imagined(text, self._text.unguided(text), self._seeds[rows], self._seconds[rows])
         latent, finite = self._bounded(drawn.x[:, 0])
+        controls = first_controls(len(rows), self.device)
         self._prefill(rows, [latent], controls)
         image = self.codec.decode(latent, 1)[:, 0]
         if self._screen is not None:
@@ -353,6 +345,10 @@ class RolloutEngine(Passes):
         block.hallucination.copy_(self._relative(drawn.change[:, 0], finite))
         block.valid.copy_(finite)
         return block
+
+    def _by_starter(self, start: LaneStart) -> bool:
+        starter = self.model.starter
+        return start.frames is None and starter is not None and start.world.name in starter.config.worlds
 
     # parts of a step
 

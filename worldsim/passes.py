@@ -11,16 +11,20 @@ from dataclasses import replace
 
 import torch
 
-from worldsim.diffusion import flow, noise
+from worldsim.diffusion import flow, noise, sampler
+from worldsim.diffusion.sampler import Sampled
 from worldsim.lane_text import TextMemory
 from worldsim.model.conditioning import NO_VIEW, Controls, TextTokens
 from worldsim.model.transformer import Prediction, PreparedStep, step_size_index
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import LaneStart
 from worldsim.ring import Ring
-from worldsim.starts import check_start, given_controls, given_latents
+from worldsim.starts import check_start, first_controls, given_controls, given_latents
 
-# B lanes, K frames of a block, C h w latent, H W frame, W also window
+# B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
+
+START_STEPS, START_GUIDANCE, START_TEMPERATURE = 16, 3.0, 0.5
+"""Denoising steps, text guidance and scale of the noise of the first latent of a start from text without a starter."""
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -108,6 +112,21 @@ class Passes:
         read = self._network(context, tau, self._prepare(ring, controls, text, seconds))
         ring.remember(context, tau)
         return read
+
+    def _imagined(self, text: TextTokens, plain: TextTokens, seeds: torch.Tensor, seconds: torch.Tensor) -> Sampled:
+        """First latents of lanes that are told ``text``, by the transformer itself: in more denoising steps than a step
+        has, and guided away from ``plain``, which says nothing."""
+        m = len(seeds)
+        ring, controls = self._new_ring(m), first_controls(m, self.device)
+        ring.advance()
+        prepared = [self._prepare(ring, controls, words, seconds) for words in (plain, text)]
+
+        def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
+            without, given = (self._denoise(z[:, 0], tau[:, 0], said) for said in prepared)
+            return without + START_GUIDANCE * (given - without)
+
+        start = START_TEMPERATURE * noise.gaussian(seeds, torch.zeros_like(seeds), "start", self.latent_shape)
+        return sampler.sample(denoise, start[:, None], START_STEPS, tokens=self.tokens)
 
     def _prepare(self, ring: Ring, controls: Controls, text: TextTokens, seconds: torch.Tensor) -> PreparedStep:
         """What the passes over the newest latents of ``ring`` share."""

@@ -4,8 +4,9 @@ import pytest
 import torch
 from shades import make_episode
 
+from worldsim.model.codec import codec_digest
 from worldsim.model.debug import debug_simulator
-from worldsim.training.cache_codec import NOTE, claim_cache, codec_digest
+from worldsim.training.cache_codec import NOTE, claim_cache
 from worldsim.training.latents import LatentStore, encode_episode
 from worldsim.training.pipeline import fill_cache, opened_cache
 from worldsim.training.sources import SourceConfig

@@ -12,28 +12,24 @@ safetensors, and a card.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save as save_tensors
 
 from worldsim.captions.slots import CHOICES, DOOR, Answers, Facts, Slots
 from worldsim.model.factnet import MULTIPLE, FactNet, FactNetConfig, Logits
-from worldsim.model.files import WeightsError, from_dict, load_strictly, read_files, replaced_when_whole, write
+from worldsim.model.files import from_dict, load_strictly
+from worldsim.model.netfolder import NetFolder, net_digest
 from worldsim.recording.images import fit_frame
 from worldsim.worlds import world_named
 
 # N moments, S choices, K kinds, E events
 
-FORMAT_VERSION = 1
-KIND = "worldsim.captioner"
+_FOLDER = NetFolder("captioner", version=1)
 PACKAGED = Path(__file__).parent.parent / "weights" / "captioner"
 """The captioner that comes with the package."""
 SHORT_SIDE = 64
@@ -145,8 +141,7 @@ class Captioner:
     @cached_property
     def digest(self) -> str:
         """12 hex digits over configuration and weights as they are stored."""
-        sha = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
-        return hashlib.sha256(sha.digest() + self._stored()).hexdigest()[:12]
+        return net_digest(self.config, self.net)
 
     @torch.no_grad()
     def beliefs(self, clips: np.ndarray) -> Beliefs:
@@ -184,18 +179,7 @@ class Captioner:
     def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
         """Writes the folder, which appears complete or not at all. Raises ``ValueError`` where ``folder`` holds
         something else than a captioner."""
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_captioner(folder))):
-            raise ValueError(f"{folder} exists and holds no captioner; choose another folder")
-        data = self._stored()
-        entry = {"part": "net", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        content = {"format_version": FORMAT_VERSION, "kind": KIND, **asdict(self.config)}
-        with replaced_when_whole(folder) as partial:
-            write(partial / "net.safetensors", data)
-            content["files"] = {"net.safetensors": entry}
-            write(partial / "config.json", (json.dumps(content, indent=1) + "\n").encode())
-            write(partial / "README.md", (card or f"# Captioner\n\nDigest `{self.digest}`.\n").encode())
-        return folder
+        return _FOLDER.save(folder, self.config, self.net, card or f"# Captioner\n\nDigest `{self.digest}`.\n")
 
     @classmethod
     def from_pretrained(cls, folder: str | Path | None = None) -> Captioner:
@@ -204,27 +188,10 @@ class Captioner:
         Raises ``FileNotFoundError`` where there is none and ``WeightsError`` where its files are not right.
         """
         path = PACKAGED if folder is None else Path(folder)
-        if not (path / "config.json").is_file():
-            raise FileNotFoundError(
-                f"no captioner in {path}: it holds no config.json. Pass the folder of one, or train one with "
-                "`worldsim train captioner`."
-            )
-        content = _read_config(path / "config.json")
-        files = content.pop("files", None)
-        config = from_dict(CaptionerConfig, content, str(path / "config.json"))
-        if not isinstance(files, dict):
-            raise WeightsError(f"{path / 'config.json'} lists no files")
-        stored = read_files(path, files, ("net",))["net"]
-        captioner = cls.create(config)
+        content, stored = _FOLDER.read(path)
+        captioner = cls.create(from_dict(CaptionerConfig, content, str(path / "config.json")))
         load_strictly(captioner.net, stored, f"{path}: net")
         return captioner
-
-    def _stored(self) -> bytes:
-        tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.net.state_dict().items()}
-        bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-        if bad:
-            raise ValueError(f"{bad[0]} holds values that are not finite as float16")
-        return save_tensors(tensors)
 
 
 def beliefs_of(logits: Logits, slots: Slots) -> Beliefs:
@@ -252,29 +219,3 @@ def looks(clip: np.ndarray) -> np.ndarray:
     if size == (height, width):
         return frames
     return np.stack([fit_frame(frame, (size[0], size[1])) for frame in frames])
-
-
-def _is_captioner(folder: Path) -> bool:
-    try:
-        _read_config(folder / "config.json")
-    except (OSError, WeightsError):
-        return False
-    return True
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path} is not JSON: {error}") from error
-    version, kind = (content.pop(name, None) for name in ("format_version", "kind")) if isinstance(content, dict) else (
-        None, None
-    )  # fmt: skip
-    if kind != KIND or not isinstance(version, int):
-        raise WeightsError(f"{path} is not the configuration of a captioner: kind is {kind!r}, not {KIND!r}")
-    if version > FORMAT_VERSION:
-        raise WeightsError(
-            f"{path} has format version {version}; this version of worldsim reads up to {FORMAT_VERSION}. "
-            "Update worldsim to load it."
-        )
-    return content

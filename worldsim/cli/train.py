@@ -5,9 +5,9 @@ the transformer on such a cache, ``all`` does these in one command while the wor
 what corrects a trained transformer's predictions, ``memory`` teaches the decoder of a trained model to carry pixels
 over, ``carrying`` chooses in which worlds it does, ``heads`` trains reward and termination on the model's own
 rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
-``captioner`` what captions recordings without facts, ``narrow`` makes a trained transformer smaller, ``release`` a
-folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that
-was interrupted goes on where it was when the same command is given again.
+``starter`` what draws first frames from text, ``captioner`` what captions recordings without facts, ``narrow`` makes a
+trained transformer smaller, ``release`` a folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two
+cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from worldsim.training.configs import (
     PlayerTrainConfig,
     RefereeTrainConfig,
     RefinerTrainConfig,
+    StarterTrainConfig,
     WorldTrainConfig,
 )
 from worldsim.training.presets import PRESETS, Preset, preset
@@ -166,6 +167,20 @@ class TrainPlayer:
 
 
 @dataclass(frozen=True)
+class TrainStarter:
+    """Give MODEL (a model folder) a starter, from single frames of the source's episodes and what is said of them;
+    exports OUT/model, whose folder starter/ begins worlds for every model with the same encoder.
+
+    The rest of the model stays as it is, and so does its digest.
+    """
+
+    out: Path
+    model: Path
+    train: StarterTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
 class TrainCaptioner:
     """Train a captioner on the facts of recordings; exports OUT/captioner.
 
@@ -250,8 +265,9 @@ def _world(chosen: Preset, argv: list[str]) -> None:
     train_world(args.train, args.source, codec_of(args.codec), args.out, args.cache, begin)
 
 
-_ON_MODEL: dict[str, type[TrainRefiner | TrainMemory | TrainHeads | TrainReferee | TrainPlayer]] = {
+_ON_MODEL: dict[str, type[TrainRefiner | TrainMemory | TrainHeads | TrainReferee | TrainPlayer | TrainStarter]] = {
     "refiner": TrainRefiner, "memory": TrainMemory, "heads": TrainHeads, "referee": TrainReferee, "player": TrainPlayer,
+    "starter": TrainStarter,
 }  # fmt: skip
 """Stages that train a part of a trained model on a source's episodes, by ``pipeline.train_<stage>``."""
 
@@ -335,6 +351,7 @@ _STAGES: dict[str, Callable[[Preset, list[str]], None]] = {
     "heads": partial(_on_model, "heads"),
     "referee": partial(_on_model, "referee"),
     "player": partial(_on_model, "player"),
+    "starter": partial(_on_model, "starter"),
     "all": _all,
     "captioner": _captioner,
     "release": _release,

@@ -12,6 +12,7 @@ with a memory (``memory.py``) may also be shown the frame before, and draws what
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -191,3 +192,15 @@ def to_uint8(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 frames of pixels, clamped to [-1, 1] and rounded."""
     levels = pixels.float().clamp(-1, 1).add_(1).mul_(127.5)  # in place: this is a copy by now
     return levels.round_().to(torch.uint8)
+
+
+_ENCODES = ("stems.", "encoder.", "to_latent.", "latent_")
+
+
+def codec_digest(codec: Codec, encoder_alone: bool = False) -> str:
+    """12 hex digits over a codec's weights, or over those that latents depend on."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(codec.state_dict().items()):
+        if not encoder_alone or name.startswith(_ENCODES):
+            sha.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:12]

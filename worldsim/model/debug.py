@@ -10,12 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from worldsim.bank import Bank, StartFacts
-from worldsim.model.codec import CodecConfig
+from worldsim.model.codec import CodecConfig, codec_digest
 from worldsim.model.heads import REWARD_BINS
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
+from worldsim.model.starter import Starter, StarterConfig
+from worldsim.model.starternet import StarterNetConfig
+from worldsim.model.text import TextConfig
 from worldsim.model.transformer import WorldModel, WorldModelConfig, tiny_config
 from worldsim.model.weights import SimulatorConfig, WorldSimulator
 from worldsim.worlds import WORLDS
@@ -46,12 +50,13 @@ def debug_simulator(
     memory: bool = False,
     player: bool = False,
     referee: bool = False,
+    starter: bool = False,
 ) -> WorldSimulator:
     """A simulator whose worlds are noise that depends on everything it should depend on.
 
     ``termination`` is about the chance that a step ends the episode; ``world`` replaces the tiny transformer;
     ``memory``: the codec has one, with panorama, geometry, and a flow that the picture has a say in; ``player`` and
-    ``referee``: there is one, whose actions or rewards follow what it reads.
+    ``referee``: there is one, whose actions or rewards follow what it reads; ``starter``: there is a ``debug_starter``.
     """
     config = SimulatorConfig(
         codec=replace(_CODEC, memory=memory, panorama=memory, geometry=memory, pictured=memory, decoder_coarse_depth=1),
@@ -89,7 +94,19 @@ def debug_simulator(
         if simulator.player is not None:
             action = simulator.player.action.weight
             action.copy_(2 * torch.randn(action.shape, generator=generator))
-    return simulator
+    return simulator.with_starter(debug_starter(simulator, seed)) if starter else simulator
+
+
+def debug_starter(simulator: WorldSimulator, seed: int = 0) -> Starter:
+    """A tiny starter for all worlds of ``simulator`` whose parameters that begin at zero do not."""
+    net = StarterNetConfig(
+        patch=2, width=16, heads=1, depth=1, mlp_width=24, modulation_rank=4,
+        text=TextConfig(width=16, depth=1, heads=1, tokens=()),
+    )  # fmt: skip
+    encoder = codec_digest(simulator.codec, encoder_alone=True)
+    starter = Starter.create(StarterConfig(encoder, simulator.config.worlds, 4, 3.0, net), seed)
+    _stir(starter.net, seed)
+    return starter
 
 
 def debug_world(seed: int = 0) -> WorldModel:
@@ -97,8 +114,14 @@ def debug_world(seed: int = 0) -> WorldModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = WorldModel(tiny_config())
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if not parameter.any():
-                    torch.nn.init.normal_(parameter, std=0.1)
+    _stir(model, seed)
     return model
+
+
+def _stir(module: nn.Module, seed: int) -> None:
+    """Draws the parameters that are zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1, generator=generator)

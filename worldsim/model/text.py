@@ -65,10 +65,10 @@ class _Layer(nn.Module):
         return x_BLD + self.mlp(self.norm_2(x_BLD))
 
 
-class TextEncoder(nn.Module):
-    """Texts of one part to ``(B, M, D_out)``; an empty text gives the part's learned null tokens."""
+class WordEncoder(nn.Module):
+    """Words of texts of one part, each read among the others: ``(B, L, D)``."""
 
-    def __init__(self, config: TextConfig, out_width: int) -> None:
+    def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
         self.word = nn.Embedding(config.vocabulary, config.width)
@@ -77,23 +77,36 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.word.weight, std=0.5)
         nn.init.normal_(self.position.weight, std=0.1)
         self.layers = nn.ModuleList(_Layer(config.width, config.heads) for _ in range(config.depth))
+        self.norm = RMSNorm(config.width, eps=1e-6)
+
+    def read(self, words_BL: torch.Tensor, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Words ``(B, L, D)`` and where there are any, ``(B, L)``. ``words_BL`` int64 ids (0 pads) as ``tokenise``
+        gives them; ``part`` one of ``PARTS``. What is read where there is no word means nothing."""
+        mask = words_BL != 0
+        seen = mask | ~mask.any(1)[:, None]  # an all-masked softmax is NaN
+        x = self.word(words_BL) + self.position.weight[: words_BL.shape[1]] + self.part.weight[PARTS.index(part)]
+        for layer in self.layers:
+            x = layer(x, seen)
+        return self.norm(x), mask
+
+
+class TextEncoder(WordEncoder):
+    """Texts of one part to ``(B, M, D_out)``; an empty text gives the part's learned null tokens."""
+
+    def __init__(self, config: TextConfig, out_width: int) -> None:
+        super().__init__(config)
         self.queries = nn.ParameterList(nn.Parameter(torch.randn(m, config.width) * 0.5) for m in config.tokens)
         self.null = nn.ParameterList(nn.Parameter(torch.randn(m, out_width) * 0.2) for m in config.tokens)
-        self.norm = RMSNorm(config.width, eps=1e-6)
         self.read_kv = nn.Linear(config.width, 2 * config.width, bias=False)
         self.out = nn.Linear(config.width, out_width)
 
     def forward(self, words_BL: torch.Tensor, part: str) -> torch.Tensor:
         """``words_BL`` int64 ids (0 pads) as ``tokenise`` gives them; ``part`` one of ``PARTS``."""
         index = PARTS.index(part)
-        length = words_BL.shape[1]
-        mask = words_BL != 0
+        x, mask = self.read(words_BL, part)
         empty = ~mask.any(1)
-        mask = mask | empty[:, None]  # an all-masked softmax is NaN; the null tokens replace its result below
-        x = self.word(words_BL) + self.position.weight[:length] + self.part.weight[index]
-        for layer in self.layers:
-            x = layer(x, mask)
-        k, v = rearrange(self.read_kv(self.norm(x)), "b l (s h e) -> s b h l e", s=2, h=self.config.heads)
+        mask = mask | empty[:, None]  # the null tokens replace its result below
+        k, v = rearrange(self.read_kv(x), "b l (s h e) -> s b h l e", s=2, h=self.config.heads)
         q = rearrange(self.queries[index], "m (h e) -> h m e", h=self.config.heads)
         read = rearrange(
             attend(q.to(k.dtype).expand(len(k), -1, -1, -1), k, v, mask[:, None, None]),

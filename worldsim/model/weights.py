@@ -1,11 +1,12 @@
 """The folder that holds a trained world simulator, and the object that it loads to: ``WorldSimulator``.
 
 A folder is ``config.json`` (everything that is not a tensor, with the size and SHA-256 of every weight file), weight
-files in safetensors (those of a referee or a player only where there is one), a model card ``README.md`` and ``bank/``
-with true starts. There is no pickle anywhere: a folder from a stranger can be wrong but cannot run code. Loading is
-strict: unknown configuration keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files
-are errors that say so. Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB
-each, so that they fit wherever files are kept.
+files in safetensors (those of a referee or a player only where there is one), a model card ``README.md``, ``bank/``
+with true starts, and ``starter/`` where starts from text are drawn by another starter than the package's. There is no
+pickle anywhere: a folder from a stranger can be wrong but cannot run code. Loading is strict: unknown configuration
+keys, a newer format, missing, unexpected or misshapen tensors, truncated or altered files are errors that say so.
+Saving is atomic: the folder appears complete or not at all. Weight files hold at most 15 MiB each, so that they fit
+wherever files are kept.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from worldsim.model.packaged import DEFAULT_MODEL, model_folder
 from worldsim.model.player import Player, PlayerConfig
 from worldsim.model.prepacked import can_prepack, prepack
 from worldsim.model.referee import Referee, RefereeConfig
+from worldsim.model.starter import STARTER, Starter, starter_for
 from worldsim.model.transformer import WorldModel, WorldModelConfig
 from worldsim.worlds import WORLDS
 
@@ -102,8 +104,9 @@ class SimulatorConfig:
 class WorldSimulator:
     """Codec, world model, referee, player and bank of starts, with the configuration that they were made with.
 
-    Networks are float32 modules in evaluation mode; ``bank``, ``referee`` and ``player`` are None where a folder has
-    none. Raises ``ValueError`` where the configuration and the referee or the player are not of each other.
+    Networks are float32 modules in evaluation mode; ``bank``, ``referee``, ``player`` and ``starter`` are None where
+    there is none. Raises ``ValueError`` where the configuration and the referee or the player are not of each other, or
+    the starter is of another codec.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class WorldSimulator:
         bank: Bank | None = None,
         player: Player | None = None,
         referee: Referee | None = None,
+        starter: Starter | None = None,
     ) -> None:
         for name, wanted, given in (("referee", config.referee, referee), ("player", config.player, player)):
             if wanted != (None if given is None else given.config):
@@ -124,6 +128,9 @@ class WorldSimulator:
         self.referee = None if referee is None else referee.eval().requires_grad_(False)
         self.player = None if player is None else player.eval().requires_grad_(False)
         self.bank = bank
+        if starter is not None:
+            starter.check(self.codec)
+        self.starter = starter
         self._cast: dict[tuple[torch.device, torch.dtype, bool], tuple[Codec, WorldModel]] = {}
 
     @classmethod
@@ -136,24 +143,25 @@ class WorldSimulator:
 
     def with_world(self, world: WorldModel) -> WorldSimulator:
         """The same simulator, whose other modules it shares, with another transformer for the same latents."""
-        config = replace(self.config, world=world.config)
-        return WorldSimulator(config, self.codec, world, self.bank, self.player, self.referee)
+        return self._but(replace(self.config, world=world.config), world=world)
 
     def with_drawn(self, drawn: Sequence[str]) -> WorldSimulator:
         """The same simulator, whose modules it shares, that draws each picture anew in the worlds ``drawn`` and carries
         pictures over in the others. Raises ``ValueError`` for a world that is not simulated, or without a memory."""
-        config = replace(self.config, drawn=tuple(drawn))
-        return WorldSimulator(config, self.codec, self.world, self.bank, self.player, self.referee)
+        return self._but(replace(self.config, drawn=tuple(drawn)))
 
     def with_player(self, player: Player | None) -> WorldSimulator:
         """The same simulator, whose modules it shares, with another player, or none."""
-        config = replace(self.config, player=None if player is None else player.config)
-        return WorldSimulator(config, self.codec, self.world, self.bank, player, self.referee)
+        return self._but(replace(self.config, player=None if player is None else player.config), player=player)
 
     def with_referee(self, referee: Referee | None) -> WorldSimulator:
         """The same simulator, whose modules it shares, with another referee, or none."""
-        config = replace(self.config, referee=None if referee is None else referee.config)
-        return WorldSimulator(config, self.codec, self.world, self.bank, self.player, referee)
+        return self._but(replace(self.config, referee=None if referee is None else referee.config), referee=referee)
+
+    def with_starter(self, starter: Starter | None) -> WorldSimulator:
+        """The same simulator, whose modules it shares, with another starter, or none. Raises ``ValueError`` for the
+        starter of another codec."""
+        return self._but(self.config, starter=starter)
 
     def untrained(self, seed: int = 0) -> WorldSimulator:
         """A simulator with this one's codec and bank and a freshly drawn network: the control of what training gave."""
@@ -162,10 +170,16 @@ class WorldSimulator:
             config = replace(self.config, referee=None, player=None)
             return WorldSimulator(config, self.codec, WorldModel(self.config.world), self.bank)
 
+    def _but(self, config: SimulatorConfig, **parts: Any) -> WorldSimulator:
+        """This simulator's parts, but for those given, under another configuration."""
+        names = ("codec", "world", "bank", "player", "referee", "starter")
+        return WorldSimulator(config, **{name: parts.get(name, getattr(self, name)) for name in names})
+
     @cached_property
     def digest(self) -> str:
-        """12 hex digits over the configuration and all weights as they are stored, but for the player: it proposes
-        actions and draws nothing, so the same world with another player is the same world. Computed once: a simulator's
+        """12 hex digits over the configuration and all weights as they are stored, but for the player, which proposes
+        actions and draws nothing, and the starter, which is asked before the first step as the bank is: the same world
+        with another player, or begun otherwise, is the same world. Computed once: a simulator's
         tensors are not to be changed."""
         config = without_absent(asdict(replace(self.config, player=None)))
         sha = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
@@ -225,6 +239,8 @@ class WorldSimulator:
             write(partial / "README.md", (card or self._default_card()).encode())
             if self.bank is not None:
                 self.bank.save(partial / "bank")
+            if self.starter is not None and not self.starter.packaged:
+                self.starter.save_pretrained(partial / STARTER)
         return folder
 
     @classmethod
@@ -251,7 +267,7 @@ class WorldSimulator:
             raise WeightsError(
                 f"{folder}: there are weights of a {unforeseen[0]}, and config.json says that there is none"
             )
-        return simulator
+        return simulator.with_starter(starter_for(folder, codec))
 
     def _default_card(self) -> str:
         count = sum(p.numel() for module in _modules(self).values() for p in module.parameters())

@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 
-from worldsim.model.codec import Codec
+from worldsim.model.codec import Codec, codec_digest
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
-from worldsim.training.cache_codec import codec_digest
 from worldsim.training.configs import WorldTrainConfig
 from worldsim.training.latents import LatentEpisode, LatentStore, encode_episode
 from worldsim.training.pipeline import opened_cache

@@ -6,26 +6,13 @@ no part of the digest, so that a codec which learned a memory since, and whose e
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from pathlib import Path
 
-import torch
-
-from worldsim.model.codec import Codec
+from worldsim.model.codec import Codec, codec_digest
 
 NOTE = "codec.json"
-_ENCODES = ("stems.", "encoder.", "to_latent.", "latent_")
-
-
-def codec_digest(codec: Codec, encoder_alone: bool = False) -> str:
-    """12 hex digits over a codec's weights, or over those that latents depend on."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(codec.state_dict().items()):
-        if not encoder_alone or name.startswith(_ENCODES):
-            sha.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()[:12]
 
 
 def claim_cache(folder: Path, codec: Codec) -> None:

@@ -13,6 +13,7 @@ from worldsim.model.factnet import FactNetConfig
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
 from worldsim.model.refiner import RefinerConfig
+from worldsim.model.starternet import StarterNetConfig
 from worldsim.model.transformer import WorldModelConfig
 from worldsim.training.clips import ClipConfig
 from worldsim.training.native import PackConfig
@@ -278,6 +279,38 @@ class PlayerTrainConfig:
     def __post_init__(self) -> None:
         if self.moments < 1 or self.length < 2 or not (0 <= self.drop_text <= 1 and 0 <= self.hidden < 1):
             raise ValueError("moments is at least 1, length at least 2 latents, drop_text 0 to 1, hidden 0 to below 1")
+
+
+@dataclass(frozen=True)
+class StarterTrainConfig:
+    """Training of a starter on single frames, up to ``moments`` of each world and every ``every``-th of an episode.
+
+    A batch has ``optim.batch`` of them, of the worlds in equal ``shares`` but for those named. ``drop_text`` is the
+    share that is told nothing, ``drop_scene`` and ``drop_view`` of those that are told only the other. Ratios of noise
+    to signal are lognormal with ``level_mean`` and ``level_spread``. ``steps`` and
+    ``guidance`` are of the draws.
+    """
+
+    net: StarterNetConfig = field(default_factory=StarterNetConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    moments: int = 40_000
+    every: int = 3
+    shares: dict[str, float] = field(default_factory=dict)
+    drop_text: float = 0.1
+    drop_scene: float = 0.05
+    drop_view: float = 0.1
+    level_mean: float = -0.4
+    level_spread: float = 1.2
+    steps: int = 16
+    guidance: float = 3.0
+
+    def __post_init__(self) -> None:
+        if min(self.moments, self.every, self.steps) < 1 or self.level_spread <= 0:
+            raise ValueError("moments, every and steps are at least 1, level_spread above 0")
+        if min(self.drop_text, self.drop_scene, self.drop_view) < 0 or self.drop_scene + self.drop_view > 1:
+            raise ValueError("drop_text, drop_scene and drop_view are shares; the last two are at most 1 together")
+        object.__setattr__(self, "shares", named_shares(self.shares))
 
 
 @dataclass(frozen=True)

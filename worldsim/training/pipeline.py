@@ -27,6 +27,7 @@ from worldsim.training.configs import (
     PlayerTrainConfig,
     RefereeTrainConfig,
     RefinerTrainConfig,
+    StarterTrainConfig,
     WorldTrainConfig,
 )
 from worldsim.training.heads import HeadsTraining
@@ -38,6 +39,7 @@ from worldsim.training.referee import RefereeTraining, situations_of
 from worldsim.training.refiner import RefinerTraining, foreseen_of
 from worldsim.training.shares import check_held
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
+from worldsim.training.starter import StarterTraining, openings_of
 from worldsim.training.world import WorldTraining
 
 PER_STEP = 4
@@ -158,6 +160,16 @@ def train_player(config: PlayerTrainConfig, source: SourceConfig, begin: WorldSi
     with closing(training_episodes(source)) as episodes:  # live worlds need not play to their end
         moments = readings_of(config, begin, episodes, lambda: held_out_episodes(source), out / "readings")
     training = PlayerTraining(config, out, begin, *moments)
+    training.loop.resume()
+    training.run()
+
+
+def train_starter(config: StarterTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Gives a trained model a starter, from moments of a source that ends. Exports ``out/model``."""
+    source.check_ends("a starter")
+    episodes = training_episodes(source)
+    moments = openings_of(config, begin, episodes, lambda: held_out_episodes(source), out / "openings")
+    training = StarterTraining(config, out, begin, *moments)
     training.loop.resume()
     training.run()
 

@@ -14,6 +14,8 @@ from worldsim.model.factnet import FactNetConfig
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
 from worldsim.model.refiner import RefinerConfig
+from worldsim.model.starternet import StarterNetConfig
+from worldsim.model.text import TextConfig
 from worldsim.model.transformer import tiny_config
 from worldsim.training.clips import ClipConfig
 from worldsim.training.configs import (
@@ -26,6 +28,7 @@ from worldsim.training.configs import (
     RefereeTrainConfig,
     RefinerTrainConfig,
     RunConfig,
+    StarterTrainConfig,
     WorldTrainConfig,
 )
 
@@ -41,6 +44,7 @@ class Preset:
     heads: HeadsTrainConfig
     referee: RefereeTrainConfig
     player: PlayerTrainConfig
+    starter: StarterTrainConfig
     captioner: CaptionerTrainConfig
 
 
@@ -93,6 +97,20 @@ def smoke() -> Preset:
             moments=400,
             length=12,
         ),
+        StarterTrainConfig(
+            StarterNetConfig(
+                width=32,
+                heads=2,
+                depth=1,
+                mlp_width=48,
+                modulation_rank=8,
+                text=TextConfig(width=32, depth=1, heads=2, tokens=()),
+            ),
+            OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9),
+            run,
+            moments=300,
+            steps=4,
+        ),
         CaptionerTrainConfig(
             FactNetConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, width=32),
             OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9),
@@ -136,6 +154,10 @@ def cpu() -> Preset:
             optim=OptimConfig(steps=2_000, batch=512, lr=2e-3, warmup=50, decay=0.9, weight_decay=0.1, ema=0.99),
             run=RunConfig(log_every=100, probe_every=200, save_every=1000),
         ),
+        StarterTrainConfig(
+            optim=OptimConfig(steps=6_000, batch=96, lr=2e-3, warmup=50, decay=0.9, ema=0.998, muon=True),
+            run=RunConfig(log_every=50, probe_every=500, save_every=500),
+        ),
         CaptionerTrainConfig(
             optim=OptimConfig(steps=4_000, batch=64, lr=1.4e-3, warmup=100, decay=0.9, ema=0.995, muon=True),
             run=RunConfig(log_every=100, probe_every=500, save_every=500, threads=1),
@@ -171,6 +193,7 @@ def gpu() -> Preset:
         replace(cpu().heads, optim=replace(cpu().heads.optim, batch=512), run=replace(run, compile=False)),
         replace(cpu().referee, moments=400_000, rounds=100, lanes=512, run=replace(cpu().referee.run, threads=4)),
         replace(cpu().player, moments=400_000, run=replace(cpu().player.run, threads=4)),
+        replace(cpu().starter, optim=replace(cpu().starter.optim, batch=512), run=replace(run, probe_every=1000)),
         replace(cpu().captioner, run=replace(cpu().captioner.run, threads=4)),
     )
 

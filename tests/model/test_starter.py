@@ -1,0 +1,160 @@
+"""The starter: what it draws depends on text, world and seed of a start alone; it is kept, and begins what it fits."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.engine import RolloutEngine
+from worldsim.model.codec import codec_digest
+from worldsim.model.debug import debug_simulator
+from worldsim.model.files import WeightsError
+from worldsim.model.packaged import PACKAGED
+from worldsim.model.starter import Starter, StarterConfig, starter_for
+from worldsim.model.text import tokenise
+from worldsim.model.weights import WorldSimulator
+from worldsim.predictor import LaneStart, LaneText
+from worldsim.worlds import WORLDS
+
+TEXTS = ["doom rooms: red walls", "", "doom rooms: a green door and a blue floor, two yellow boxes on the left"]
+VIEWS = ["", "a red wall", "blue walls and a red floor"]
+SEEDS, WORLD = torch.tensor([3, 4, 2**61]), torch.tensor([0, 5, 0])
+
+
+@pytest.fixture(scope="module")
+def simulator() -> WorldSimulator:
+    return debug_simulator(starter=True)
+
+
+@pytest.fixture(scope="module")
+def starter(simulator) -> Starter:
+    assert simulator.starter is not None
+    return simulator.starter
+
+
+def draw(starter: Starter, rows, shape=(4, 16, 16)) -> torch.Tensor:
+    rows = list(rows)
+    scenes, views = [TEXTS[i] for i in rows], [VIEWS[i] for i in rows]
+    return starter.draw(scenes, views, WORLD[rows], SEEDS[rows], shape).x
+
+
+def test_a_draw_depends_on_its_own_text_world_and_seed_alone(starter) -> None:
+    """Padding by longer texts of other lanes included."""
+    together = draw(starter, range(3))
+    assert together.shape == (3, 1, 4, 16, 16) and together.dtype == torch.float32
+    for i in range(3):
+        assert torch.allclose(together[i], draw(starter, [i])[0], atol=1e-5)
+    assert torch.allclose(together.flip(0), draw(starter, [2, 1, 0]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("scenes", ["doom rooms: blue walls"]), ("views", ["red walls"]), ("worlds", [7]), ("seeds", [4])],
+)
+def test_everything_that_is_told_counts(starter, change, value) -> None:
+    told = {"scenes": TEXTS[:1], "views": VIEWS[:1], "worlds": WORLD[:1], "seeds": SEEDS[:1]}
+    other = told | {change: value if isinstance(value[0], str) else torch.tensor(value)}
+    found = [starter.draw(**words, shape=(4, 16, 16)).x for words in (told, other)]
+    assert (found[0] - found[1]).abs().mean() > 1e-3
+
+
+def test_who_has_which_colour_is_told_by_the_order_of_the_words(starter) -> None:
+    views = tokenise(["red walls and a blue floor", "blue walls and a red floor"])
+    found = starter.net(
+        torch.zeros(2, 4, 8, 8), torch.zeros(2), starter.net.read(tokenise(["", ""]), views, WORLD[[0, 0]])
+    )
+    assert (found[0] - found[1]).abs().mean() > 1e-4
+
+
+def test_a_clean_latent_is_left_as_it_is_and_noise_tells_nothing_at_level_0(starter) -> None:
+    told = starter.net.read(tokenise(TEXTS), tokenise(VIEWS), WORLD)
+    z = torch.randn(3, 4, 8, 8)
+    assert torch.allclose(starter.net(z, torch.ones(3), told), z, atol=1e-6)
+    blind = torch.zeros(3)
+    assert torch.equal(starter.net(z, blind, told), starter.net(torch.randn(3, 4, 8, 8), blind, told))
+
+
+def test_any_size_of_whole_patches_is_drawn(starter) -> None:
+    assert draw(starter, [0, 2], (4, 8, 24)).shape == (2, 1, 4, 8, 24)
+    with pytest.raises(ValueError, match="7x8 cells: both must be multiples of the patch"):
+        draw(starter, [0], (4, 7, 8))
+
+
+def test_it_is_kept_and_read_again(starter, tmp_path: Path) -> None:
+    starter.save_pretrained(tmp_path / "starter")
+    again = Starter.from_pretrained(tmp_path / "starter")
+    assert (again.config, again.digest) == (starter.config, starter.digest)
+    assert (draw(again, range(3)) - draw(starter, range(3))).abs().max() < 0.05  # float16 on the disk
+    data = bytearray((tmp_path / "starter" / "net.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "starter" / "net.safetensors").write_bytes(bytes(data))
+    with pytest.raises(WeightsError, match="SHA-256 differs"):
+        Starter.from_pretrained(tmp_path / "starter")
+
+
+def test_a_model_keeps_its_own_starter_and_its_digest(simulator, starter, tmp_path: Path) -> None:
+    without = simulator.with_starter(None)
+    assert without.digest == simulator.digest
+    simulator.save_pretrained(tmp_path / "with")
+    without.save_pretrained(tmp_path / "without")
+    again = WorldSimulator.from_pretrained(tmp_path / "with")
+    assert again.starter is not None and again.starter.digest == starter.digest
+    assert again.digest == simulator.digest and copy.deepcopy(again).starter is not None
+    assert WorldSimulator.from_pretrained(tmp_path / "without").starter is None
+
+
+def test_the_starter_of_another_codec_is_refused(simulator, tmp_path: Path) -> None:
+    other = debug_simulator(seed=1)
+    with pytest.raises(ValueError, match=r"draws latents of the encoder \w+, this codec's is \w+; train one"):
+        other.with_starter(simulator.starter)
+    other.save_pretrained(tmp_path / "model")
+    simulator.starter.save_pretrained(tmp_path / "model" / "starter")
+    with pytest.raises(WeightsError, match="starter: the starter draws latents of the encoder"):
+        WorldSimulator.from_pretrained(tmp_path / "model")
+
+
+def test_the_packaged_starter_serves_every_model_with_its_encoder(tmp_path: Path) -> None:
+    packaged = WorldSimulator.from_pretrained("worlds")
+    assert packaged.starter is not None and packaged.starter.packaged
+    assert packaged.starter.config.encoder == codec_digest(packaged.codec, encoder_alone=True)
+    assert set(packaged.starter.config.worlds) == set(packaged.config.worlds)
+    found = starter_for(tmp_path, packaged.codec)  # a folder without one
+    assert found is not None and found.digest == packaged.starter.digest
+    assert starter_for(tmp_path, debug_simulator().codec) is None
+    packaged.save_pretrained(tmp_path / "copy")
+    assert not (tmp_path / "copy" / "starter").exists()
+    assert sum(path.stat().st_size for path in (PACKAGED / "starter").iterdir()) < 4e6
+
+
+def test_steps_must_be_taken() -> None:
+    with pytest.raises(ValueError, match="steps=0: a starter takes at least one"):
+        StarterConfig("0" * 12, ("DoomRooms",), steps=0)
+
+
+def test_the_engine_begins_with_what_the_starter_draws(simulator, starter) -> None:
+    """In its worlds; in others, and from frames, as without it. A mixture of all begins as each alone."""
+    few = simulator.with_starter(Starter(replace(starter.config, worlds=("DoomRooms",)), starter.net))
+    text = LaneText("doom rooms: red walls", "a green floor")
+    starts = [
+        LaneStart(WORLDS["DoomRooms"], 5, text),
+        LaneStart(WORLDS["Table"], 6, text),
+        LaneStart(WORLDS["DoomRooms"], 7, text, np.full((1, 64, 64, 3), 90, np.uint8)),
+        LaneStart(WORLDS["DoomRooms"], 8, text),
+    ]
+
+    def begin(model: WorldSimulator, some: list[LaneStart]) -> torch.Tensor:
+        engine = RolloutEngine(model, len(some), device="cpu", dtype=torch.float32)
+        return engine.begin(range(len(some)), some).latent
+
+    mixed, without = begin(few, starts), begin(few.with_starter(None), starts)
+    for i, start in enumerate(starts):
+        assert torch.allclose(mixed[i], begin(few, [start])[0], atol=1e-5)
+    assert torch.allclose(mixed[1:3], without[1:3], atol=1e-5)
+    assert (mixed[[0, 3]] - without[[0, 3]]).abs().mean() > 0.1
+    own = starter.draw([text.scene], [text.view], torch.tensor([0]), torch.tensor([5]), (4, 16, 16)).x[:, 0]
+    assert torch.allclose(mixed[0], own[0].clamp(-4, 4), atol=1e-5)

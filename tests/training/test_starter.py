@@ -1,0 +1,136 @@
+"""Training of the starter: it learns what words mean from moments that are kept, and resumes exactly."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from painted import COLOURS, paint_episode, without_facts
+
+from worldsim.cli.train import main
+from worldsim.model.debug import debug_simulator
+from worldsim.model.starter import Starter
+from worldsim.model.weights import WorldSimulator
+from worldsim.recording.episode import Episode
+from worldsim.recording.facts_json import read_facts
+from worldsim.training.openings import Openings, read_openings
+from worldsim.training.pipeline import train_starter
+from worldsim.training.presets import smoke
+from worldsim.training.sources import SourceConfig
+from worldsim.training.starter import StarterTraining, openings_of
+from worldsim.worlds import WORLDS
+
+CONFIG = smoke().starter
+CONFIG = replace(CONFIG, run=replace(CONFIG.run, bf16=False, device="cpu"))
+
+
+def training(out, config=CONFIG) -> StarterTraining:
+    begin = debug_simulator(1)
+    episodes = [paint_episode(i, world) for i in range(4) for world in ("DoomRooms", "Scene")]
+    held = [paint_episode(100, world, "val") for world in ("DoomRooms", "Scene")]
+    return StarterTraining(config, out, begin, *openings_of(config, begin, episodes, lambda: held, out / "openings"))
+
+
+def test_moments_are_pictures_beside_their_own_words() -> None:
+    codec = debug_simulator().codec
+    episode = paint_episode(3, steps=20)
+    read = read_openings([episode, without_facts(paint_episode(4))], codec, every=4, most=100, seed=0)
+    assert 0 < len(read) < 8 and read.world.eq(WORLDS["DoomRooms"].index).all()
+    pictures = codec.encode(torch.from_numpy(episode.observations[:, None]))
+    near = [(z.float() - pictures).abs().mean((1, 2, 3)).argmin().item() for z in read.z]
+    assert near[0] == 0 and all(np.diff(near)[1:] == 4)  # the reset frame, then every fourth
+    told = episode.words.view if episode.words else None
+    assert told is None and read.view.ne(0).any(1).all() and read.scene.ne(0).any(1).all()
+    many = read_openings([paint_episode(i, steps=20) for i in range(9)], codec, every=1, most=50, seed=0)
+    assert len(many) == 63  # whole episodes, until there are enough of a world
+
+
+def test_there_must_be_something_that_is_said() -> None:
+    with pytest.raises(ValueError, match="nothing to learn starts from: no episode of the source has facts"):
+        read_openings([without_facts(paint_episode(4))], debug_simulator().codec, 1, 10, 0)
+
+
+def plain_episode(seed: int, split: str = "train") -> Episode:
+    """Every picture is of the one colour that its view gives to the walls."""
+    episode = paint_episode(seed, split=split)
+    shades = [COLOURS[read_facts(line)[1].wall.colour] for line in episode.facts]
+    frames = np.broadcast_to(np.array(shades, np.uint8)[:, None, None], (len(shades), 64, 64, 3)).copy()
+    return replace(episode, first=frames[0], blocks=np.repeat(frames[1:, None], 4, axis=1))
+
+
+def test_it_learns_what_the_words_say(tmp_path) -> None:
+    """Nearly all is noise, so that only the text tells the colour: told another one, it is wrong."""
+    optim = replace(CONFIG.optim, steps=300, lr=1e-2, batch=32)
+    config = replace(CONFIG, optim=optim, moments=4000, every=1, level_mean=2.0, drop_view=0.0)
+    held = [plain_episode(100, "val")]
+    episodes = map(plain_episode, range(50))
+    begin = debug_simulator(1)
+    run = StarterTraining(config, tmp_path, begin, *openings_of(config, begin, episodes, lambda: held, tmp_path / "o"))
+    run.run()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    probes = [row for row in rows if "probe/loss" in row]
+    assert probes[-1]["probe/loss"] < 0.5 * probes[0]["probe/loss"]
+    assert probes[-1]["probe/swapped_over_true"] > 1.2 and probes[-1]["probe/silent_over_true"] > 1.05
+    assert probes[-1]["probe/loss_of_DoomRooms"] == probes[-1]["probe/loss"]
+    assert (tmp_path / "sheets" / "starter-000300.png").is_file()
+
+
+def test_a_resumed_run_is_an_uninterrupted_one(tmp_path) -> None:
+    whole = training(tmp_path / "whole").run()
+    half = training(tmp_path / "half")
+    half.loop.train(half._loss, half._probe, half._export, 20)
+    half.loop.save()
+    again = training(tmp_path / "half")
+    assert again.loop.resume() and again.loop.step == 20
+    resumed = again.run()
+    assert whole.starter is not None and resumed.starter is not None
+    assert whole.starter.digest == resumed.starter.digest
+
+
+def test_the_model_stays_as_it_is_and_gets_the_starter(tmp_path) -> None:
+    run = training(tmp_path)
+    made = run.run(10)
+    again = WorldSimulator.from_pretrained(tmp_path / "model")
+    assert again.digest == run.begin.digest == made.digest
+    assert again.starter is not None and again.starter.config.worlds == ("DoomRooms", "Scene")
+    assert again.starter.digest == Starter.from_pretrained(tmp_path / "model" / "starter").digest
+    assert (again.starter.config.steps, again.starter.config.guidance) == (CONFIG.steps, CONFIG.guidance)
+
+
+def test_moments_are_kept_and_those_of_others_refused(tmp_path) -> None:
+    run = training(tmp_path)
+    kept = Openings.kept(tmp_path / "openings", {}, {"moments": lambda: pytest.fail("made again")})[0]
+    assert torch.equal(kept.z, run.moments.z)
+    with pytest.raises(ValueError, match=r"are of every 3, where every 5 is asked for; give another --out"):
+        training(tmp_path, replace(CONFIG, every=5))
+    with pytest.raises(ValueError, match="encoder"):
+        openings_of(CONFIG, debug_simulator(2), [], list, tmp_path / "openings")
+
+
+def test_shares_of_a_world_that_is_not_there_are_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="shares of Table: there are episodes of DoomRooms, Scene only"):
+        training(tmp_path, replace(CONFIG, shares={"Table": 2.0}))
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="moments, every and steps are at least 1"):
+        replace(CONFIG, every=0)
+    with pytest.raises(ValueError, match="at most 1 together"):
+        replace(CONFIG, drop_scene=0.6, drop_view=0.6)
+
+
+def test_a_source_must_end(tmp_path) -> None:
+    with pytest.raises(ValueError, match="a starter needs a source that ends"):
+        train_starter(CONFIG, SourceConfig(), debug_simulator(), tmp_path)
+
+
+def test_the_command_line_trains_one(tmp_path) -> None:
+    """Worlds play live, the model is a folder, and it is begun from text by what was trained."""
+    debug_simulator().save_pretrained(tmp_path / "begin")
+    main(
+        ["starter", "--preset", "smoke", "--out", str(tmp_path / "run"), "--model", str(tmp_path / "begin")]
+        + ["--source.worlds", "Table", "--source.steps", "40", "--source.workers", "0", "--source.max-steps", "20"]
+    )
+    starter = WorldSimulator.from_pretrained(tmp_path / "run" / "model").starter
+    assert starter is not None and starter.config.worlds == ("Table",)

@@ -1,0 +1,68 @@
+"""Moments of episodes as single frames and what is said of them: what a starter learns from.
+
+A few moments of every episode say as much of its map as all of them, so every so many moments are taken, and of each
+world up to a number. A moment's scene comes in one of its wordings, drawn by chance, its view in one style.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldsim.model.codec import Codec
+from worldsim.recording.episode import Episode
+from worldsim.recording.words import word_episode
+from worldsim.training.columns import Columns
+from worldsim.worlds import WORLDS
+
+# M moments, C h w latent, L words
+
+
+@dataclass(frozen=True)
+class Openings(Columns):
+    """Image latents ``z (M, C, h, w)`` in half precision, word ids ``scene (M, L)`` and ``view (M, L)`` int16, the
+    index of the ``world (M,)``."""
+
+    z: torch.Tensor
+    scene: torch.Tensor
+    view: torch.Tensor
+    world: torch.Tensor
+
+
+def read_openings(episodes: Iterable[Episode], codec: Codec, every: int, most: int, seed: int) -> Openings:
+    """Every ``every``-th moment of the episodes, from one drawn for each episode on and its reset frame besides; of a
+    world about ``most`` at most. Raises ``ValueError`` where there is no moment with facts."""
+    found: list[Openings] = []
+    held: Counter[str] = Counter()
+    for number, episode in enumerate(episodes):
+        if held[episode.world] >= most or not all(episode.facts):
+            continue
+        found.append(_opening(episode, codec, every, np.random.default_rng([seed, number])))
+        held[episode.world] += len(found[-1])
+    if not found:
+        raise ValueError("there is nothing to learn starts from: no episode of the source has facts")
+    return Openings.joined(found)
+
+
+def _opening(episode: Episode, codec: Codec, every: int, rng: np.random.Generator) -> Openings:
+    moments = np.arange(rng.integers(every), len(episode) + 1, every)
+    moments = np.union1d(moments, [0])
+    frames = torch.from_numpy(np.ascontiguousarray(episode.observations[moments][:, None]))
+    z = _encoded(codec, frames)
+    words = episode.words or word_episode(episode.world, episode.facts, episode.map_seed)
+    scenes = words.scene[rng.integers(len(words.scene), size=len(moments))]
+    return Openings(
+        z, torch.from_numpy(scenes), torch.from_numpy(words.view[moments]),
+        torch.full((len(moments),), WORLDS[episode.world].index),
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _encoded(codec: Codec, frames: torch.Tensor) -> torch.Tensor:
+    device = codec.latent_mean.device
+    with torch.autocast(device.type, torch.bfloat16):
+        return torch.cat([codec.encode(part.to(device)) for part in frames.split(64)]).half().cpu()

@@ -1,0 +1,201 @@
+"""Training of the starter: single frames of recorded moments from noise, told what is said of them.
+
+Flow matching with the loss and the spread of levels of EDM (Karras et al. 2022, table 1): the error of what the network
+itself puts out, at noise-to-signal ratios that are lognormal. A share of the moments is told nothing of the scene, of
+the view, or of both, so that text can guide (classifier-free guidance, Ho and Salimans 2022).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worldsim.diffusion import flow
+from worldsim.model.codec import codec_digest
+from worldsim.model.starter import Starter, StarterConfig, guided
+from worldsim.model.starternet import StarterNet
+from worldsim.model.weights import WorldSimulator
+from worldsim.passes import pick_device
+from worldsim.recording.episode import Episode
+from worldsim.training.configs import StarterTrainConfig
+from worldsim.training.loop import Loop, write_run_card
+from worldsim.training.openings import Openings, read_openings
+from worldsim.training.shares import check_held, draw_weighed
+from worldsim.training.sheets import save_rows
+from worldsim.worlds import WORLDS
+
+# M moments, B of a batch
+
+
+class StarterTraining:
+    """A run over ``moments`` that the codec of ``begin`` encoded; ``held_out`` ones serve the probes and the sheets.
+    The model gets the starter and stays as it is otherwise."""
+
+    def __init__(
+        self, config: StarterTrainConfig, out: Path, begin: WorldSimulator, moments: Openings, held_out: Openings
+    ) -> None:
+        if config.run.threads:
+            torch.set_num_threads(config.run.threads)
+        self.config, self.out, self.begin = config, out, begin
+        write_run_card(out, config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.optim.seed)
+            self.net = StarterNet(config.net)
+        self.loop = Loop(out, self.net, config.optim, config.run)
+        self.moments, self.held_out = moments.to(self.loop.device), held_out.to(self.loop.device)
+        names = {spec.index: spec.name for spec in WORLDS.values()}
+        self.rows = {names[int(w)]: (moments.world == w).nonzero()[:, 0] for w in moments.world.unique()}
+        check_held(config.shares, self.rows)
+        self.longest = tuple(
+            int(max((of.scene if part == "scene" else of.view).ne(0).sum(1).max() for of in (moments, held_out)))
+            for part in ("scene", "view")
+        )
+        if config.run.compile:
+            self._of_network = torch.compile(self._of_network)  # type: ignore[method-assign]
+
+    def run(self, until: int | None = None) -> WorldSimulator:
+        """Trains and returns the simulator with the averaged starter (also exported to ``out/model``)."""
+        self.loop.train(self._loss, self._probe, self._export, until)
+        return self.loop.with_average(self._simulator)
+
+    def _loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        config, rng, device = self.config, self.loop.rng, self.loop.device
+        worlds = list(self.rows)
+        drawn = np.bincount(draw_weighed(worlds, config.shares, config.optim.batch, rng), minlength=len(worlds))
+        rows = [self.rows[w][torch.from_numpy(rng.integers(len(self.rows[w]), size=n))] for w, n in zip(worlds, drawn)]
+        batch = self.moments.rows(torch.cat(rows).to(device))
+        ratio = torch.exp(config.level_mean + config.level_spread * self.loop.noise((len(batch),)))
+        tau = 1 / (1 + ratio)
+        silent = torch.from_numpy(rng.random((len(batch), 2)))
+        no_scene = (silent[:, 0] < config.drop_text) | (silent[:, 1] < config.drop_scene)
+        no_view = (silent[:, 0] < config.drop_text) | (silent[:, 1] > 1 - config.drop_view)
+        eps = self.loop.noise(batch.z.shape)
+        batch = _silenced(batch, no_scene, no_view)
+        with self.loop.autocast():
+            return self._errors(batch, eps, tau).mean(), {}
+
+    def _errors(
+        self, said: Openings, eps: torch.Tensor, tau: torch.Tensor, z: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """``(B,)``: squared errors of what the network puts out, before its preconditioning, for the latents of
+        ``said`` (or ``z``) under its texts."""
+        z = said.z if z is None else z
+        return self._of_network(z.float(), eps, tau, *self._words(said), said.world)
+
+    def _of_network(self, z: torch.Tensor, eps: torch.Tensor, tau: torch.Tensor, *told: torch.Tensor) -> torch.Tensor:
+        noisy = flow.add_noise(z[:, None], eps[:, None], tau[:, None])[:, 0]
+        error = (self.net(noisy, tau, self.net.read(*told)) - z).square().mean((1, 2, 3))
+        return error * (tau.square() + (1 - tau).square()) / (1 - tau).square()
+
+    def _words(self, said: Openings) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scene and view, as long as the longest of the run: a network that is compiled sees one shape."""
+        return said.scene[:, : self.longest[0]].long(), said.view[:, : self.longest[1]].long()
+
+    def _probe(self, step: int) -> dict[str, float]:
+        """The loss on held-out moments, of each world and of all in equal shares, and how many times as large it is
+        when they are told what is said of another moment of their world, and nothing."""
+        held = self.held_out
+        generator = torch.Generator().manual_seed(0)
+        eps = torch.randn(held.z.shape, generator=generator).to(held.z.device)
+        ratio = torch.exp(
+            self.config.level_mean + self.config.level_spread * torch.randn(len(held), generator=generator)
+        )
+        tau = (1 / (1 + ratio)).to(eps.device)
+        other = held.rows(_another(held.world.cpu(), generator).to(held.world.device))
+        found: dict[str, torch.Tensor] = {}
+        for name, said in (("loss", held), ("swapped", other), ("silent", _silent(held))):
+            parts = [
+                self._errors(said.rows(at), eps[at], tau[at], held.z[at]) for at in torch.arange(len(held)).split(64)
+            ]
+            found[name] = torch.cat(parts)
+        worlds = {w: held.world == WORLDS[w].index for w in self.rows}
+        worlds = {w: of for w, of in worlds.items() if of.any()}
+        means = {n: torch.stack([x[of].mean() for of in worlds.values()]).mean() for n, x in found.items()}
+        self._sheet(step)
+        per_world = {f"loss_of_{w}": float(found["loss"][of].mean()) for w, of in worlds.items()}
+        return {
+            "loss": float(means["loss"]),
+            "swapped_over_true": float(means["swapped"] / means["loss"]),
+            "silent_over_true": float(means["silent"] / means["loss"]),
+            **per_world,
+        }
+
+    def _sheet(self, step: int, columns: int = 6) -> None:
+        """Of each world a row of held-out pictures as the codec has them, and then two draws of each from its text."""
+        held, generator, rows = self.held_out, torch.Generator().manual_seed(0), list[np.ndarray]()
+        for world in held.world.unique():
+            some = held.rows((held.world == world).nonzero()[:columns, 0])
+            both = Openings.joined([some, _silent(some)])
+            told = self.net.read(*self._words(both), both.world)
+            drawn = [self._shown(some.z.float())]
+            for _ in range(2):
+                eps = torch.randn(some.z.shape, generator=generator).to(some.z.device)
+                drawn.append(self._shown(guided(self.net, eps, told, self.config.steps, self.config.guidance).x[:, 0]))
+            rows.append(np.concatenate(drawn))
+        save_rows(self.out / "sheets" / f"starter-{step:06d}.png", rows)
+
+    def _shown(self, z: torch.Tensor) -> np.ndarray:
+        return self.begin.codec.decode(z.cpu(), 1)[:, 0].numpy()
+
+    def _simulator(self) -> WorldSimulator:
+        net = StarterNet(self.config.net)
+        net.load_state_dict(self.net.state_dict())
+        encoder = codec_digest(self.begin.codec, encoder_alone=True)
+        made = StarterConfig(encoder, tuple(self.rows), self.config.steps, self.config.guidance, self.config.net)
+        return self.begin.with_starter(Starter(made, net))
+
+    def _export(self) -> None:
+        self._simulator().save_pretrained(self.out / "model")
+
+
+def openings_of(
+    config: StarterTrainConfig,
+    begin: WorldSimulator,
+    episodes: Iterable[Episode],
+    held_out: Callable[[], Iterable[Episode]],
+    folder: Path,
+) -> tuple[Openings, Openings]:
+    """Moments to train on and held-out ones, encoded by the codec of ``begin``. They are kept in ``folder`` and made
+    once: a run that goes on finds the same ones. Raises ``ValueError`` where those in ``folder`` are of another encoder
+    or were taken otherwise."""
+    made = {
+        "encoder": codec_digest(begin.codec, encoder_alone=True),
+        "moments": str(config.moments),
+        "every": str(config.every),
+        "seed": str(config.optim.seed),
+    }
+
+    def read(of: Iterable[Episode]) -> Openings:
+        codec = copy.deepcopy(begin.codec).to(pick_device(config.run.device))
+        return read_openings(of, codec, config.every, config.moments, config.optim.seed)
+
+    moments, apart = Openings.kept(
+        folder, made, {"moments": lambda: read(episodes), "held_out": lambda: read(held_out())}
+    )
+    return moments, apart
+
+
+def _silenced(moments: Openings, no_scene: torch.Tensor, no_view: torch.Tensor) -> Openings:
+    """The moments without their scene, or their view, in rows of the masks ``(M,)``."""
+    scene = moments.scene.masked_fill(no_scene[:, None].to(moments.scene.device), 0)
+    return replace(moments, scene=scene, view=moments.view.masked_fill(no_view[:, None].to(scene.device), 0))
+
+
+def _silent(moments: Openings) -> Openings:
+    every = torch.ones(len(moments), dtype=torch.bool)
+    return _silenced(moments, every, every)
+
+
+def _another(world_M: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """For each moment the number of another one of its world (of itself, where it is alone)."""
+    other = torch.arange(len(world_M))
+    for world in world_M.unique():
+        rows = (world_M == world).nonzero()[:, 0]
+        order = rows[torch.randperm(len(rows), generator=generator)]
+        other[order] = order.roll(1)
+    return other
