@@ -210,7 +210,7 @@ DEFAULT_WORLD = "DoomRooms"
 """The world of a learned environment where neither an argument nor the prompt says which."""
 
 DOOM_WORLDS: tuple[str, ...] = tuple(name for name, spec in WORLDS.items() if spec.package == "doom")
-"""What is recorded and trained on where nothing else is said: the worlds of the weights `doom`."""
+"""What is recorded and trained on where nothing else is said."""
 
 
 def world_named(name: str) -> WorldSpec:

@@ -98,7 +98,7 @@ def test_surprise_has_the_same_model_untrained_beside_it_where_the_environment_i
         return {name: spec.kwargs.get("model") for name, spec in asked.candidates.items()}
 
     assert models("SoraWorld-v0", "{}") == {"model": "worlds", "untrained": "untrained:worlds"}
-    assert models("SoraWorld-v0", '{"model": "doom"}') == {"model": "doom", "untrained": "untrained:doom"}
+    assert models("SoraWorld-v0", '{"model": "worlds"}') == {"model": "worlds", "untrained": "untrained:worlds"}
     assert list(models("CartPole-v1", "{}")) == ["model"]
     ours = with_untrained(session(candidate("SoraWorld-v0", "{}", 1, "world"), "DoomRooms", "tiny", tmp_path, 0))
     assert ours.main.version != ours.candidates["untrained"].version

@@ -368,10 +368,10 @@ def test_a_model_is_named_with_the_memory_that_it_is_to_have(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "model", "memory", "window"),
     [
-        ("doom", "doom", None, None),
+        ("worlds", "worlds", None, None),
         ("?memory=window", None, "window", None),
         ("runs/a?window=8", "runs/a", None, 8),
-        ("untrained:doom?window=4&memory=panorama", "untrained:doom", "panorama", 4),
+        ("untrained:worlds?window=4&memory=panorama", "untrained:worlds", "panorama", 4),
         ("?memory=places&window=24", None, "places", 24),
     ],
 )
@@ -382,10 +382,10 @@ def test_a_name_says_how_the_model_is_served(name: str, model: str | None, memor
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("doom?windows=8", "each of memory=KIND and window=LATENTS can be said once, joined by &"),
-        ("doom?window=8&window=4", "can be said once"),
-        ("doom?window=eight", "window='eight' is no whole number of latents"),
-        ("doom?window=-1", "window='-1' is no whole number"),
+        ("worlds?windows=8", "each of memory=KIND and window=LATENTS can be said once, joined by &"),
+        ("worlds?window=8&window=4", "can be said once"),
+        ("worlds?window=eight", "window='eight' is no whole number of latents"),
+        ("worlds?window=-1", "window='-1' is no whole number"),
     ],
 )
 def test_what_is_no_way_to_serve_a_model_is_refused(name: str, message: str) -> None:

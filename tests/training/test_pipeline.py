@@ -98,13 +98,13 @@ def test_what_is_wrong_with_a_model_to_go_on_from_is_told_before_anything_is_tra
 
 
 def test_a_model_is_named_or_is_a_folder_which_comes_first(tmp_path, monkeypatch):
-    packaged, own = WorldSimulator.from_pretrained("doom").codec, debug_simulator(bank=False)
+    packaged, own = WorldSimulator.from_pretrained("worlds").codec, debug_simulator(bank=False)
     monkeypatch.chdir(tmp_path)
-    assert torch.equal(codec_of(Path("doom")).latent_mean, packaged.latent_mean)
-    own.save_pretrained(tmp_path / "doom")
-    assert codec_of(Path("doom")).config == own.codec.config != packaged.config
+    assert torch.equal(codec_of(Path("worlds")).latent_mean, packaged.latent_mean)
+    own.save_pretrained(tmp_path / "worlds")
+    assert codec_of(Path("worlds")).config == own.codec.config != packaged.config
     with pytest.raises(FileNotFoundError, match="neither a packaged model"):
-        codec_of("dooom")
+        codec_of("worldz")
 
 
 def test_a_codec_goes_on_from_one_with_a_memory_whatever_the_preset_says(tmp_path):

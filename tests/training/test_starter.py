@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from painted import COLOURS, paint_episode, without_facts
+from shades import make_episode
 
 from worldsim.cli.train import main
 from worldsim.model.debug import debug_simulator
@@ -49,6 +50,12 @@ def test_moments_are_pictures_beside_their_own_words() -> None:
 def test_there_must_be_something_that_is_said() -> None:
     with pytest.raises(ValueError, match="nothing to learn starts from: no episode of the source has facts"):
         read_openings([without_facts(paint_episode(4))], debug_simulator().codec, 1, 10, 0)
+
+
+def test_frames_of_several_sizes_are_refused() -> None:
+    small = make_episode(steps=5)
+    with pytest.raises(ValueError, match=r"latents of several sizes, \[\(8, 8\), \(16, 16\)\] cells"):
+        read_openings([small, paint_episode(1)], debug_simulator().codec, 1, 10, 0)
 
 
 def plain_episode(seed: int, split: str = "train") -> Episode:
@@ -95,6 +102,11 @@ def test_the_model_stays_as_it_is_and_gets_the_starter(tmp_path) -> None:
     assert again.digest == run.begin.digest == made.digest
     assert again.starter is not None and again.starter.config.worlds == ("DoomRooms", "Scene")
     assert again.starter.digest == Starter.from_pretrained(tmp_path / "model" / "starter").digest
+    about = (tmp_path / "model" / "starter" / "README.md").read_text()
+    assert (
+        f"digest `{again.starter.digest}`" in about
+        and f"| DoomRooms | 1 | {(run.moments.world == 0).sum()} | " in about
+    )
     assert (again.starter.config.steps, again.starter.config.guidance) == (CONFIG.steps, CONFIG.guidance)
 
 

@@ -60,7 +60,7 @@ class Run:
     candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
     beside: tuple[str, ...] = ()
     """NAME=JSON: the environment with other constructor arguments, on the same plans and in the same speed rounds, such
-    as window={"model": "doom?memory=window"} or short={"model": "?window=8"}. Not asked by fidelity and control."""
+    as window={"model": "worlds?memory=window"} or short={"model": "?window=8"}. Not asked by fidelity and control."""
     tasks: tuple[str, ...] = ()
     """Only these tasks of a suite with a headline (default: all that can be asked)."""
     seed: int = 0

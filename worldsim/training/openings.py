@@ -35,7 +35,8 @@ class Openings(Columns):
 
 def read_openings(episodes: Iterable[Episode], codec: Codec, every: int, most: int, seed: int) -> Openings:
     """Every ``every``-th moment of the episodes, from one drawn for each episode on and its reset frame besides; of a
-    world about ``most`` at most. Raises ``ValueError`` where there is no moment with facts."""
+    world about ``most`` at most. Raises ``ValueError`` where there is no moment with facts, or frames are of several
+    sizes."""
     found: list[Openings] = []
     held: Counter[str] = Counter()
     for number, episode in enumerate(episodes):
@@ -45,6 +46,8 @@ def read_openings(episodes: Iterable[Episode], codec: Codec, every: int, most: i
         held[episode.world] += len(found[-1])
     if not found:
         raise ValueError("there is nothing to learn starts from: no episode of the source has facts")
+    if len(sizes := sorted({tuple(part.z.shape[2:]) for part in found})) > 1:
+        raise ValueError(f"latents of several sizes, {sizes} cells: a starter is trained on frames of one size")
     return Openings.joined(found)
 
 

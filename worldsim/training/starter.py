@@ -17,7 +17,7 @@ import torch
 
 from worldsim.diffusion import flow
 from worldsim.model.codec import codec_digest
-from worldsim.model.starter import Starter, StarterConfig, guided
+from worldsim.model.starter import STARTER, Starter, StarterConfig, guided
 from worldsim.model.starternet import StarterNet
 from worldsim.model.weights import WorldSimulator
 from worldsim.passes import pick_device
@@ -27,6 +27,7 @@ from worldsim.training.loop import Loop, write_run_card
 from worldsim.training.openings import Openings, read_openings
 from worldsim.training.shares import check_held, draw_weighed
 from worldsim.training.sheets import save_rows
+from worldsim.training.starter_card import card
 from worldsim.worlds import WORLDS
 
 # M moments, B of a batch
@@ -97,6 +98,10 @@ class StarterTraining:
         return said.scene[:, : self.longest[0]].long(), said.view[:, : self.longest[1]].long()
 
     def _probe(self, step: int) -> dict[str, float]:
+        self._sheet(step)
+        return self._figures()
+
+    def _figures(self) -> dict[str, float]:
         """The loss on held-out moments, of each world and of all in equal shares, and how many times as large it is
         when they are told what is said of another moment of their world, and nothing."""
         held = self.held_out
@@ -116,7 +121,6 @@ class StarterTraining:
         worlds = {w: held.world == WORLDS[w].index for w in self.rows}
         worlds = {w: of for w, of in worlds.items() if of.any()}
         means = {n: torch.stack([x[of].mean() for of in worlds.values()]).mean() for n, x in found.items()}
-        self._sheet(step)
         per_world = {f"loss_of_{w}": float(found["loss"][of].mean()) for w, of in worlds.items()}
         return {
             "loss": float(means["loss"]),
@@ -150,7 +154,13 @@ class StarterTraining:
         return self.begin.with_starter(Starter(made, net))
 
     def _export(self) -> None:
-        self._simulator().save_pretrained(self.out / "model")
+        made, loop = self._simulator(), self.loop
+        folder = made.save_pretrained(self.out / "model")
+        if made.starter is not None:
+            about = card(
+                made.starter, self.config, self.moments, self.held_out, self._figures(), loop.step, loop.elapsed
+            )  # fmt: skip
+            made.starter.save_pretrained(folder / STARTER, about)
 
 
 def openings_of(

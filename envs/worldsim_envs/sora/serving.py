@@ -1,4 +1,4 @@
-"""How a model is served, said with its name: ``"doom?memory=window&window=8"``.
+"""How a model is served, said with its name: ``"worlds?memory=window&window=8"``.
 
 What a lane keeps of what it saw is no property of the weights, and the environment's signature is fixed; so it follows
 the name as the query of an address does. So does whatever makes the environment: ``gymnasium.make``, agents, and the

@@ -1,0 +1,70 @@
+"""The card of a starter: what it was trained on, for how long, and what texts tell it of maps that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from worldsim.model.starter import Starter
+from worldsim.training.configs import StarterTrainConfig
+from worldsim.training.openings import Openings
+from worldsim.worlds import WORLDS
+
+_CARD = """# A starter of {worlds}
+
+{parameters:.2f} million parameters in float16, digest `{digest}`. It draws first frames from text alone, as
+latents of the encoder `{encoder}`, in {steps} denoising steps with text guidance {guidance:g}; every model with
+that encoder is begun by it (`docs/training.md`, *The starter*).
+
+## Training
+
+| steps | batch | hours | seed | torch |
+|---|---|---|---|---|
+| {done} | {batch} of {moments} moments | {hours:.2f} | {seed} | {torch} |
+
+Data: single frames of recordings of the true worlds, of maps of the training split; figures on moments of maps of the
+validation split. No pretrained network was used.
+
+| world | share | moments to learn from | held-out moments | loss |
+|---|---|---|---|---|
+{rows}
+
+The loss is the squared error of what the network puts out, over the levels of noise of training; told what is said
+of another moment of the same world, it is {swapped:.3f} times as large, told nothing {silent:.3f} times.
+"""
+
+
+def card(
+    starter: Starter,
+    config: StarterTrainConfig,
+    train: Openings,
+    held_out: Openings,
+    probes: Mapping[str, float],
+    steps: int,
+    seconds: float,
+) -> str:
+    """``probes`` as of ``StarterTraining``; ``steps`` in ``seconds`` were made so far."""
+
+    def row(world: str) -> str:
+        learned, held = (int((of.world == WORLDS[world].index).sum()) for of in (train, held_out))
+        loss = f"{probes[f'loss_of_{world}']:.3f}" if f"loss_of_{world}" in probes else ""
+        return f"| {world} | {config.shares.get(world, 1.0):g} | {learned} | {held} | {loss} |"
+
+    return _CARD.format(
+        worlds=", ".join(starter.config.worlds),
+        parameters=sum(p.numel() for p in starter.net.parameters()) / 1e6,
+        digest=starter.digest,
+        encoder=starter.config.encoder,
+        steps=starter.config.steps,
+        guidance=starter.config.guidance,
+        done=steps,
+        batch=config.optim.batch,
+        moments=f"{len(train):,}",
+        hours=seconds / 3600,
+        seed=config.optim.seed,
+        torch=torch.__version__,
+        rows="\n".join(row(world) for world in starter.config.worlds),
+        swapped=probes["swapped_over_true"],
+        silent=probes["silent_over_true"],
+    )
