@@ -27,7 +27,8 @@ from worldsim.model.text import TextConfig, WordEncoder
 @dataclass(frozen=True)
 class StarterNetConfig:
     """Sizes of a starter; ``patch`` in latent cells, ``pixel_stride`` pixels of a cell, ``worlds`` rows of the world
-    embedding. ``modulation_rank``: levels modulate through as many numbers."""
+    embedding. ``modulation_rank``: levels modulate through as many numbers; ``near``: words that a word is first read
+    with, an odd number."""
 
     latent_channels: int = 4
     pixel_stride: int = 4
@@ -38,11 +39,14 @@ class StarterNetConfig:
     mlp_width: int = 400
     worlds: int = 16
     modulation_rank: int = 64
+    near: int = 5
     text: TextConfig = field(default_factory=lambda: TextConfig(width=96, depth=2, heads=3, tokens=()))
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ValueError(f"width {self.width} over {self.heads} heads: the head width must be a multiple of 4")
+        if self.near < 1 or self.near % 2 == 0:
+            raise ValueError(f"near={self.near}: accepted is an odd number of words")
 
     @property
     def stride(self) -> int:
@@ -72,7 +76,7 @@ class StarterNet(nn.Module):
         self.level_in = nn.Sequential(nn.Linear(64, d), nn.SiLU(), nn.Linear(d, d))
         self.world = nn.Embedding(config.worlds, d)
         nn.init.normal_(self.world.weight, std=0.1)
-        self.text = WordEncoder(config.text)
+        self.text = _Phrases(config.text, config.near)
         self.words_in = nn.Linear(config.text.width, d)
         self.modulation = modulation(d, 6 * d, config.modulation_rank)
         self.layers = nn.ModuleList(Layer(d, config.heads, config.mlp_width, False) for _ in range(config.depth))
@@ -119,6 +123,20 @@ class StarterNet(nn.Module):
         angle_y = (y[:, None] * self.spectrum)[:, None].expand(height, width, -1)
         angle_x = (x[:, None] * self.spectrum)[None].expand(height, width, -1)
         return torch.cat([angle_y, angle_x], dim=-1).flatten(0, 1)
+
+
+class _Phrases(WordEncoder):
+    """Words that are read with their nearest neighbours first: "red" of "red brick walls" is of the walls, which
+    attention by places alone takes long to learn."""
+
+    def __init__(self, config: TextConfig, near: int) -> None:
+        super().__init__(config)
+        self.near = nn.Conv1d(config.width, config.width, near, padding=near // 2)
+        nn.init.zeros_(self.near.bias)  # type: ignore[arg-type]
+
+    def embed(self, words_BL: torch.Tensor) -> torch.Tensor:
+        x = self.word(words_BL) * (words_BL != 0)[..., None]  # or padding would be read as words
+        return x + self.near(x.transpose(1, 2)).transpose(1, 2)
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,15 @@ class WordEncoder(nn.Module):
         gives them; ``part`` one of ``PARTS``. What is read where there is no word means nothing."""
         mask = words_BL != 0
         seen = mask | ~mask.any(1)[:, None]  # an all-masked softmax is NaN
-        x = self.word(words_BL) + self.position.weight[: words_BL.shape[1]] + self.part.weight[PARTS.index(part)]
+        x = self.embed(words_BL) + self.position.weight[: words_BL.shape[1]] + self.part.weight[PARTS.index(part)]
         for layer in self.layers:
             x = layer(x, seen)
         return self.norm(x), mask
+
+    def embed(self, words_BL: torch.Tensor) -> torch.Tensor:
+        """Vectors ``(B, L, D)`` of the words, before they know where they stand."""
+        embedded: torch.Tensor = self.word(words_BL)
+        return embedded
 
 
 class TextEncoder(WordEncoder):
