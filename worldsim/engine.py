@@ -332,6 +332,7 @@ class RolloutEngine(Passes):
             scenes, views = [s.text.scene for s in starts], [s.text.view for s in starts]
             told = (scenes, views, self._text.world_index[rows], self._seeds[rows])
             drawn = self.model.starter.draw(*told, self.latent_shape, self.dtype)
+            drawn = replace(drawn, change=torch.zeros_like(drawn.change))  # of another scale than a step's
         else:
             text = self._text.tokens(rows)
             drawn = self._imagined(text, self._text.unguided(text), self._seeds[rows], self._seconds[rows])

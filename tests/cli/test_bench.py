@@ -98,10 +98,19 @@ def test_surprise_has_the_same_model_untrained_beside_it_where_the_environment_i
         return {name: spec.kwargs.get("model") for name, spec in asked.candidates.items()}
 
     assert models("SoraWorld-v0", "{}") == {"model": "worlds", "untrained": "untrained:worlds"}
-    assert models("SoraWorld-v0", '{"model": "worlds"}') == {"model": "worlds", "untrained": "untrained:worlds"}
+    folder = str(debug_simulator().save_pretrained(tmp_path / "own"))
+    assert models("SoraWorld-v0", f'{{"model": "{folder}"}}') == {"model": folder, "untrained": f"untrained:{folder}"}
     assert list(models("CartPole-v1", "{}")) == ["model"]
     ours = with_untrained(session(candidate("SoraWorld-v0", "{}", 1, "world"), "DoomRooms", "tiny", tmp_path, 0))
     assert ours.main.version != ours.candidates["untrained"].version
+
+
+def test_a_model_that_is_begun_by_another_starter_is_another_candidate(tmp_path: Path) -> None:
+    made = debug_simulator(starter=True)
+    folders = [made.save_pretrained(tmp_path / "with"), made.with_starter(None).save_pretrained(tmp_path / "without")]
+    specs = [candidate("SoraWorld-v0", f'{{"model": "{folder}"}}', 1, "world") for folder in folders]
+    one, two = (session(spec, "DoomRooms", "tiny", tmp_path, 0).main.version for spec in specs)
+    assert one == f"{two}+{made.starter.digest}" and two == made.digest  # type: ignore[union-attr]
 
 
 def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:

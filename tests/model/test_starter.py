@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from worldsim.engine import RolloutEngine
-from worldsim.model.codec import codec_digest
+from worldsim.model.codec import latents_digest
 from worldsim.model.debug import debug_simulator
 from worldsim.model.files import WeightsError
 from worldsim.model.packaged import PACKAGED
@@ -97,6 +97,39 @@ def test_it_is_kept_and_read_again(starter, tmp_path: Path) -> None:
         Starter.from_pretrained(tmp_path / "starter")
 
 
+def test_it_draws_the_same_in_bfloat16_and_when_it_was_copied_since(starter) -> None:
+    told = (TEXTS, VIEWS, WORLD, SEEDS, (4, 16, 16), torch.bfloat16)
+    drawn = starter.draw(*told).x
+    assert drawn.dtype == torch.float32 and (drawn - draw(starter, range(3))).abs().max() < 0.1
+    assert torch.equal(copy.deepcopy(starter).draw(*told).x, drawn)  # its laid out weights cannot be copied
+
+
+def test_a_card_is_kept(starter, tmp_path: Path) -> None:
+    starter.save_pretrained(tmp_path / "one", "# Mine\n")
+    Starter.from_pretrained(tmp_path / "one").save_pretrained(tmp_path / "two")
+    assert (tmp_path / "two" / "README.md").read_text() == "# Mine\n"
+
+
+def test_a_starter_knows_its_encoder_as_it_is_stored(simulator, starter, tmp_path: Path) -> None:
+    """Weights are float32 here; in float16 they are rounded when they are saved, and the digest is of what is kept."""
+    config = replace(simulator.config, storage="float16")
+    WorldSimulator(config, simulator.codec, simulator.world, starter=starter).save_pretrained(tmp_path / "half")
+    assert WorldSimulator.from_pretrained(tmp_path / "half").starter is not None
+    coarse = WorldSimulator(replace(config, storage="bfloat16"), simulator.codec, simulator.world, starter=starter)
+    with pytest.raises(ValueError, match="storage='bfloat16' rounds the encoder"):
+        coarse.save_pretrained(tmp_path / "coarse")
+
+
+@pytest.mark.parametrize(
+    ("net", "says"),
+    [({"patch": 8}, "so must the patches divide"), ({"latent_channels": 3}, "draws 3 channels of cells of 4 pixels")],
+)
+def test_a_network_that_fits_no_frame_of_the_codec_is_refused(simulator, starter, net, says) -> None:
+    with pytest.raises(ValueError, match=says):
+        config = replace(starter.config, net=replace(starter.config.net, **net))
+        simulator.with_starter(Starter.create(config))
+
+
 def test_a_model_keeps_its_own_starter_and_its_digest(simulator, starter, tmp_path: Path) -> None:
     without = simulator.with_starter(None)
     assert without.digest == simulator.digest
@@ -104,7 +137,7 @@ def test_a_model_keeps_its_own_starter_and_its_digest(simulator, starter, tmp_pa
     without.save_pretrained(tmp_path / "without")
     again = WorldSimulator.from_pretrained(tmp_path / "with")
     assert again.starter is not None and again.starter.digest == starter.digest
-    assert again.digest == simulator.digest and copy.deepcopy(again).starter is not None
+    assert again.digest == simulator.digest
     assert WorldSimulator.from_pretrained(tmp_path / "without").starter is None
 
 
@@ -121,14 +154,14 @@ def test_the_starter_of_another_codec_is_refused(simulator, tmp_path: Path) -> N
 def test_the_packaged_starter_serves_every_model_with_its_encoder(tmp_path: Path) -> None:
     packaged = WorldSimulator.from_pretrained("worlds")
     assert packaged.starter is not None and packaged.starter.packaged
-    assert packaged.starter.config.encoder == codec_digest(packaged.codec, encoder_alone=True)
+    assert packaged.starter.config.encoder == latents_digest(packaged.codec)
     assert set(packaged.starter.config.worlds) == set(packaged.config.worlds)
     found = starter_for(tmp_path, packaged.codec)  # a folder without one
     assert found is not None and found.digest == packaged.starter.digest
     assert starter_for(tmp_path, debug_simulator().codec) is None
     packaged.save_pretrained(tmp_path / "copy")
     assert not (tmp_path / "copy" / "starter").exists()
-    assert sum(path.stat().st_size for path in (PACKAGED / "starter").iterdir()) < 4e6
+    assert sum(path.stat().st_size for path in (PACKAGED / "starter").iterdir()) <= 4e6
 
 
 def test_steps_must_be_taken() -> None:

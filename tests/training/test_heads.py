@@ -112,6 +112,12 @@ def test_a_referee_that_stands_alone_is_kept_and_one_that_adds_to_the_heads_is_n
         assert (found is begin.referee) if alone else (found is None)
 
 
+def test_a_starter_is_kept(tmp_path):
+    run = training(tmp_path)
+    run.begin = debug_simulator(memory=True, bank=False, starter=True)
+    assert run._simulator().starter is run.begin.starter is not None
+
+
 def test_heads_learn_what_a_rollout_pays(tmp_path):
     """The reward of these episodes is the action, which the heads are told; the pictures are the model's own noise."""
     optim = replace(CONFIG.optim, steps=150, batch=16, lr=3e-3, ema=0.5)

@@ -163,9 +163,10 @@ def test_a_source_without_episodes_is_refused(tmp_path):
 
 
 def test_a_referee_of_what_the_former_memory_showed_is_dropped(tmp_path):
-    begin = debug_simulator(memory=True, bank=False, referee=True, player=True)
+    begin = debug_simulator(memory=True, bank=False, referee=True, player=True, starter=True)
     run = MemoryTraining(CONFIG, tmp_path, begin, iter([make_episode(steps=30)]), [])
-    assert run._simulator().referee is None and run._simulator().player is not None
+    made = run._simulator()
+    assert made.referee is None and made.player is not None and made.starter is begin.starter is not None
 
 
 def test_where_the_former_memory_served_is_asked_anew(tmp_path):

@@ -15,6 +15,7 @@ from worldsim.model.starter import Starter
 from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.recording.facts_json import read_facts
+from worldsim.recording.words import word_episode
 from worldsim.training.openings import Openings, read_openings
 from worldsim.training.pipeline import train_starter
 from worldsim.training.presets import smoke
@@ -41,14 +42,18 @@ def test_moments_are_pictures_beside_their_own_words() -> None:
     pictures = codec.encode(torch.from_numpy(episode.observations[:, None]))
     near = [(z.float() - pictures).abs().mean((1, 2, 3)).argmin().item() for z in read.z]
     assert near[0] == 0 and all(np.diff(near)[1:] == 4)  # the reset frame, then every fourth
-    told = episode.words.view if episode.words else None
-    assert told is None and read.view.ne(0).any(1).all() and read.scene.ne(0).any(1).all()
+    words = word_episode(episode.world, episode.facts, episode.map_seed)
+    assert np.array_equal(read.view, words.view[near])
+    assert all((scene == torch.from_numpy(words.scene)).all(1).any() for scene in read.scene)
+    other = replace(words, view=words.view[::-1].copy())  # given by whoever played it
+    given = read_openings([replace(episode, words=other)], codec, every=4, most=100, seed=0)
+    assert np.array_equal(given.view, other.view[near])
     many = read_openings([paint_episode(i, steps=20) for i in range(9)], codec, every=1, most=50, seed=0)
     assert len(many) == 63  # whole episodes, until there are enough of a world
 
 
 def test_there_must_be_something_that_is_said() -> None:
-    with pytest.raises(ValueError, match="nothing to learn starts from: no episode of the source has facts"):
+    with pytest.raises(ValueError, match="nothing to learn starts from: no episode of the source"):
         read_openings([without_facts(paint_episode(4))], debug_simulator().codec, 1, 10, 0)
 
 
@@ -123,6 +128,25 @@ def test_moments_are_kept_and_those_of_others_refused(tmp_path) -> None:
 def test_shares_of_a_world_that_is_not_there_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="shares of Table: there are episodes of DoomRooms, Scene only"):
         training(tmp_path, replace(CONFIG, shares={"Table": 2.0}))
+
+
+def test_what_is_held_out_must_be_of_worlds_that_are_learned(tmp_path) -> None:
+    begin, held = debug_simulator(1), [paint_episode(100, "Scene", "val")]
+    made = openings_of(CONFIG, begin, [paint_episode(0)], lambda: held, tmp_path / "openings")
+    with pytest.raises(ValueError, match="held-out moments are of none of the worlds that are learned"):
+        StarterTraining(CONFIG, tmp_path, begin, *made)
+    with pytest.raises(ValueError, match="none of those held out, has facts"):
+        openings_of(CONFIG, begin, [paint_episode(0)], list, tmp_path / "none")
+
+
+def test_moments_without_views_are_learned_too(tmp_path) -> None:
+    begin, silent = debug_simulator(1), paint_episode(0)
+    words = word_episode(silent.world, silent.facts, 0)
+    silent = replace(silent, words=replace(words, view=np.zeros_like(words.view)))
+    run = StarterTraining(
+        CONFIG, tmp_path, begin, *openings_of(CONFIG, begin, [silent], lambda: [silent], tmp_path / "openings")
+    )
+    assert run.longest[1] == 1 and torch.isfinite(run._loss(0)[0])
 
 
 def test_bad_settings_are_refused() -> None:

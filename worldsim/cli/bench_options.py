@@ -88,7 +88,9 @@ def pinned(spec: CandidateSpec, *worlds: str) -> CandidateSpec:
     model = spec.kwargs.get("model")
     if named(model)[0] is None:
         model = packaged_model(*worlds) + (model or "")
-    return replace(spec, kwargs={**spec.kwargs, "model": model}, version=load_simulator(model).digest)
+    simulator = load_simulator(model)
+    begun = "" if simulator.starter is None else f"+{simulator.starter.digest}"  # which the model's digest leaves out
+    return replace(spec, kwargs={**spec.kwargs, "model": model}, version=simulator.digest + begun)
 
 
 def session(

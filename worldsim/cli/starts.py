@@ -40,9 +40,10 @@ def main(argv: list[str]) -> int:
     from worldsim.model.packaged import DEFAULT_MODEL
     from worldsim.model.weights import WorldSimulator
     from worldsim.playing import begin_from_prompt
+    from worldsim.worlds import WORLDS
 
     simulator = WorldSimulator.from_pretrained(options.model or DEFAULT_MODEL)
-    worlds, size = simulator.config.worlds, options.size
+    worlds, size = [name for name in simulator.config.worlds if name in WORLDS], options.size
     begun = [
         begin_from_prompt(prompt, seed, worlds=worlds, expand=options.expand, frame_size=size)
         for prompt in options.prompts

@@ -223,7 +223,8 @@ class Release:
     ``hardware`` and ``data`` are sentences for the card, whose title is ``name`` (default: that of the folder OUT).
     Where MODEL is of the run of a memory, of heads or of a referee, ``world_run``, ``memory_run`` and ``heads_run`` are
     those before it. ``player`` is a folder of the same model with a player (that `worldsim train player` exported),
-    which is taken over.
+    which is taken over; ``starter`` is the folder of a starter (``model/starter`` in the run of `worldsim train
+    starter`) of the same encoder.
     """
 
     model: Path
@@ -238,6 +239,7 @@ class Release:
     memory_run: Path | None = None
     heads_run: Path | None = None
     player: Path | None = None
+    starter: Path | None = None
 
 
 def _release(chosen: Preset, argv: list[str]) -> None:

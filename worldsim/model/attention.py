@@ -49,6 +49,15 @@ def frequencies(count: int, shortest: float, longest: float) -> torch.Tensor:
     return 2 * math.pi / periods
 
 
+def picture_angles(height: int, width: int, stride: int, spectrum: torch.Tensor) -> torch.Tensor:
+    """Rotation angles ``(N, E/2)`` of ``height`` x ``width`` patches of ``stride`` pixels, from their midpoints in
+    pixels by the frequencies ``spectrum (E/4,)``: rows in the first half, columns in the second."""
+    y, x = ((torch.arange(n, device=spectrum.device) + 0.5) * stride for n in (height, width))
+    angle_y = (y[:, None] * spectrum)[:, None].expand(height, width, -1)
+    angle_x = (x[:, None] * spectrum)[None].expand(height, width, -1)
+    return torch.cat([angle_y, angle_x], dim=-1).flatten(0, 1)
+
+
 Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosines and sines of rotary angles, each ``(..., E)``: of both halves of the channels, as ``turning`` gives them."""
 TextKV = tuple[torch.Tensor, torch.Tensor]

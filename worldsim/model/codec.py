@@ -13,6 +13,7 @@ with a memory (``memory.py``) may also be shown the frame before, and draws what
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -199,8 +200,20 @@ _ENCODES = ("stems.", "encoder.", "to_latent.", "latent_")
 
 def codec_digest(codec: Codec, encoder_alone: bool = False) -> str:
     """12 hex digits over a codec's weights, or over those that latents depend on."""
+    return _digest(
+        {name: x for name, x in codec.state_dict().items() if not encoder_alone or name.startswith(_ENCODES)}
+    )
+
+
+def latents_digest(codec: Codec) -> str:
+    """``codec_digest`` of the encoder alone as float16 keeps it: the same before and after the codec was stored."""
+    stored = {name for name, _ in codec.named_parameters()}
+    encodes = {name: x for name, x in codec.state_dict().items() if name.startswith(_ENCODES)}
+    return _digest({name: x.half().float() if name in stored else x for name, x in encodes.items()})
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
     sha = hashlib.sha256()
-    for name, tensor in sorted(codec.state_dict().items()):
-        if not encoder_alone or name.startswith(_ENCODES):
-            sha.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    for name, tensor in sorted(tensors.items()):
+        sha.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()[:12]

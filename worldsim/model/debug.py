@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from worldsim.bank import Bank, StartFacts
-from worldsim.model.codec import CodecConfig, codec_digest
+from worldsim.model.codec import CodecConfig, latents_digest
 from worldsim.model.heads import REWARD_BINS
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
@@ -103,7 +103,7 @@ def debug_starter(simulator: WorldSimulator, seed: int = 0) -> Starter:
         patch=2, width=16, heads=1, depth=1, mlp_width=24, modulation_rank=4,
         text=TextConfig(width=16, depth=1, heads=1, tokens=()),
     )  # fmt: skip
-    encoder = codec_digest(simulator.codec, encoder_alone=True)
+    encoder = latents_digest(simulator.codec)
     starter = Starter.create(StarterConfig(encoder, simulator.config.worlds, 4, 3.0, net), seed)
     _stir(starter.net, seed)
     return starter

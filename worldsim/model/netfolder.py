@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from worldsim.model.files import WeightsError, read_files, replaced_when_whole, write
+from worldsim.model.files import SHARD_BYTES, WeightsError, read_files, replaced_when_whole, write
 
 WEIGHTS = "net.safetensors"
 
@@ -29,11 +29,13 @@ class NetFolder:
 
     def save(self, folder: str | Path, config: Any, net: nn.Module, card: str) -> Path:
         """Writes ``folder`` from a configuration dataclass. Raises ``ValueError`` where it holds something else, or
-        where weights are not finite as float16."""
+        where weights are too many for one file or not finite as float16."""
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not self._is_one(folder))):
             raise ValueError(f"{folder} exists and holds no {self.kind}; choose another folder")
         data = stored(net)
+        if len(data) > SHARD_BYTES:
+            raise ValueError(f"the {self.kind} has {len(data)} bytes of weights; a file holds at most {SHARD_BYTES}")
         entry = {"part": "net", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         content = {"format_version": self.version, "kind": f"worldsim.{self.kind}", **asdict(config)}
         with replaced_when_whole(folder) as partial:

@@ -7,13 +7,16 @@ that takes as long as the arithmetic. Frozen modules can be given their weights 
 
 from __future__ import annotations
 
+import copy
 import platform
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from worldsim.model.convolutions import Conv
 
+M = TypeVar("M", bound=nn.Module)
 _OPERATORS = (
     "_is_mkldnn_bf16_supported", "_linear_pointwise", "_reorder_linear_weight", "_convolution_pointwise",
     "_reorder_convolution_weight",
@@ -46,6 +49,19 @@ def prepack(module: nn.Module) -> None:
         elif type(part) is nn.Conv2d and _is_plain(part) and not isinstance(part.padding, str):
             part.__class__ = _PackedConv2d
             part.__dict__["convolve"] = _Convolution(part.weight, part.bias, part.padding, part.stride)
+
+
+def serving_copy(module: M, device: torch.device, dtype: torch.dtype, laid_out: bool) -> M:
+    """A copy of ``module`` on ``device`` with parameters of ``dtype``, ``laid_out`` for speed if so.
+
+    Buffers keep float32: rotary frequencies and latent statistics lose too much in 16 bits.
+    """
+    made = copy.deepcopy(module).to(device)
+    for parameter in made.parameters():
+        parameter.data = parameter.data.to(dtype)
+    if laid_out:
+        prepack(made)
+    return made
 
 
 class _PackedLinear(nn.Linear):

@@ -7,7 +7,6 @@ encoder. As a bank of true starts, it is no part of what a model is: the digest 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,18 +16,18 @@ import torch
 
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
-from worldsim.model.codec import Codec, codec_digest
+from worldsim.model.codec import Codec, latents_digest
 from worldsim.model.files import WeightsError, from_dict, load_strictly
 from worldsim.model.netfolder import NetFolder, net_digest
 from worldsim.model.packaged import PACKAGED
-from worldsim.model.prepacked import can_prepack, prepack
+from worldsim.model.prepacked import can_prepack, serving_copy
 from worldsim.model.starternet import StarterNet, StarterNetConfig, Told
 from worldsim.model.text import tokenise
 
 # B frames, L words, C h w latent
 
-CELLS = 16
-"""Latent cells of a token of the world model, whose number shifts the noise levels of large frames."""
+TOKEN = 16
+"""Pixels of a side of the world model's tokens, whose number shifts the noise levels of large frames."""
 STARTER = "starter"
 """Name of the folder in a model's folder, and of the one with the package."""
 _FOLDER = NetFolder("starter", version=1)
@@ -36,9 +35,12 @@ _FOLDER = NetFolder("starter", version=1)
 
 @dataclass(frozen=True)
 class StarterConfig:
-    """What a starter is, apart from its tensors: the ``encoder`` whose latents it draws (``codec_digest`` of the
-    encoder alone), the names of the ``worlds`` that it knows, and how it is sampled: denoising ``steps`` and the
-    weight ``guidance`` of what the text says against nothing said (1: none)."""
+    """What a starter is, apart from its tensors.
+
+    ``encoder`` is the one whose latents it draws (``latents_digest``), ``worlds`` names those that it knows. It is
+    sampled in ``steps`` denoising steps, with ``guidance`` the weight of what the text says against nothing said (1:
+    none).
+    """
 
     encoder: str
     worlds: tuple[str, ...]
@@ -49,14 +51,19 @@ class StarterConfig:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"steps={self.steps}: a starter takes at least one")
+        if TOKEN % self.net.stride:
+            raise ValueError(
+                f"patches of {self.net.patch} cells of {self.net.pixel_stride} pixels: frames are multiples of {TOKEN} "
+                "pixels, and so must the patches divide"
+            )
 
 
 class Starter:
     """A trained network that draws first latents, float32 and in evaluation mode. ``packaged``: it is the one that
-    comes with the package, which no model's folder needs to hold."""
+    comes with the package, which no model's folder needs to hold; ``card`` is the text that its folder has."""
 
-    def __init__(self, config: StarterConfig, net: StarterNet, packaged: bool = False) -> None:
-        self.config, self.packaged = config, packaged
+    def __init__(self, config: StarterConfig, net: StarterNet, packaged: bool = False, card: str = "") -> None:
+        self.config, self.packaged, self.card = config, packaged, card
         self.net = net.eval().requires_grad_(False)
         self._cast: dict[tuple[torch.device, torch.dtype], StarterNet] = {}
 
@@ -75,7 +82,8 @@ class Starter:
     def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
         """Writes the folder, which appears complete or not at all. Raises ``ValueError`` where ``folder`` holds
         something else than a starter."""
-        return _FOLDER.save(folder, self.config, self.net, card or f"# Starter\n\nDigest `{self.digest}`.\n")
+        about = card or self.card or f"# Starter\n\nDigest `{self.digest}`.\n"
+        return _FOLDER.save(folder, self.config, self.net, about)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Starter:
@@ -84,11 +92,19 @@ class Starter:
         content, stored = _FOLDER.read(folder)
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
         load_strictly(starter.net, stored, f"{folder}: net")
+        about = Path(folder) / "README.md"
+        starter.card = about.read_text(encoding="utf-8") if about.is_file() else ""
         return starter
 
     def check(self, codec: Codec) -> None:
         """Raises ``ValueError`` unless it draws latents of ``codec``."""
-        if (encoder := codec_digest(codec, encoder_alone=True)) != self.config.encoder:
+        net, sizes = self.config.net, (codec.config.latent_channels, codec.config.stride)
+        if (net.latent_channels, net.pixel_stride) != sizes:
+            raise ValueError(
+                f"the starter draws {net.latent_channels} channels of cells of {net.pixel_stride} pixels, this codec "
+                f"has {sizes[0]} of {sizes[1]}"
+            )
+        if (encoder := latents_digest(codec)) != self.config.encoder:
             raise ValueError(
                 f"the starter draws latents of the encoder {self.config.encoder}, this codec's is {encoder}; train one "
                 "for it: `worldsim train starter`"
@@ -119,12 +135,7 @@ class Starter:
     def _on(self, device: torch.device, dtype: torch.dtype) -> StarterNet:
         key = (device, dtype)
         if key not in self._cast:
-            net = copy.deepcopy(self.net).to(device)
-            for parameter in net.parameters():
-                parameter.data = parameter.data.to(dtype)
-            if can_prepack(device, dtype):
-                prepack(net)
-            self._cast[key] = net
+            self._cast[key] = serving_copy(self.net, device, dtype, can_prepack(device, dtype))
         return self._cast[key]
 
 
@@ -141,7 +152,7 @@ def starter_for(folder: Path, codec: Codec) -> Starter | None:
     packaged = PACKAGED / STARTER
     if not (packaged / "config.json").is_file():
         return None
-    if _FOLDER.read_config(packaged)["encoder"] != codec_digest(codec, encoder_alone=True):
+    if _FOLDER.read_config(packaged)["encoder"] != latents_digest(codec):
         return None
     starter = Starter.from_pretrained(packaged)
     starter.packaged = True
@@ -151,7 +162,7 @@ def starter_for(folder: Path, codec: Codec) -> Starter | None:
 def guided(net: StarterNet, eps: torch.Tensor, told: Told, steps: int, guidance: float) -> Sampled:
     """Samples ``(B, 1, C, h, w)`` from noise ``eps (B, C, h, w)``; ``told`` is of 2 B frames, what each is told and
     then as many times nothing (classifier-free guidance, Ho and Salimans 2022)."""
-    tokens = eps.shape[2] * eps.shape[3] // CELLS
+    tokens = eps.shape[2] * eps.shape[3] * net.config.pixel_stride**2 // TOKEN**2
 
     def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
         both = net(z[:, 0].repeat(2, 1, 1, 1), tau[:, 0].repeat(2), told)

@@ -16,7 +16,15 @@ from einops import rearrange
 from torch import nn
 
 from worldsim.model import features
-from worldsim.model.attention import RMSNorm, SpaceAttention, TextKV, TimeAttention, frequencies, turning
+from worldsim.model.attention import (
+    RMSNorm,
+    SpaceAttention,
+    TextKV,
+    TimeAttention,
+    frequencies,
+    picture_angles,
+    turning,
+)
 from worldsim.model.carry import linear_estimate
 from worldsim.model.layers import Dense, Layer, modulation
 from worldsim.model.text import TextConfig, WordEncoder
@@ -108,7 +116,11 @@ class StarterNet(nn.Module):
         x = self.patch_in(tokens) + self.place_in(features.place(h // p, w // p, z_BCHW.device).to(dtype))
         vector = (self.level_in(features.level(tau_B).to(dtype)) + told.vector)[:, None]
         shared = rearrange(self.modulation(vector), "b t (s d) -> s b t 1 d", s=6)
-        layout = _AmongWords(turning(self._angles(h // p, w // p), dtype), _no_time, _keys(told.mask, x.shape[2]))
+        layout = _AmongWords(
+            turning(picture_angles(h // p, w // p, self.config.stride, self.spectrum), dtype),
+            _no_time,
+            _keys(told.mask, x.shape[2]),
+        )
         for layer, words in zip(self.layers, told.words):
             x = layer(x, shared, layout, [words])
         shift, scale = self.final_modulation(vector)[:, :, None].chunk(2, dim=-1)
@@ -116,13 +128,6 @@ class StarterNet(nn.Module):
         out = rearrange(out, "b 1 (h w) (c p q) -> b c (h p) (w q)", h=h // p, p=p, q=p)
         level = tau_B[:, None, None, None].float()
         return estimate + (1 - level) * (level.square() + (1 - level).square()).rsqrt() * out
-
-    def _angles(self, height: int, width: int) -> torch.Tensor:
-        """Rotation angles ``(N, E/2)`` of tokens from their midpoints in pixels."""
-        y, x = ((torch.arange(n, device=self.spectrum.device) + 0.5) * self.config.stride for n in (height, width))
-        angle_y = (y[:, None] * self.spectrum)[:, None].expand(height, width, -1)
-        angle_x = (x[:, None] * self.spectrum)[None].expand(height, width, -1)
-        return torch.cat([angle_y, angle_x], dim=-1).flatten(0, 1)
 
 
 class _Phrases(WordEncoder):

@@ -29,7 +29,16 @@ from torch import nn
 
 from worldsim.actions import NUM_KEYS
 from worldsim.model import features
-from worldsim.model.attention import RMSNorm, TextKV, TimeAttention, TimeCache, frequencies, time_mask, turning
+from worldsim.model.attention import (
+    RMSNorm,
+    TextKV,
+    TimeAttention,
+    TimeCache,
+    frequencies,
+    picture_angles,
+    time_mask,
+    turning,
+)
 from worldsim.model.carry import all_moves, linear_estimate, mixed, neighbours
 from worldsim.model.conditioning import ACTED, Controls, TextTokens
 from worldsim.model.frames import Noisy, Prediction, Prepared, PreparedStep
@@ -247,12 +256,7 @@ class WorldModel(nn.Module):
 
     def _space_angles(self, height: int, width: int) -> torch.Tensor:
         """Rotation angles ``(N + R, E/2)`` from patch midpoints in pixels; registers are not rotated."""
-        size = self.stride
-        y = (torch.arange(height, device=self.registers.device) + 0.5) * size
-        x = (torch.arange(width, device=self.registers.device) + 0.5) * size
-        angle_y = (y[:, None] * self.space_spectrum)[:, None].expand(height, width, -1)
-        angle_x = (x[:, None] * self.space_spectrum)[None].expand(height, width, -1)
-        angles = torch.cat([angle_y, angle_x], dim=-1).flatten(0, 1)
+        angles = picture_angles(height, width, self.stride, self.space_spectrum)
         return torch.cat([angles, angles.new_zeros(self.config.registers, angles.shape[-1])])
 
     # prediction -----------------------------------------------------------------------------------------------------

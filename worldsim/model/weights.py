@@ -11,7 +11,6 @@ wherever files are kept.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from worldsim.model.files import WeightsError, from_dict, load_strictly, read_fi
 from worldsim.model.format import FORMAT_VERSION, KIND, read_config, without_absent
 from worldsim.model.packaged import DEFAULT_MODEL, model_folder
 from worldsim.model.player import Player, PlayerConfig
-from worldsim.model.prepacked import can_prepack, prepack
+from worldsim.model.prepacked import can_prepack, serving_copy
 from worldsim.model.referee import Referee, RefereeConfig
 from worldsim.model.starter import STARTER, Starter, starter_for
 from worldsim.model.transformer import WorldModel, WorldModelConfig
@@ -159,12 +158,13 @@ class WorldSimulator:
         return self._but(replace(self.config, referee=None if referee is None else referee.config), referee=referee)
 
     def with_starter(self, starter: Starter | None) -> WorldSimulator:
-        """The same simulator, whose modules it shares, with another starter, or none. Raises ``ValueError`` for the
-        starter of another codec."""
+        """The same simulator, whose modules it shares, with another starter, or none (until it is saved and loaded
+        again, where the package has one for its encoder). Raises ``ValueError`` for the starter of another codec."""
         return self._but(self.config, starter=starter)
 
     def untrained(self, seed: int = 0) -> WorldSimulator:
-        """A simulator with this one's codec and bank and a freshly drawn network: the control of what training gave."""
+        """A simulator with this one's codec and bank and a freshly drawn network, and nothing else: the control of what
+        training gave."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             config = replace(self.config, referee=None, player=None)
@@ -195,30 +195,27 @@ class WorldSimulator:
 
     def modules(self, device: torch.device, dtype: torch.dtype, prepacked: bool = False) -> tuple[Codec, WorldModel]:
         """Codec and world model with parameters of ``dtype`` on ``device``, shared by all who ask for the
-        same; ``prepacked`` for speed where that is possible (see ``prepacked.prepack``).
-
-        Buffers keep float32: rotary frequencies and latent statistics lose too much in 16 bits.
-        """
+        same; ``prepacked`` for speed where that is possible (see ``prepacked.serving_copy``)."""
         prepacked = prepacked and can_prepack(torch.device(device), dtype)
         key = (torch.device(device), dtype, prepacked)
         if key not in self._cast:
-            modules = copy.deepcopy((self.codec, self.world))
-            for module in modules:
-                module.to(device)
-                for parameter in module.parameters():
-                    parameter.data = parameter.data.to(dtype)
-                if prepacked:
-                    prepack(module)
-            self._cast[key] = modules
+            self._cast[key] = (
+                serving_copy(self.codec, key[0], dtype, prepacked),
+                serving_copy(self.world, key[0], dtype, prepacked),
+            )
         return self._cast[key]
 
     def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
         """Writes the folder, which appears complete or not at all; an older model there is replaced.
 
         ``card`` is the text of the model card. Raises ``ValueError`` where ``folder`` holds something else
-        than a model, or where weights do not fit the storage type.
+        than a model, or where weights do not fit the storage type (bfloat16: an encoder with a starter).
         """
         folder = Path(folder)
+        if self.starter is not None and self.config.storage == "bfloat16":
+            raise ValueError(
+                "storage='bfloat16' rounds the encoder, and a starter knows it as float16 or float32 keep it"
+            )
         if folder.exists() and (
             not folder.is_dir() or (any(folder.iterdir()) and not (folder / "config.json").is_file())
         ):

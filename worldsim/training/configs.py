@@ -308,7 +308,8 @@ class StarterTrainConfig:
     def __post_init__(self) -> None:
         if min(self.moments, self.every, self.steps) < 1 or self.level_spread <= 0:
             raise ValueError("moments, every and steps are at least 1, level_spread above 0")
-        if min(self.drop_text, self.drop_scene, self.drop_view) < 0 or self.drop_scene + self.drop_view > 1:
+        drops = (self.drop_text, self.drop_scene, self.drop_view)
+        if not all(0 <= share <= 1 for share in drops) or self.drop_scene + self.drop_view > 1:
             raise ValueError("drop_text, drop_scene and drop_view are shares; the last two are at most 1 together")
         object.__setattr__(self, "shares", named_shares(self.shares))
 

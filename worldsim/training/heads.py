@@ -117,7 +117,7 @@ class HeadsTraining:
         simulator.world.heads.load_state_dict(self.heads.state_dict())
         referee = self.begin.referee  # one that adds to what the heads say has learned to add to the former ones
         kept = referee if referee is not None and referee.config.alone else None
-        return simulator.with_player(self.begin.player).with_referee(kept)
+        return simulator.with_player(self.begin.player).with_referee(kept).with_starter(self.begin.starter)
 
     def _export(self) -> None:
         self._simulator().save_pretrained(self.out / "model")

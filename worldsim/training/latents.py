@@ -65,21 +65,22 @@ _TEXTS = ("world", "goal", "map_seed", "facts", "cuts")
 
 
 @torch.no_grad()
-def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> LatentEpisode:
-    """Encodes an episode; blocks cut short by its end are encoded as padded, as they are rendered."""
+def encode_frames(frames: np.ndarray, codec: Codec) -> torch.Tensor:
+    """Latents in half precision of uint8 blocks or single images ``(B, K, H, W, 3)``, where the codec lies."""
     device = codec.latent_mean.device
     chunk = 64 if device.type == "cpu" else 512  # a CPU's cache, a GPU's width
+    parts = torch.from_numpy(np.ascontiguousarray(frames)).split(chunk)
+    with torch.autocast(device.type, torch.bfloat16):
+        return torch.cat([codec.encode(send(part, device)) for part in parts]).half()
 
-    def encode(frames: np.ndarray) -> torch.Tensor:
-        parts = torch.from_numpy(np.ascontiguousarray(frames)).split(chunk)
-        with torch.autocast(device.type, torch.bfloat16):
-            return torch.cat([codec.encode(send(part, device)) for part in parts]).half()
 
+def encode_episode(episode: Episode, codec: Codec, image_every: int = 6) -> LatentEpisode:
+    """Encodes an episode; blocks cut short by its end are encoded as padded, as they are rendered."""
     observations = episode.observations
     steps = np.arange(0, len(episode) + 1, image_every, dtype=np.int32)
-    images = encode(observations[steps][:, None])
-    blocks = episode.blocks[:, : episode.frames_per_step]
-    chain = encode(blocks) if episode.frames_per_step > 1 else encode(observations[1:][:, None])
+    images = encode_frames(observations[steps][:, None], codec)
+    blocks = episode.blocks[:, : episode.frames_per_step] if episode.frames_per_step > 1 else observations[1:][:, None]
+    chain = encode_frames(blocks, codec)
     return LatentEpisode(
         episode.world, episode.goal, episode.map_seed, torch.cat([images[:1], chain]), images, steps,
         episode.keys, episode.camera, episode.reward, episode.terminated, list(episode.facts), episode.words,

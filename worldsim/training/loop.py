@@ -31,7 +31,7 @@ from worldsim.passes import pick_device
 from worldsim.training.configs import OptimConfig, RunConfig
 from worldsim.training.state import load_state, save_state
 
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M", bound=Callable[..., Any])
 
 
 def write_run_card(out: Path, config: Any) -> None:
@@ -146,7 +146,7 @@ class Loop:
                 module.compile(dynamic=self._dynamic)
 
     def compiled(self, module: M) -> M:
-        """``module`` compiled where the run asks for it, beside which ``module`` itself goes on without."""
+        """``module``, or a function, compiled where the run asks for it, beside which it goes on itself without."""
         return cast(M, torch.compile(module, dynamic=self._dynamic)) if self._compiles else module
 
     @property

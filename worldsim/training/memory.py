@@ -164,7 +164,7 @@ class MemoryTraining:
         simulator.codec.load_state_dict(self.codec.state_dict())
         simulator.world.load_state_dict(self.begin.world.state_dict())
         # A referee has learned to read what the former memory showed: it is to be trained again.
-        return simulator.with_player(self.begin.player).with_referee(None)
+        return simulator.with_player(self.begin.player).with_referee(None).with_starter(self.begin.starter)
 
     def _export(self) -> None:
         self._simulator().save_pretrained(self.out / "model")

@@ -17,6 +17,7 @@ from worldsim.model.codec import Codec
 from worldsim.recording.episode import Episode
 from worldsim.recording.words import word_episode
 from worldsim.training.columns import Columns
+from worldsim.training.latents import encode_frames
 from worldsim.worlds import WORLDS
 
 # M moments, C h w latent, L words
@@ -45,7 +46,9 @@ def read_openings(episodes: Iterable[Episode], codec: Codec, every: int, most: i
         found.append(_opening(episode, codec, every, np.random.default_rng([seed, number])))
         held[episode.world] += len(found[-1])
     if not found:
-        raise ValueError("there is nothing to learn starts from: no episode of the source has facts")
+        raise ValueError(
+            "there is nothing to learn starts from: no episode of the source, or none of those held out, has facts"
+        )
     if len(sizes := sorted({tuple(part.z.shape[2:]) for part in found})) > 1:
         raise ValueError(f"latents of several sizes, {sizes} cells: a starter is trained on frames of one size")
     return Openings.joined(found)
@@ -54,18 +57,10 @@ def read_openings(episodes: Iterable[Episode], codec: Codec, every: int, most: i
 def _opening(episode: Episode, codec: Codec, every: int, rng: np.random.Generator) -> Openings:
     moments = np.arange(rng.integers(every), len(episode) + 1, every)
     moments = np.union1d(moments, [0])
-    frames = torch.from_numpy(np.ascontiguousarray(episode.observations[moments][:, None]))
-    z = _encoded(codec, frames)
+    z = encode_frames(episode.observations[moments][:, None], codec).cpu()
     words = episode.words or word_episode(episode.world, episode.facts, episode.map_seed)
     scenes = words.scene[rng.integers(len(words.scene), size=len(moments))]
     return Openings(
         z, torch.from_numpy(scenes), torch.from_numpy(words.view[moments]),
         torch.full((len(moments),), WORLDS[episode.world].index),
     )  # fmt: skip
-
-
-@torch.no_grad()
-def _encoded(codec: Codec, frames: torch.Tensor) -> torch.Tensor:
-    device = codec.latent_mean.device
-    with torch.autocast(device.type, torch.bfloat16):
-        return torch.cat([codec.encode(part.to(device)) for part in frames.split(64)]).half().cpu()

@@ -13,6 +13,7 @@ from typing import Any
 
 from worldsim.bank import build_bank
 from worldsim.model.player import Player
+from worldsim.model.starter import Starter
 from worldsim.model.weights import WorldSimulator
 from worldsim.worlds import WORLDS
 
@@ -87,18 +88,22 @@ def release(
     memory_run: Path | None = None,
     heads_run: Path | None = None,
     player: Path | None = None,
+    starter: Path | None = None,
 ) -> WorldSimulator:
     """Writes the model folder ``out`` from an exported ``model``, whose runs' records make the card.
 
     ``model`` lies in the folder of the last run: that of the world model, of a memory, of heads or of a referee.
     ``world_run``, for heads and referee of a model with a memory ``memory_run``, and for a referee ``heads_run`` are
     those before it (``ValueError`` without). ``player`` is a model folder whose player is taken over; it must be of
-    the same world, that is have the same digest (``ValueError``). ``starts`` true starts per world go into the bank,
-    ``more_starts`` of single ones.
+    the same world, that is have the same digest (``ValueError``). ``starter`` is a starter's folder (``model/starter``
+    of its run), which is taken over with its card. ``starts`` true starts per world go into the bank, ``more_starts``
+    of single ones.
     """
     simulator = WorldSimulator.from_pretrained(model)
     if player is not None:
         simulator = simulator.with_player(_player_of(player, simulator))
+    if starter is not None:
+        simulator = simulator.with_starter(Starter.from_pretrained(starter))
     given = {"world model": world_run, "memory": memory_run, "heads": heads_run}
     runs = _runs(model.parent, simulator.codec.memory is not None, codec_run, given)
     simulator.bank = build_bank(simulator.config.worlds, starts, more=more_starts)
@@ -166,8 +171,13 @@ def _runs(last: Path, has_memory: bool, codec_run: Path, given: Mapping[str, Pat
 
 def _kind(config: Mapping[str, Any]) -> str:
     """What a run trained, by what only its configuration has."""
-    own = {"referee": "referee", "horizon": "heads", "depths": "memory"}
-    return next((kind for name, kind in own.items() if name in config), "world model")
+    own = {"referee": "referee", "horizon": "heads", "depths": "memory", "level_spread": "starter", "hidden": "player"}
+    kind = next((kind for name, kind in own.items() if name in config), "world model")
+    if kind in ("starter", "player"):
+        raise ValueError(
+            f"this run trained the {kind} of another run's model: give that model, and the {kind} beside it (--{kind})"
+        )
+    return kind
 
 
 def _spans(worlds: Sequence[str], window: int) -> str:

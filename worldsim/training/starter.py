@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from worldsim.diffusion import flow
-from worldsim.model.codec import codec_digest
+from worldsim.model.codec import latents_digest
 from worldsim.model.starter import STARTER, Starter, StarterConfig, guided
 from worldsim.model.starternet import StarterNet
 from worldsim.model.weights import WorldSimulator
@@ -53,11 +53,12 @@ class StarterTraining:
         self.rows = {names[int(w)]: (moments.world == w).nonzero()[:, 0] for w in moments.world.unique()}
         check_held(config.shares, self.rows)
         self.longest = tuple(
-            int(max((of.scene if part == "scene" else of.view).ne(0).sum(1).max() for of in (moments, held_out)))
+            max(1, *(int((of.scene if part == "scene" else of.view).ne(0).sum(1).max()) for of in (moments, held_out)))
             for part in ("scene", "view")
         )
-        if config.run.compile:
-            self._of_network = torch.compile(self._of_network)  # type: ignore[method-assign]
+        if not set(held_out.world.tolist()) & set(moments.world.tolist()):
+            raise ValueError("the held-out moments are of none of the worlds that are learned: give the source both")
+        self._errors_of = self.loop.compiled(self._of_network)
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator with the averaged starter (also exported to ``out/model``)."""
@@ -86,7 +87,7 @@ class StarterTraining:
         """``(B,)``: squared errors of what the network puts out, before its preconditioning, for the latents of
         ``said`` (or ``z``) under its texts."""
         z = said.z if z is None else z
-        return self._of_network(z.float(), eps, tau, *self._words(said), said.world)
+        return self._errors_of(z.float(), eps, tau, *self._words(said), said.world)
 
     def _of_network(self, z: torch.Tensor, eps: torch.Tensor, tau: torch.Tensor, *told: torch.Tensor) -> torch.Tensor:
         noisy = flow.add_noise(z[:, None], eps[:, None], tau[:, None])[:, 0]
@@ -133,7 +134,8 @@ class StarterTraining:
         """Of each world a row of held-out pictures as the codec has them, and then two draws of each from its text."""
         held, generator, rows = self.held_out, torch.Generator().manual_seed(0), list[np.ndarray]()
         for world in held.world.unique():
-            some = held.rows((held.world == world).nonzero()[:columns, 0])
+            rows_of = (held.world == world).nonzero()[:, 0]
+            some = held.rows(rows_of[torch.linspace(0, len(rows_of) - 1, min(columns, len(rows_of))).long()])
             both = Openings.joined([some, _silent(some)])
             told = self.net.read(*self._words(both), both.world)
             drawn = [self._shown(some.z.float())]
@@ -149,7 +151,7 @@ class StarterTraining:
     def _simulator(self) -> WorldSimulator:
         net = StarterNet(self.config.net)
         net.load_state_dict(self.net.state_dict())
-        encoder = codec_digest(self.begin.codec, encoder_alone=True)
+        encoder = latents_digest(self.begin.codec)
         made = StarterConfig(encoder, tuple(self.rows), self.config.steps, self.config.guidance, self.config.net)
         return self.begin.with_starter(Starter(made, net))
 
@@ -174,7 +176,7 @@ def openings_of(
     once: a run that goes on finds the same ones. Raises ``ValueError`` where those in ``folder`` are of another encoder
     or were taken otherwise."""
     made = {
-        "encoder": codec_digest(begin.codec, encoder_alone=True),
+        "encoder": latents_digest(begin.codec),
         "moments": str(config.moments),
         "every": str(config.every),
         "seed": str(config.optim.seed),
@@ -184,9 +186,8 @@ def openings_of(
         codec = copy.deepcopy(begin.codec).to(pick_device(config.run.device))
         return read_openings(of, codec, config.every, config.moments, config.optim.seed)
 
-    moments, apart = Openings.kept(
-        folder, made, {"moments": lambda: read(episodes), "held_out": lambda: read(held_out())}
-    )
+    makers = {"held_out": lambda: read(held_out()), "moments": lambda: read(episodes)}  # the quick part first
+    apart, moments = Openings.kept(folder, made, makers)
     return moments, apart
 
 
