@@ -1,6 +1,6 @@
 """A true start for a prompt: the one of a bank whose captions agree with it most.
 
-A picture that a small network draws from text alone is of the right colours and little else. A bank holds true first
+A picture that a small network draws from text alone has the named surfaces and no true room. A bank holds true first
 frames with captions of what they show, and a prompt that asks for red walls has an answer among them. What is begun
 with is then true and sharp, and it is told what it shows, not what was asked for: a prompt is a wish here.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldsim.model.debug import debug_simulator
+from worldsim.model.debug import debug_simulator, debug_starter
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.presets import smoke
 from worldsim.training.release import CURVES, _spans, release
@@ -75,6 +75,17 @@ def test_a_run_before_the_last_must_be_named(runs, tmp_path):
 def test_the_card_says_what_the_window_spans_in_each_world():
     assert _spans(("DoomRooms", "DoomBasic"), 24) == "2.7 s"
     assert _spans(("DoomRooms", "Table", "Scene"), 24) == "2.7 s in Doom rooms; 4.8 s in Physics table, Toy scene"
+
+
+def test_a_starter_is_taken_over_with_its_card(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("worldsim.training.release.build_bank", lambda worlds, starts, more: None)
+    begun = debug_starter(WorldSimulator.from_pretrained(runs["memory"] / "model"))
+    begun.save_pretrained(tmp_path / "starter", "# Made by hand\n")
+    before = {"world_run": runs["world"], "starter": tmp_path / "starter"}
+    released = release(runs["memory"] / "model", runs["codec"], tmp_path / "out", "", "", **before)
+    found = WorldSimulator.from_pretrained(tmp_path / "out").starter
+    assert found is not None and found.digest == begun.digest and released.starter is not None
+    assert (tmp_path / "out" / "starter" / "README.md").read_text() == "# Made by hand\n"
 
 
 def test_a_player_of_the_same_world_is_taken_over(runs, tmp_path, monkeypatch):
