@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldsim.captions.vocabulary import FIRST_WORD, VOCABULARY
 from worldsim.engine import RolloutEngine
 from worldsim.model.codec import latents_digest
 from worldsim.model.debug import debug_simulator
@@ -156,6 +157,7 @@ def test_the_packaged_starter_serves_every_model_with_its_encoder(tmp_path: Path
     assert packaged.starter is not None and packaged.starter.packaged
     assert packaged.starter.config.encoder == latents_digest(packaged.codec)
     assert set(packaged.starter.config.worlds) == set(packaged.config.worlds)
+    assert packaged.starter.config.net.text.vocabulary >= FIRST_WORD + len(VOCABULARY.words)
     found = starter_for(tmp_path, packaged.codec)  # a folder without one
     assert found is not None and found.digest == packaged.starter.digest
     assert starter_for(tmp_path, debug_simulator().codec) is None

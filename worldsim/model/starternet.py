@@ -48,7 +48,7 @@ class StarterNetConfig:
     worlds: int = 16
     modulation_rank: int = 64
     near: int = 5
-    text: TextConfig = field(default_factory=lambda: TextConfig(vocabulary=1536, width=96, depth=2, heads=3, tokens=()))
+    text: TextConfig = field(default_factory=lambda: TextConfig(vocabulary=1600, width=96, depth=2, heads=3, tokens=()))
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 4:
