@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from worldsim.video import contact_sheet, write_picture
+
+if TYPE_CHECKING:
+    from worldsim.predictor import LaneStart
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,12 @@ def main(argv: list[str]) -> int:
     ]
     engine = RolloutEngine(simulator, len(begun), frame_size=size)
     frames = engine.begin(range(len(begun)), [b.start for b in begun]).frames[:, -1].cpu().numpy()
-    print(write_picture(options.out, contact_sheet(frames, [b.prompt for b in begun], columns=options.count)))
+    print(write_picture(options.out, contact_sheet(frames, [_label(b.start) for b in begun], columns=options.count)))
     for prompt in dict.fromkeys(b.prompt for b in begun):
         print(prompt)
     return 0
+
+
+def _label(start: LaneStart) -> str:
+    """What stands under a picture: what its text says of it, else which world it is of."""
+    return start.text.view or start.world.title
