@@ -211,6 +211,7 @@ def report(options: Demo, walked: Walk, fps: float, per_step: int, near: str = "
 TRY_NEXT = """
 Try next:
   worldsim demo --prompt "rooms with green walls and a yellow floor" --actions "turn_left*26"
+  worldsim starts "rooms with green walls and a yellow floor"     what the model draws from text alone
   worldsim demo --world DoomTakeCover --actions "strafe_left*10 strafe_right*10"
   worldsim demo --true        the same walk through the true world
   worldsim play               walk yourself, in the browser
