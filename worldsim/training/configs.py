@@ -300,8 +300,8 @@ class StarterTrainConfig:
     drop_text: float = 0.1
     drop_scene: float = 0.05
     drop_view: float = 0.1
-    level_mean: float = -0.4
-    level_spread: float = 1.2
+    level_mean: float = 0.2
+    level_spread: float = 1.3
     steps: int = 16
     guidance: float = 3.0
 
