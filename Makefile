@@ -84,6 +84,13 @@ results: $(STAMP)
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction surprise text fidelity speed
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency --world Scene
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite interaction --world Table
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world Table --tasks wall floor thing bind_surfaces bind_things \
+		event_switch event_shatter event_bite
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world Scene --tasks wall floor thing bind_surfaces bind_things
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world DoomMyWayHome --tasks wall
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world DoomHealthGathering --tasks event_hurt_by_acid event_healed
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world DoomTakeCover --tasks event_hurt
+	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world DoomBasic --tasks event_shoot
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite memory --beside 'window={"model": "?memory=window"}' \
 		'panorama={"model": "?memory=panorama"}'
 	for suite in consistency permanence memory interaction surprise text; do \

@@ -36,6 +36,7 @@ from worldsim.lane_text import LaneWords, TextMemory
 from worldsim.model.codec import to_uint8
 from worldsim.model.conditioning import ACTED, NO_VIEW, Controls
 from worldsim.model.heads import REWARD_BINS, bin_values, expected_reward
+from worldsim.model.starter import Starter
 from worldsim.model.transformer import Prediction, PreparedStep
 from worldsim.model.weights import CacheMode, WorldSimulator
 from worldsim.passes import Passes
@@ -159,7 +160,7 @@ class RolloutEngine(Passes):
         for i, (lane, start) in enumerate(zip(lanes, starts)):
             self._specs[lane] = start.world
             length = 0 if start.frames is None else len(start.frames)
-            kind = (start.world.frames_per_step, length, len(start.actions), self._by_starter(start))
+            kind = (start.world.frames_per_step, length, len(start.actions), self._starter_of(start) is not None)
             groups.setdefault(kind, []).append(i)
         self._note_worlds()
         pieces: list[tuple[list[int], Block]] = []
@@ -328,10 +329,11 @@ class RolloutEngine(Passes):
 
     def _begin_from_text(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:
         """First latents from text alone: by the starter, where the model has one that knows the world."""
-        if self._by_starter(starts[0]) and self.model.starter is not None:
+        starter = self._starter_of(starts[0])
+        if starter is not None:
             scenes, views = [s.text.scene for s in starts], [s.text.view for s in starts]
             told = (scenes, views, self._text.world_index[rows], self._seeds[rows])
-            drawn = self.model.starter.draw(*told, self.latent_shape, self.dtype)
+            drawn = starter.draw(*told, self.latent_shape, self.dtype)
             drawn = replace(drawn, change=torch.zeros_like(drawn.change))  # of another scale than a step's
         else:
             text = self._text.tokens(rows)
@@ -347,9 +349,11 @@ class RolloutEngine(Passes):
         block.valid.copy_(finite)
         return block
 
-    def _by_starter(self, start: LaneStart) -> bool:
+    def _starter_of(self, start: LaneStart) -> Starter | None:
+        """What draws the first latent of ``start``; None where frames are given, or none knows the world."""
         starter = self.model.starter
-        return start.frames is None and starter is not None and start.world.name in starter.config.worlds
+        knows = start.frames is None and starter is not None and start.world.name in starter.config.worlds
+        return starter if knows else None
 
     # parts of a step
 
