@@ -30,6 +30,7 @@ from einops import repeat
 from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
+from worldsim.imagination import Imagination
 from worldsim.lane_player import NO_PLAYER, LanePlayer
 from worldsim.lane_referee import LaneReferee
 from worldsim.lane_text import LaneWords, TextMemory
@@ -72,6 +73,8 @@ class RolloutEngine(Passes):
         compile: compiles the network's step (GPU; the first steps are slow).
         memory: what is kept of what is out of view, beside the window of latents: ``"window"`` nothing, ``"panorama"``
             or ``"places"`` (see ``screen.Memory``); None for the farthest-reaching that the model can serve.
+        imagine: what a turn uncovers and nobody has seen is imagined in the worlds whose pictures the model's starter
+            completes, and these are carried; else it is the mean that the transformer expects, a haze.
         window: latents that attention along time sees, the newest included: 1 to those that the model was trained on,
             which is None. The latent before the newest enters it by another way too, whatever the window.
     """
@@ -91,6 +94,7 @@ class RolloutEngine(Passes):
         temperature: float | None = None,
         memory: Memory | None = None,
         window: int | None = None,
+        imagine: bool = True,
     ) -> None:
         if lanes < 1:
             raise ValueError(f"lanes={lanes}; an engine has at least one lane")
@@ -111,6 +115,9 @@ class RolloutEngine(Passes):
         self.lanes = lanes
         self.cache_mode = cache_mode or ("renoise" if self.temperature else model.config.cache_mode)
         self.denoising_steps, self.reward_mode = denoising_steps, reward
+        starter = self.model.starter if imagine and self.memory != "window" else None
+        self._imagination = None if starter is None else Imagination(starter, self.codec, self.dtype)
+        self._drawn = tuple(world for world in model.config.drawn if not self._imagines_in(WORLDS.get(world)))
         self._allocate()
 
     @torch.inference_mode()
@@ -123,11 +130,12 @@ class RolloutEngine(Passes):
         self._specs: list[WorldSpec | None] = [None] * b
         self._single: list[int] = []
         self._all_drawn = self.codec.memory is None
+        self._imagines = torch.zeros(b, dtype=torch.bool, device=device)
         self._text = TextMemory(self.world, b, device)
         self._screen = (
             None
             if self.codec.memory is None
-            else Screen(self.codec, b, self.frame_size, device, self.memory, self.model.config.drawn)
+            else Screen(self.codec, b, self.frame_size, device, self.memory, self._drawn)
         )
         sizes, player, referee = self.model.config.world, self.model.player, self.model.referee
         self.referee = None if referee is None else LaneReferee(referee, b, self.latent_shape, device)
@@ -419,12 +427,27 @@ class RolloutEngine(Passes):
         if self._screen is None or self._all_drawn:
             pixels = self.codec.decode_normalised(latent, frames)
         else:
-            pixels = self._screen.show(latent, frames, controls)
+            around = self._screen.turn(controls)
+            if around is not None:
+                around = self._completed(around, controls)
+            pixels = self._screen.show(latent, frames, controls, around)
         if frames == 1:
             return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
         if self._single:
             pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
         return pixels
+
+    def _imagines_in(self, world: WorldSpec | None) -> bool:
+        return world is not None and self._imagination is not None and self._imagination.knows(world)
+
+    def _completed(self, around: torch.Tensor, controls: Controls) -> torch.Tensor:
+        """What is known of the views, with what is imagined of them."""
+        screen, text = self._screen, self._text
+        if self._imagination is None or screen is None or screen.panorama is None:
+            return around
+        scenes, yaw = [words.text.scene for words in text.words], controls.camera[:, 0, 0]
+        told = (scenes, text.world_index, self._seeds, self._steps)
+        return self._imagination.complete(screen.panorama, around, yaw, self._imagines, *told)
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Latents of what lanes show."""
@@ -438,9 +461,11 @@ class RolloutEngine(Passes):
     def _note_worlds(self) -> None:
         """Which lanes are of worlds that show one frame per step, whether all are of worlds that are drawn, and whether
         a referee has a say in any."""
-        specs, drawn = self._specs, self.model.config.drawn
+        specs, drawn = self._specs, self._drawn
         self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
         self._all_drawn = self.codec.memory is None or all(spec is None or spec.name in drawn for spec in specs)
+        if self._imagination is not None:
+            self._imagines.copy_(torch.tensor([self._imagines_in(spec) for spec in specs]))
         if self.referee is not None:
             self.referee.note([spec.index for spec in specs if spec is not None])
 

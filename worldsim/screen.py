@@ -82,15 +82,19 @@ class Screen:
             seen.show(_picture(frames[:, -1 - (latents - 1 - t) * k]))
         self.panorama.put(rows, seen)
 
-    def show(self, latent: torch.Tensor, frames: int, controls: Controls) -> torch.Tensor:
-        """Pixels ``(B, frames, H, W, 3)`` in [-1, 1] of all lanes' next latents, which are what they show from now."""
-        keys, camera = controls.keys[:, 0], controls.camera[:, 0]
-        action, around = describe(keys, camera), None
-        if self.panorama is not None:
-            self.panorama.turn(camera)
-            if not self.reckons:
-                self.panorama.walk(keys)
-            around = self.panorama.view()
+    def turn(self, controls: Controls) -> torch.Tensor | None:
+        """The cameras turn; what the panorama holds of the views after it, ``(B, 4, H, W)``, None without one."""
+        if self.panorama is None:
+            return None
+        self.panorama.turn(controls.camera[:, 0])
+        if not self.reckons:
+            self.panorama.walk(controls.keys[:, 0])
+        return self.panorama.view()
+
+    def show(self, latent: torch.Tensor, frames: int, controls: Controls, around: torch.Tensor | None) -> torch.Tensor:
+        """Pixels ``(B, frames, H, W, 3)`` in [-1, 1] of all lanes' next latents, which are what they show from now.
+        ``around`` is what ``turn`` gave, or that completed."""
+        action = describe(controls.keys[:, 0], controls.camera[:, 0])
         before = Shown(
             self.canvas, self.known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel
         )

@@ -163,11 +163,11 @@ def test_the_packaged_starter_serves_every_model_with_its_encoder(tmp_path: Path
     assert starter_for(tmp_path, debug_simulator().codec) is None
     packaged.save_pretrained(tmp_path / "copy")
     assert not (tmp_path / "copy" / "starter").exists()
-    assert sum(path.stat().st_size for path in (PACKAGED / "starter").iterdir()) <= 4e6
+    assert sum(path.stat().st_size for path in (PACKAGED / "starter").iterdir()) <= 14e6
 
 
 def test_steps_must_be_taken() -> None:
-    with pytest.raises(ValueError, match="steps=0: a starter takes at least one"):
+    with pytest.raises(ValueError, match="steps=0, complete_steps=6: a starter takes at least one"):
         StarterConfig("0" * 12, ("DoomRooms",), steps=0)
 
 

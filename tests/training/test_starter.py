@@ -150,7 +150,7 @@ def test_moments_without_views_are_learned_too(tmp_path) -> None:
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="moments, every and steps are at least 1"):
+    with pytest.raises(ValueError, match="moments, every, steps and complete_steps are at least 1"):
         replace(CONFIG, every=0)
     with pytest.raises(ValueError, match="at most 1 together"):
         replace(CONFIG, drop_scene=0.6, drop_view=0.6)

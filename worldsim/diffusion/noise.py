@@ -28,6 +28,7 @@ USES: dict[str, int] = {
     "start": 5,
     "context_start": 6,
     "action": 7,
+    "complete": 8,
 }
 """What a draw is for. Two uses of the same lane and step give independent numbers."""
 

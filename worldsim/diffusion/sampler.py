@@ -41,8 +41,10 @@ def sample(
     given: torch.Tensor | None = None,
     ceiling: torch.Tensor | None = None,
     tokens: int = flow.BASE_TOKENS,
+    order: int = 1,
 ) -> Sampled:
-    """Integrates the flow from ``noise`` ``(B, T, C, H, W)`` with ``steps`` Euler steps.
+    """Integrates the flow from ``noise`` ``(B, T, C, H, W)`` with ``steps`` Euler steps, or, ``order`` 2, with as many
+    of DPM-Solver++ (2M, Lu et al. 2022), in which the clean prediction goes on changing; all frames are generated then.
 
     ``given`` are clean latents of the same shape and ``ceiling`` their noise ceilings ``(B, T)`` in [0, 1]: 0 = given,
     never written; 1 = generate; between = start from the given latent at that noise level (SDEdit, Meng et al. 2022).
@@ -50,6 +52,8 @@ def sample(
     frames under one global level would be wrong: it does not sample the conditional distribution.
     """
     b, t = noise.shape[:2]
+    if order not in (1, 2) or (order == 2 and ceiling is not None):
+        raise ValueError(f"order={order}: accepted are 1, and 2 where all frames are generated")
     if ceiling is None:
         ceiling = torch.ones(b, t, device=noise.device)
         z = noise
@@ -67,7 +71,11 @@ def sample(
         x = denoise(z, tau, steps)
         remaining = (1 - tau).clamp(min=1e-6)
         fraction = ((tau_next - tau) / remaining)[..., None, None, None].to(z.dtype)
-        z = z + fraction * (x - z)
+        towards = x
+        if order == 2 and previous is not None and 1 < i < steps - 1:
+            before, here, after = (float(levels[j].logit()) for j in (i - 1, i, i + 1))
+            towards = x + (after - here) / (here - before) / 2 * (x - previous)
+        z = z + fraction * (towards - z)
         if previous is not None and i == steps - 1:
             change = (x - previous).float().square().mean((2, 3, 4)).sqrt()
         previous = x

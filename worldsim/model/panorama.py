@@ -16,6 +16,7 @@ camera went is not known, each step counts as one away from everything, back or 
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -83,6 +84,14 @@ class Panorama:
         for name in _KEPT:
             getattr(self, name)[lanes] = getattr(other, name)
 
+    def some(self, lanes: torch.Tensor) -> Panorama:
+        """A copy of what ``lanes`` have seen."""
+        part = copy.copy(self)
+        for name in _KEPT:
+            setattr(part, name, getattr(self, name)[lanes])
+        part._looked = part.texture[:, :0]
+        return part
+
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane has seen, on the CPU."""
         return {name: getattr(self, name)[lane].cpu().clone() for name in _KEPT}
@@ -130,8 +139,9 @@ class Panorama:
         held = found[:, 4:]
         return found[:, :4] / held.clamp(min=0.5) * (held > 0.5)
 
-    def show(self, picture: torch.Tensor, forget: bool = False) -> None:
-        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of the present places.
+    def show(self, picture: torch.Tensor, forget: bool = False, where: torch.Tensor | None = None) -> None:
+        """Lays pictures ``(B, 3, h, w)`` of the present views, of any size, on the cylinders of the present places,
+        or those of their pixels where ``where (B, 1, h, w)`` is more than a half.
 
         ``forget``: what a cylinder held of the last ``view`` from close by and the picture does not show is forgotten,
         so that a thing that was taken is not seen again after a turn. It needs a ``view`` before, and no turn since.
@@ -141,6 +151,8 @@ class Panorama:
         seen = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
         if forget:
             self._forget(rows, seen, inside)
+        if where is not None:
+            inside = inside * (F.grid_sample(where, grid, padding_mode="border", align_corners=False)[:, 0] > 0.5)
         here = (rows * self.texture.shape[2] + self._cylinder()[:, None]).flatten()
         texture = self.texture.view(-1, self.texture[0, 0, 0].numel())
         now = texture.index_select(0, here).view(*rows.shape, *self.texture.shape[3:])

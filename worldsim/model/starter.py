@@ -1,4 +1,4 @@
-"""A starter with what its numbers mean: it draws the first latent of a world from its text.
+"""A starter with what its numbers mean: it draws the first latent of a world from its text, and what a turn uncovers.
 
 A starter knows the latents of one codec, those that its encoder makes, and no transformer. It is therefore kept in a
 folder of its own (``starter/`` in a model's folder, or with the package) and begins worlds for every model with that
@@ -27,10 +27,10 @@ from worldsim.model.text import tokenise
 # B frames, L words, C h w latent
 
 TOKEN = 16
-"""Pixels of a side of the world model's tokens, whose number shifts the noise levels of large frames."""
+"""Pixels of a side of the world model's tokens, of which frames have a whole number."""
 STARTER = "starter"
 """Name of the folder in a model's folder, and of the one with the package."""
-_FOLDER = NetFolder("starter", version=1)
+_FOLDER = NetFolder("starter", version=2)
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,22 @@ class StarterConfig:
 
     ``encoder`` is the one whose latents it draws (``latents_digest``), ``worlds`` names those that it knows. It is
     sampled in ``steps`` denoising steps, with ``guidance`` the weight of what the text says against nothing said (1:
-    none).
+    none). What has been seen in part (in the worlds of ``completes``) is completed in ``complete_steps`` with
+    ``complete_guidance``.
     """
 
     encoder: str
     worlds: tuple[str, ...]
     steps: int = 16
     guidance: float = 3.0
+    completes: tuple[str, ...] = ()
+    complete_steps: int = 6
+    complete_guidance: float = 1.0
     net: StarterNetConfig = field(default_factory=StarterNetConfig)
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps={self.steps}: a starter takes at least one")
+        if min(self.steps, self.complete_steps) < 1:
+            raise ValueError(f"steps={self.steps}, complete_steps={self.complete_steps}: a starter takes at least one")
         if TOKEN % self.net.stride:
             raise ValueError(
                 f"patches of {self.net.patch} cells of {self.net.pixel_stride} pixels: frames are multiples of {TOKEN} "
@@ -87,10 +91,15 @@ class Starter:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Starter:
-        """Loads the starter in ``folder``. Raises ``FileNotFoundError`` where there is none and ``WeightsError`` where
-        its files are not right."""
+        """Loads the starter in ``folder``; one of version 1 completes nothing. Raises ``FileNotFoundError`` where
+        there is none and ``WeightsError`` where its files are not right."""
         content, stored = _FOLDER.read(folder)
+        of_version_1 = "completes" not in content
+        if of_version_1:
+            content |= {"completes": [], "complete_steps": 1, "complete_guidance": 1.0}
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
+        if of_version_1:
+            stored["seen_in.weight"] = torch.zeros_like(starter.net.seen_in.weight)
         load_strictly(starter.net, stored, f"{folder}: net")
         about = Path(folder) / "README.md"
         starter.card = about.read_text(encoding="utf-8") if about.is_file() else ""
@@ -127,10 +136,26 @@ class Starter:
         """First latents float32 ``(B, 1, C, h, w)`` of ``shape (C, h, w)``, each a function of its scene, view, world
         (indices ``(B,)``) and seed (``(B,)``) alone; on the device of ``seeds``."""
         net = self._on(seeds.device, dtype)
-        scene, view = (tokenise([*texts, *[""] * len(texts)]).to(seeds.device) for texts in (scenes, views))
-        told = net.read(scene, view, worlds.repeat(2))
         eps = noise.gaussian(seeds, torch.zeros_like(seeds), "start", shape)
-        return guided(net, eps, told, self.config.steps, self.config.guidance)
+        return guided(net, eps, _told(net, scenes, views, worlds), self.config.steps, self.config.guidance)
+
+    @torch.inference_mode()
+    def complete(
+        self,
+        seen: torch.Tensor,
+        scenes: Sequence[str],
+        worlds: torch.Tensor,
+        seeds: torch.Tensor,
+        numbers: torch.Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> torch.Tensor:
+        """Latents float32 ``(B, C, h, w)`` of whole pictures of which ``seen (B, C + 1, h, w)`` was seen: its latent,
+        and which share of each cell that is. Each is a function of its row alone, and of the ``numbers (B,)`` of its
+        lane's step; cells that were seen whole come out about as they are."""
+        net, config = self._on(seeds.device, dtype), self.config
+        eps = noise.gaussian(seeds, numbers, "complete", (seen.shape[1] - 1, *seen.shape[2:]))
+        told = _told(net, scenes, [""] * len(scenes), worlds, config.complete_guidance != 1)
+        return guided(net, eps, told, config.complete_steps, config.complete_guidance, seen).x[:, 0]
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> StarterNet:
         key = (device, dtype)
@@ -159,14 +184,30 @@ def starter_for(folder: Path, codec: Codec) -> Starter | None:
     return starter
 
 
-def guided(net: StarterNet, eps: torch.Tensor, told: Told, steps: int, guidance: float) -> Sampled:
-    """Samples ``(B, 1, C, h, w)`` from noise ``eps (B, C, h, w)``; ``told`` is of 2 B frames, what each is told and
-    then as many times nothing (classifier-free guidance, Ho and Salimans 2022)."""
-    tokens = eps.shape[2] * eps.shape[3] * net.config.pixel_stride**2 // TOKEN**2
+def guided(
+    net: StarterNet, eps: torch.Tensor, told: Told, steps: int, guidance: float, seen: torch.Tensor | None = None
+) -> Sampled:
+    """Samples ``(B, 1, C, h, w)`` from noise ``eps (B, C, h, w)``, given what was ``seen`` of each; ``told`` is of 2 B
+    frames, what each is told and then as many times nothing (classifier-free guidance, Ho and Salimans 2022), or of B,
+    which are not guided."""
+    tokens = eps.shape[2] * eps.shape[3] // net.config.patch**2
+    times = len(told.vector) // len(eps)
+    seen = None if seen is None else seen.repeat(times, 1, 1, 1)
 
     def denoise(z: torch.Tensor, tau: torch.Tensor, steps: int) -> torch.Tensor:
-        both = net(z[:, 0].repeat(2, 1, 1, 1), tau[:, 0].repeat(2), told)
-        given, without = both.chunk(2)
+        x = net(z[:, 0].repeat(times, 1, 1, 1), tau[:, 0].repeat(times), told, seen)
+        if times == 1:
+            return x[:, None]
+        given, without = x.chunk(2)
         return (without + guidance * (given - without))[:, None]
 
-    return sampler.sample(denoise, eps[:, None], steps, tokens=tokens)
+    return sampler.sample(denoise, eps[:, None], steps, tokens=tokens, order=2)
+
+
+def _told(
+    net: StarterNet, scenes: Sequence[str], views: Sequence[str], worlds: torch.Tensor, twice: bool = True
+) -> Told:
+    """What frames are told, and, ``twice``, then as many times nothing."""
+    silent = [""] * len(scenes) * twice
+    scene, view = (tokenise([*texts, *silent]).to(worlds.device) for texts in (scenes, views))
+    return net.read(scene, view, worlds.repeat(1 + twice))

@@ -4,6 +4,9 @@ A step of the world model has a past and needs no imagination: trained to expect
 and of a first frame, where all is unsure, a mean is a plain surface. Here one frame is drawn from noise, in many steps,
 by a network that does nothing else (as in DiT, Peebles and Xie 2023, with the layers of the world model). It sees every
 word by itself, not a few tokens read out of the text, so that each colour stays with its surface.
+
+The same network draws what a turn of the camera uncovers and nobody has seen (as in inpainting by diffusion, Saharia et
+al. 2022): it is then shown the rest of the picture, of which a first frame has nothing.
 """
 
 from __future__ import annotations
@@ -80,6 +83,7 @@ class StarterNet(nn.Module):
         self.config = config
         d, patch_size = config.width, config.latent_channels * config.patch**2
         self.patch_in = nn.Linear(patch_size, d)
+        self.seen_in = nn.Linear(patch_size + config.patch**2, d, bias=False)
         self.place_in = nn.Linear(32, d)
         self.level_in = nn.Sequential(nn.Linear(64, d), nn.SiLU(), nn.Linear(d, d))
         self.world = nn.Embedding(config.worlds, d)
@@ -106,14 +110,22 @@ class StarterNet(nn.Module):
         read = [layer.space.read_text(tokens) for layer in self.layers]  # type: ignore[union-attr, operator]
         return Told(read, mask, self.world(world_B))
 
-    def forward(self, z_BCHW: torch.Tensor, tau_B: torch.Tensor, told: Told) -> torch.Tensor:
-        """Clean latents float32 like ``z_BCHW`` at levels ``tau_B``, preconditioned as the world model's."""
+    def forward(
+        self, z_BCHW: torch.Tensor, tau_B: torch.Tensor, told: Told, seen_BCHW: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Clean latents float32 like ``z_BCHW`` at levels ``tau_B``, preconditioned as the world model's.
+
+        ``seen_BCHW`` has one channel more: the latent of what was seen of the picture, and which share of each cell
+        that is; None where nothing was.
+        """
         p, (h, w), dtype = self.config.patch, z_BCHW.shape[2:], self.patch_in.weight.dtype
         if h % p or w % p:
             raise ValueError(f"latents of {h}x{w} cells: both must be multiples of the patch, {p}")
         estimate = linear_estimate(z_BCHW[:, None].float(), tau_B[:, None])[:, 0]
-        tokens = rearrange(estimate.to(dtype), "b c (h p) (w q) -> b 1 (h w) (c p q)", p=p, q=p)
-        x = self.patch_in(tokens) + self.place_in(features.place(h // p, w // p, z_BCHW.device).to(dtype))
+        x = self.patch_in(_tokens(estimate.to(dtype), p))
+        x = x + self.place_in(features.place(h // p, w // p, z_BCHW.device).to(dtype))
+        if seen_BCHW is not None:
+            x = x + self.seen_in(_tokens(seen_BCHW.to(dtype), p))
         vector = (self.level_in(features.level(tau_B).to(dtype)) + told.vector)[:, None]
         shared = rearrange(self.modulation(vector), "b t (s d) -> s b t 1 d", s=6)
         layout = _AmongWords(
@@ -152,6 +164,11 @@ class _AmongWords(Dense):
 
     def space(self, attention: SpaceAttention, x: torch.Tensor, text: Sequence[TextKV]) -> torch.Tensor:
         return attention(x, self.rotation, text[0], self.mask)
+
+
+def _tokens(x: torch.Tensor, patch: int) -> torch.Tensor:
+    """``(B, 1, N, C patch^2)`` of cells ``(B, C, H, W)``."""
+    return rearrange(x, "b c (h p) (w q) -> b 1 (h w) (c p q)", p=patch, q=patch)
 
 
 def _keys(words_BM: torch.Tensor, tokens: int) -> torch.Tensor:

@@ -283,12 +283,15 @@ class PlayerTrainConfig:
 
 @dataclass(frozen=True)
 class StarterTrainConfig:
-    """Training of a starter on single frames, up to ``moments`` of each world and every ``every``-th of an episode.
+    """Training of a starter on single frames, up to ``moments`` of each world and every ``every``-th of an episode;
+    where worlds play beside it without an end, on all that come, from ``start_steps`` steps of play on.
 
     A batch has ``optim.batch`` of them, of the worlds in equal ``shares`` but for those named. ``drop_text`` is the
     share that is told nothing, ``drop_scene`` and ``drop_view`` of those that are told only the other. Ratios of noise
-    to signal are lognormal with ``level_mean`` and ``level_spread``. ``steps`` and
-    ``guidance`` are of the draws.
+    to signal are lognormal with ``level_mean`` and ``level_spread``. ``complete`` is the share, of moments of the
+    worlds that it ``completes``, that is learned from what was seen of it and the scene alone; what was seen is spoilt
+    by noise of up to ``spoil``, since what will be completed are completions too. ``steps``, ``guidance``,
+    ``complete_steps`` and ``complete_guidance`` are of the draws.
     """
 
     net: StarterNetConfig = field(default_factory=StarterNetConfig)
@@ -296,21 +299,30 @@ class StarterTrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
     moments: int = 40_000
     every: int = 3
+    start_steps: int = 2000
     shares: dict[str, float] = field(default_factory=dict)
     drop_text: float = 0.1
     drop_scene: float = 0.05
     drop_view: float = 0.1
     level_mean: float = 0.2
     level_spread: float = 1.3
+    completes: tuple[str, ...] = ("DoomRooms", "DoomMyWayHome", "Crafter")
+    complete: float = 0.5
+    spoil: float = 0.1
     steps: int = 16
     guidance: float = 3.0
+    complete_steps: int = 6
+    complete_guidance: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.moments, self.every, self.steps) < 1 or self.level_spread <= 0:
-            raise ValueError("moments, every and steps are at least 1, level_spread above 0")
-        drops = (self.drop_text, self.drop_scene, self.drop_view)
-        if not all(0 <= share <= 1 for share in drops) or self.drop_scene + self.drop_view > 1:
-            raise ValueError("drop_text, drop_scene and drop_view are shares; the last two are at most 1 together")
+        if min(self.moments, self.every, self.steps, self.complete_steps) < 1 or self.level_spread <= 0:
+            raise ValueError("moments, every, steps and complete_steps are at least 1, level_spread above 0")
+        shares = (self.drop_text, self.drop_scene, self.drop_view, self.complete)
+        if not all(0 <= share <= 1 for share in shares) or self.spoil < 0 or self.drop_scene + self.drop_view > 1:
+            raise ValueError(
+                "drop_text, drop_scene, drop_view and complete are shares, spoil is at least 0; drop_scene and "
+                "drop_view are at most 1 together"
+            )
         object.__setattr__(self, "shares", named_shares(self.shares))
 
 

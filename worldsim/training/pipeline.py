@@ -7,6 +7,7 @@ to the codec while the transformer trains. That is how a short time on a GPU mac
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -33,6 +34,7 @@ from worldsim.training.configs import (
 from worldsim.training.heads import HeadsTraining
 from worldsim.training.latents import LatentStore
 from worldsim.training.memory import MemoryTraining
+from worldsim.training.openings import Arriving, read_openings
 from worldsim.training.player import PlayerTraining, readings_of
 from worldsim.training.pool import Feeder
 from worldsim.training.referee import RefereeTraining, situations_of
@@ -165,11 +167,34 @@ def train_player(config: PlayerTrainConfig, source: SourceConfig, begin: WorldSi
 
 
 def train_starter(config: StarterTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
-    """Gives a trained model a starter, from moments of a source that ends. Exports ``out/model``."""
-    source.check_ends("a starter")
-    episodes = training_episodes(source)
-    moments = openings_of(config, begin, episodes, lambda: held_out_episodes(source), out / "openings")
-    training = StarterTraining(config, out, begin, *moments)
+    """Gives a trained model a starter, from moments of a source that ends, or of worlds that play beside. Exports
+    ``out/model``."""
+    if source.ends:
+        episodes = training_episodes(source)
+        moments = openings_of(config, begin, episodes, lambda: held_out_episodes(source), out / "openings")
+        training = StarterTraining(config, out, begin, *moments)
+        training.loop.resume()
+        training.run()
+        return
+    feeder = Feeder(training_episodes(source), keep=config.start_steps)
+    try:
+        train_starter_beside(feeder, config, begin, out, held_out_episodes(source))
+    finally:
+        feeder.close()
+
+
+def train_starter_beside(
+    feeder: Feeder, config: StarterTrainConfig, begin: WorldSimulator, out: Path, held_out: list[Episode]
+) -> None:
+    """Trains a starter on what a feeder brings, once it has brought ``start_steps`` steps."""
+    codec = copy.deepcopy(begin.codec).to(pick_device(config.run.device))
+    apart = read_openings(held_out, codec, config.every, config.moments, config.optim.seed)
+    feeder.wait_for(config.start_steps)
+    arriving = Arriving(feeder, codec, config.every, config.optim.seed)
+    moments = arriving(least=1)
+    if moments is None:
+        raise ValueError("there is nothing to learn starts from: no episode of the source has facts")
+    training = StarterTraining(config, out, begin, moments, apart, arriving)
     training.loop.resume()
     training.run()
 

@@ -39,9 +39,14 @@ class SourceConfig:
     max_steps: int = 300
     held_out: int = 2
 
+    @property
+    def ends(self) -> bool:
+        """Whether the episodes come to an end by themselves."""
+        return bool(self.steps or (self.data and not self.live))
+
     def check_ends(self, what: str) -> None:
         """Raises ``ValueError`` where the episodes do not come to an end by themselves, as ``what`` needs."""
-        if not self.steps and (self.live or not self.data):
+        if not self.ends:
             raise ValueError(
                 f"{what} needs a source that ends: give source.data, or source.steps where worlds play live"
             )

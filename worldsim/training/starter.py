@@ -2,7 +2,8 @@
 
 Flow matching with the loss and the spread of levels of EDM (Karras et al. 2022, table 1): the error of what the network
 itself puts out, at noise-to-signal ratios that are lognormal. A share of the moments is told nothing of the scene, of
-the view, or of both, so that text can guide (classifier-free guidance, Ho and Salimans 2022).
+the view, or of both, so that text can guide (classifier-free guidance, Ho and Salimans 2022). A share is shown a part
+of the picture and told the scene alone: so the network learns to complete views.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ from worldsim.worlds import WORLDS
 
 class StarterTraining:
     """A run over ``moments`` that the codec of ``begin`` encoded; ``held_out`` ones serve the probes and the sheets.
-    The model gets the starter and stays as it is otherwise."""
+    ``more`` brings moments that came since, or None. The model gets the starter and stays as it is otherwise."""
 
     def __init__(
-        self, config: StarterTrainConfig, out: Path, begin: WorldSimulator, moments: Openings, held_out: Openings
+        self,
+        config: StarterTrainConfig,
+        out: Path,
+        begin: WorldSimulator,
+        moments: Openings,
+        held_out: Openings,
+        more: Callable[[], Openings | None] | None = None,
     ) -> None:
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
@@ -49,11 +56,13 @@ class StarterTraining:
             self.net = StarterNet(config.net)
         self.loop = Loop(out, self.net, config.optim, config.run)
         self.moments, self.held_out = moments.to(self.loop.device), held_out.to(self.loop.device)
-        names = {spec.index: spec.name for spec in WORLDS.values()}
-        self.rows = {names[int(w)]: (moments.world == w).nonzero()[:, 0] for w in moments.world.unique()}
+        self.more, self._new = more, list[Openings]()
+        self.rows = _by_world(self.moments)
         check_held(config.shares, self.rows)
         self.longest = tuple(
             max(1, *(int((of.scene if part == "scene" else of.view).ne(0).sum(1).max()) for of in (moments, held_out)))
+            if more is None
+            else getattr(moments, part).shape[1]
             for part in ("scene", "view")
         )
         if not set(held_out.world.tolist()) & set(moments.world.tolist()):
@@ -67,6 +76,7 @@ class StarterTraining:
 
     def _loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         config, rng, device = self.config, self.loop.rng, self.loop.device
+        self._take_more()
         worlds = list(self.rows)
         drawn = np.bincount(draw_weighed(worlds, config.shares, config.optim.batch, rng), minlength=len(worlds))
         rows = [self.rows[w][torch.from_numpy(rng.integers(len(self.rows[w]), size=n))] for w, n in zip(worlds, drawn)]
@@ -77,21 +87,53 @@ class StarterTraining:
         no_scene = (silent[:, 0] < config.drop_text) | (silent[:, 1] < config.drop_scene)
         no_view = (silent[:, 0] < config.drop_text) | (silent[:, 1] > 1 - config.drop_view)
         eps = self.loop.noise(batch.z.shape)
-        batch = _silenced(batch, no_scene, no_view)
+        shown = torch.from_numpy(rng.random(len(batch)) < config.complete).to(device) & self._completed(batch)
+        batch = _shown(_silenced(batch, no_scene, no_view | shown.cpu()), shown)
+        if config.spoil:
+            batch = self._spoilt(batch)
         with self.loop.autocast():
-            return self._errors(batch, eps, tau).mean(), {}
+            return self._errors(batch, eps, tau, of=self._errors_of).mean(), {}
+
+    def _completed(self, moments: Openings) -> torch.Tensor:
+        """Where moments are of worlds whose pictures are completed, and something was seen, ``(M,)``."""
+        able = torch.tensor([WORLDS[name].index for name in self.config.completes], device=moments.world.device)
+        return torch.isin(moments.world, able) & (moments.seen[:, -1] > 0).flatten(1).any(1)
+
+    def _spoilt(self, batch: Openings) -> Openings:
+        """The batch with noise on what was seen of its pictures."""
+        latent, share = batch.seen[:, :-1], batch.seen[:, -1:]
+        most = self.config.spoil * self.loop.noise((len(batch), 1, 1, 1)).abs().clamp(max=1)
+        latent = latent + most * self.loop.noise(latent.shape) * (share > 0)
+        return replace(batch, seen=torch.cat([latent, share.to(latent.dtype)], dim=1))
+
+    def _take_more(self) -> None:
+        """Learns from what has come since, from when it is a tenth of what there is."""
+        if self.more is None or (new := self.more()) is None:
+            return
+        self._new.append(new)
+        if 10 * sum(map(len, self._new)) > len(self.moments):
+            self.moments = Openings.joined([self.moments, *(part.to(self.loop.device) for part in self._new)])
+            self._new.clear()
+            self.rows = _by_world(self.moments)
 
     def _errors(
-        self, said: Openings, eps: torch.Tensor, tau: torch.Tensor, z: torch.Tensor | None = None
+        self,
+        said: Openings,
+        eps: torch.Tensor,
+        tau: torch.Tensor,
+        z: torch.Tensor | None = None,
+        of: Callable[..., torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """``(B,)``: squared errors of what the network puts out, before its preconditioning, for the latents of
-        ``said`` (or ``z``) under its texts."""
+        ``said`` (or ``z``) under its texts; by a compiled function ``of``, where all batches have one shape."""
         z = said.z if z is None else z
-        return self._errors_of(z.float(), eps, tau, *self._words(said), said.world)
+        return (of or self._of_network)(z.float(), eps, tau, said.seen.float(), *self._words(said), said.world)
 
-    def _of_network(self, z: torch.Tensor, eps: torch.Tensor, tau: torch.Tensor, *told: torch.Tensor) -> torch.Tensor:
+    def _of_network(
+        self, z: torch.Tensor, eps: torch.Tensor, tau: torch.Tensor, seen: torch.Tensor, *told: torch.Tensor
+    ) -> torch.Tensor:
         noisy = flow.add_noise(z[:, None], eps[:, None], tau[:, None])[:, 0]
-        error = (self.net(noisy, tau, self.net.read(*told)) - z).square().mean((1, 2, 3))
+        error = (self.net(noisy, tau, self.net.read(*told), seen) - z).square().mean((1, 2, 3))
         return error * (tau.square() + (1 - tau).square()) / (1 - tau).square()
 
     def _words(self, said: Openings) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,9 +145,11 @@ class StarterTraining:
         return self._figures()
 
     def _figures(self) -> dict[str, float]:
-        """The loss on held-out moments, of each world and of all in equal shares, and how many times as large it is
-        when they are told what is said of another moment of their world, and nothing."""
-        held = self.held_out
+        """The loss on held-out moments of which nothing was seen, of each world and of all in equal shares, and how
+        many times as large it is when they are told what is said of another moment of their world, and nothing; and the
+        loss where they are completed."""
+        whole = self.held_out
+        held = _shown(whole, torch.zeros(len(whole), dtype=torch.bool, device=whole.z.device))
         generator = torch.Generator().manual_seed(0)
         eps = torch.randn(held.z.shape, generator=generator).to(held.z.device)
         ratio = torch.exp(
@@ -123,6 +167,10 @@ class StarterTraining:
         worlds = {w: of for w, of in worlds.items() if of.any()}
         means = {n: torch.stack([x[of].mean() for of in worlds.values()]).mean() for n, x in found.items()}
         per_world = {f"loss_of_{w}": float(found["loss"][of].mean()) for w, of in worlds.items()}
+        if (rows := self._completed(whole).nonzero()[:, 0]).numel():
+            said = _silenced(whole, torch.zeros(len(whole), dtype=torch.bool), torch.ones(len(whole), dtype=torch.bool))
+            parts = [self._errors(said.rows(at), eps[at], tau[at]) for at in rows.split(64)]
+            per_world["loss_completing"] = float(torch.cat(parts).mean())
         return {
             "loss": float(means["loss"]),
             "swapped_over_true": float(means["swapped"] / means["loss"]),
@@ -138,21 +186,38 @@ class StarterTraining:
             some = held.rows(rows_of[torch.linspace(0, len(rows_of) - 1, min(columns, len(rows_of))).long()])
             both = Openings.joined([some, _silent(some)])
             told = self.net.read(*self._words(both), both.world)
-            drawn = [self._shown(some.z.float())]
-            for _ in range(2):
-                eps = torch.randn(some.z.shape, generator=generator).to(some.z.device)
-                drawn.append(self._shown(guided(self.net, eps, told, self.config.steps, self.config.guidance).x[:, 0]))
+            drawn = [self._pictures(some.z.float())]
+            eps = torch.randn(2, *some.z.shape, generator=generator).to(some.z.device)
+            for noise in eps:
+                z = guided(self.net, noise, told, self.config.steps, self.config.guidance).x[:, 0]
+                drawn.append(self._pictures(z))
+            if self._completed(some).any():
+                drawn += self._completions(some, eps)
             rows.append(np.concatenate(drawn))
         save_rows(self.out / "sheets" / f"starter-{step:06d}.png", rows)
 
-    def _shown(self, z: torch.Tensor) -> np.ndarray:
+    def _completions(self, some: Openings, eps: torch.Tensor) -> list[np.ndarray]:
+        """What was seen of pictures, and completions of it."""
+        config, seen = self.config, some.seen.float()
+        no_view = _silenced(some, torch.zeros(len(some), dtype=torch.bool), torch.ones(len(some), dtype=torch.bool))
+        both = Openings.joined([no_view, _silent(some)])
+        told = self.net.read(*self._words(both), both.world)
+        drawn = [guided(self.net, noise, told, config.complete_steps, config.complete_guidance, seen) for noise in eps]
+        return [self._pictures(seen[:, :-1]), *(self._pictures(sampled.x[:, 0]) for sampled in drawn)]
+
+    def _pictures(self, z: torch.Tensor) -> np.ndarray:
         return self.begin.codec.decode(z.cpu(), 1)[:, 0].numpy()
 
     def _simulator(self) -> WorldSimulator:
         net = StarterNet(self.config.net)
         net.load_state_dict(self.net.state_dict())
         encoder = latents_digest(self.begin.codec)
-        made = StarterConfig(encoder, tuple(self.rows), self.config.steps, self.config.guidance, self.config.net)
+        config = self.config
+        completes = tuple(name for name in config.completes if name in self.rows) if config.complete else ()
+        made = StarterConfig(
+            encoder, tuple(self.rows), config.steps, config.guidance, completes, config.complete_steps,
+            config.complete_guidance, config.net,
+        )  # fmt: skip
         return self.begin.with_starter(Starter(made, net))
 
     def _export(self) -> None:
@@ -191,10 +256,21 @@ def openings_of(
     return moments, apart
 
 
+def _by_world(moments: Openings) -> dict[str, torch.Tensor]:
+    """Numbers of the moments of each world."""
+    names = {spec.index: spec.name for spec in WORLDS.values()}
+    return {names[int(w)]: (moments.world == w).nonzero()[:, 0] for w in moments.world.unique()}
+
+
 def _silenced(moments: Openings, no_scene: torch.Tensor, no_view: torch.Tensor) -> Openings:
     """The moments without their scene, or their view, in rows of the masks ``(M,)``."""
     scene = moments.scene.masked_fill(no_scene[:, None].to(moments.scene.device), 0)
     return replace(moments, scene=scene, view=moments.view.masked_fill(no_view[:, None].to(scene.device), 0))
+
+
+def _shown(moments: Openings, rows: torch.Tensor) -> Openings:
+    """The moments, of which something was seen in ``rows``, a mask ``(M,)``, alone."""
+    return replace(moments, seen=moments.seen * rows[:, None, None, None])
 
 
 def _silent(moments: Openings) -> Openings:
