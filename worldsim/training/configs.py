@@ -306,7 +306,7 @@ class StarterTrainConfig:
     drop_view: float = 0.1
     level_mean: float = 0.2
     level_spread: float = 1.3
-    completes: tuple[str, ...] = ("DoomRooms", "DoomMyWayHome", "Crafter")
+    completes: tuple[str, ...] = ("DoomRooms", "DoomMyWayHome")
     complete: float = 0.5
     spoil: float = 0.1
     steps: int = 16

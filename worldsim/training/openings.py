@@ -2,7 +2,7 @@
 
 A few moments of every episode say as much of its map as all of them, so every so many moments are taken, and of each
 world up to a number. A moment's scene comes in one of its wordings, drawn by chance, its view in one style. Beside the
-picture stands what would have been seen of it by one who has just turned, or walked, this way: a part.
+picture stands what was seen of it, in worlds with a lens, by one who has just turned this way: a part.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CHUNK = 512
 class Openings(Columns):
     """Image latents ``z (M, C, h, w)`` in half precision, word ids ``scene (M, L)`` and ``view (M, L)`` int16, the
     index of the ``world (M,)``, and what was ``seen (M, C + 1, h, w)`` of each as ``Starter.complete`` is shown it,
-    zeros in worlds where that is not learned."""
+    zeros in worlds without a lens."""
 
     z: torch.Tensor
     scene: torch.Tensor
@@ -148,21 +148,15 @@ def encode_glances(glances: list[Glances], codec: Codec, rng: np.random.Generato
 @torch.no_grad()
 def _partly_seen(frames: np.ndarray, worlds: Sequence[str], codec: Codec, rng: np.random.Generator) -> torch.Tensor:
     """What ``Starter.complete`` is shown of uint8 ``frames (M, H, W, 3)``, half precision, on the CPU: in worlds with a
-    lens what is left of them on a panorama that has seen other headings of the same place, in turn-based worlds all but
-    a band, in others nothing."""
+    lens what is left of them on a panorama that has seen other headings of the same place, elsewhere nothing."""
     device, size = codec.latent_mean.device, (frames.shape[1], frames.shape[2])
     seen = torch.zeros(len(frames), codec.config.latent_channels + 1, *(n // codec.config.stride for n in size))
-    specs, most = [WORLDS[name] for name in worlds], 64 if device.type == "cpu" else CHUNK
-    headings, whole = _headings(len(frames), rng), _without_bands(len(frames), size, rng)
-    turns = [i for i, spec in enumerate(specs) if spec.lens is not None]
-    walks = [i for i, spec in enumerate(specs) if spec.frames_per_step == 1]
-    for rows in (kind[i : i + most] for kind in (turns, walks) for i in range(0, len(kind), most)):
+    lenses = {i: lens for i, name in enumerate(worlds) if (lens := WORLDS[name].lens) is not None}
+    turning, headings, most = list(lenses), _headings(len(frames), rng), 64 if device.type == "cpu" else CHUNK
+    for rows in (turning[i : i + most] for i in range(0, len(turning), most)):
         pictures = to_pixels(send(torch.from_numpy(frames[rows]), device)).permute(0, 3, 1, 2)
-        reach = [0.0 if (lens := specs[row].lens) is None else lens.reach(*size) for row in rows]
-        if all(reach):
-            view = _turned(pictures, torch.tensor(reach, device=device), send(headings[:, rows], device))
-        else:
-            view = torch.cat([pictures, send(whole[rows], device)], dim=1)
+        reach = torch.tensor([lenses[row].reach(*size) for row in rows], device=device)
+        view = _turned(pictures, reach, send(headings[:, rows], device))
         with torch.autocast(device.type, torch.bfloat16):
             seen[rows] = seen_of(view, codec).float().cpu()
     return seen.half()
@@ -186,14 +180,3 @@ def _headings(moments: int, rng: np.random.Generator) -> torch.Tensor:
     side = rng.choice([-1, 1], moments)
     away, beyond = side * rng.uniform(*AWAY, moments), -side * rng.uniform(*BEYOND, moments)
     return torch.from_numpy(np.stack([away, np.where(rng.random(moments) < BOTH_SIDES, beyond, away)])).float()
-
-
-def _without_bands(moments: int, size: tuple[int, int], rng: np.random.Generator) -> torch.Tensor:
-    """Ones ``(M, 1, H, W)`` but for a band across each picture or down it, zeros, up to a quarter as thick as it."""
-    whole = torch.ones(moments, 1, *size)
-    for picture in whole[:, 0]:
-        across = picture if rng.random() < 0.5 else picture.T
-        thick = int(rng.integers(4, max(5, len(across) // 4 + 1)))
-        first = int(rng.integers(1 - thick // 2, len(across) - thick // 2))
-        across[max(first, 0) : first + thick] = 0
-    return whole
