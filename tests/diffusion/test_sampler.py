@@ -80,3 +80,23 @@ def test_levels_rise_from_noise_to_clean():
     levels = sampler.signal_levels(4)
     assert levels.tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     assert math.isclose(float(sampler.signal_levels(4, 256)[-1]), 1.0)
+
+
+def test_the_second_order_is_nearer_to_the_exact_flow_in_as_many_steps():
+    """All numbers alike and normal with deviation 0.3: the flow scales the noise, by 0.3 in the end."""
+    deviation = 0.3
+    noise = torch.randn(4000, 1, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+
+    def denoise(z, tau, steps):
+        level = tau[..., None, None, None]
+        return z * level * deviation**2 / ((1 - level) ** 2 + (level * deviation) ** 2)
+
+    errors = [
+        float((sampler.sample(denoise, noise, steps, order=order).x - deviation * noise).abs().mean())
+        for order, steps in ((1, 8), (2, 8), (1, 16), (2, 16))
+    ]
+    assert errors[1] < 0.6 * errors[0] and errors[3] < 0.6 * errors[2]
+    assert errors[3] < 0.5 * errors[1]
+    for wrong in ({"order": 3}, {"order": 2, "given": noise, "ceiling": torch.ones(4000, 1)}):
+        with pytest.raises(ValueError, match="accepted are 1, and 2 where all frames are generated"):
+            sampler.sample(denoise, noise, 4, **wrong)

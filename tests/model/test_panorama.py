@@ -221,3 +221,27 @@ def test_at_the_rim_of_what_was_seen_nothing_unseen_is_mixed_in():
     known = view[3] > 0
     assert 0.4 < known.float().mean() < 0.9
     assert torch.allclose(view[:3, known], torch.tensor(0.8)) and torch.allclose(view[3, known], torch.tensor(1.0))
+
+
+def test_some_lanes_are_taken_out_and_put_back():
+    seen = panorama(lanes=3)
+    seen.show(torch.cat([world(0.0), world(30.0), world(60.0)]))
+    part = seen.some(torch.tensor([2, 0]))
+    assert torch.equal(part.texture, seen.texture[[2, 0]])
+    part.turn(degrees(40.0, 0.0))
+    part.show(world(100.0).repeat(2, 1, 1, 1))
+    before = seen.texture.clone()
+    assert torch.equal(seen.texture, before)  # a copy
+    seen.put(torch.tensor([2, 0]), part)
+    assert torch.equal(seen.texture[1], before[1]) and torch.equal(seen.texture[2], part.texture[0])
+    assert seen.heading.tolist() == [0.0, 0.0, 40.0]
+
+
+def test_a_picture_is_laid_where_it_is_asked_to_be():
+    seen, where = panorama(), torch.zeros(1, 1, 64, 64)
+    where[..., 32:] = 1  # the right half
+    seen.show(world(0.0))
+    seen.show(-world(0.0), where=where)
+    view = seen.view()
+    assert (view[0, :3, 8:56, 4:30] - world(0.0)[0, :, 8:56, 4:30]).abs().max() < 0.1
+    assert (view[0, :3, 8:56, 34:60] + world(0.0)[0, :, 8:56, 34:60]).abs().max() < 0.1

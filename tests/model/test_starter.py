@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from worldsim.captions.vocabulary import FIRST_WORD, VOCABULARY
 from worldsim.engine import RolloutEngine
@@ -96,6 +99,37 @@ def test_it_is_kept_and_read_again(starter, tmp_path: Path) -> None:
     (tmp_path / "starter" / "net.safetensors").write_bytes(bytes(data))
     with pytest.raises(WeightsError, match="SHA-256 differs"):
         Starter.from_pretrained(tmp_path / "starter")
+
+
+def test_one_of_version_1_is_read_and_completes_nothing(starter, tmp_path: Path) -> None:
+    with torch.no_grad():
+        starter = copy.deepcopy(starter)
+        starter.net.seen_in.weight.zero_()
+    folder = starter.save_pretrained(tmp_path / "starter")
+    tensors = load_file(folder / "net.safetensors")
+    del tensors["seen_in.weight"]
+    save_file(tensors, folder / "net.safetensors")
+    data, content = (folder / "net.safetensors").read_bytes(), json.loads((folder / "config.json").read_text())
+    for name in ("completes", "complete_steps", "complete_guidance"):
+        del content[name]
+    content["format_version"] = 1
+    content["files"]["net.safetensors"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "config.json").write_text(json.dumps(content))
+    again = Starter.from_pretrained(folder)
+    assert again.config.completes == ()
+    assert (draw(again, range(3)) - draw(starter, range(3))).abs().max() < 0.05
+
+
+def test_what_was_seen_counts_and_no_more_than_its_own(starter) -> None:
+    seen = torch.zeros(2, 5, 16, 16)
+    seen[0, :, :, :8] = torch.randn(5, 16, 8, generator=torch.Generator().manual_seed(0))
+    told = (TEXTS[:2], WORLD[:2], SEEDS[:2], torch.tensor([3, 3]))
+    together = starter.complete(seen, *told)
+    assert together.shape == (2, 4, 16, 16) and together.dtype == torch.float32
+    alone = [starter.complete(seen[i : i + 1], *(part[i : i + 1] for part in told)) for i in range(2)]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert (starter.complete(torch.zeros_like(seen), *told)[0] - together[0]).abs().mean() > 1e-3
+    assert torch.equal(starter.complete(torch.zeros_like(seen), *told)[1], together[1])
 
 
 def test_it_draws_the_same_in_bfloat16_and_when_it_was_copied_since(starter) -> None:

@@ -1,6 +1,7 @@
 """Training of the starter: it learns what words mean from moments that are kept, and resumes exactly."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +17,9 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.recording.episode import Episode
 from worldsim.recording.facts_json import read_facts
 from worldsim.recording.words import word_episode
-from worldsim.training.openings import Openings, read_openings
+from worldsim.training.openings import Arriving, Openings, read_openings
 from worldsim.training.pipeline import train_starter
+from worldsim.training.pool import Feeder
 from worldsim.training.presets import smoke
 from worldsim.training.sources import SourceConfig
 from worldsim.training.starter import StarterTraining, openings_of
@@ -50,6 +52,19 @@ def test_moments_are_pictures_beside_their_own_words() -> None:
     assert np.array_equal(given.view, other.view[near])
     many = read_openings([paint_episode(i, steps=20) for i in range(9)], codec, every=1, most=50, seed=0)
     assert len(many) == 63  # whole episodes, until there are enough of a world
+
+
+def test_what_was_seen_is_a_part_of_the_picture_where_cameras_turn() -> None:
+    codec = debug_simulator().codec
+    read = read_openings([paint_episode(1, steps=20), paint_episode(2, "Scene", steps=20)], codec, 1, 100, 0)
+    rooms = read.world == WORLDS["DoomRooms"].index
+    share = read.seen[:, 4].float().mean((1, 2))
+    assert not read.seen[~rooms].any()
+    assert (share[rooms] < 0.999).all() and share[rooms].min() < 0.6 and share[rooms].max() > 0.8
+    whole = read.seen[:, 4] == 1
+    inner = torch.nn.functional.avg_pool2d(whole[:, None].float(), 5, 1, 2)[:, 0] == 1  # what is far from the unseen
+    apart = (read.seen[:, :4].float() - read.z.float()).abs().mean(1)
+    assert apart[inner].mean() < 0.25 * apart[whole & ~inner].mean() or apart[inner].mean() < 0.1
 
 
 def test_there_must_be_something_that_is_said() -> None:
@@ -149,16 +164,67 @@ def test_moments_without_views_are_learned_too(tmp_path) -> None:
     assert run.longest[1] == 1 and torch.isfinite(run._loss(0)[0])
 
 
+def test_completing_is_learned_beside_it_where_cameras_turn(tmp_path) -> None:
+    run = training(tmp_path)
+    assert run.run(2).starter.config.completes == ("DoomRooms",)
+    with torch.no_grad():
+        figures = run._figures()
+    assert figures["loss_completing"] > 0
+    without = training(tmp_path / "without", replace(CONFIG, complete=0.0))
+    assert without.run(2).starter.config.completes == ()
+
+
 def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"completes=.*Scene.*worlds with a lens: DoomRooms"):
+        replace(CONFIG, completes=("Scene",))
     with pytest.raises(ValueError, match="moments, every, steps and complete_steps are at least 1"):
         replace(CONFIG, every=0)
     with pytest.raises(ValueError, match="at most 1 together"):
         replace(CONFIG, drop_scene=0.6, drop_view=0.6)
 
 
-def test_a_source_must_end(tmp_path) -> None:
-    with pytest.raises(ValueError, match="a starter needs a source that ends"):
-        train_starter(CONFIG, SourceConfig(), debug_simulator(), tmp_path)
+def test_moments_that_arrive_while_it_trains_are_learned_from(tmp_path) -> None:
+    begin = debug_simulator(1)
+    feeder = Feeder(map(paint_episode, range(60)), keep=10_000)
+    feeder.wait_for(10_000)
+    arriving = Arriving(feeder, begin.codec, CONFIG.every, 0)
+    arriving.feeder.keep = 0
+    waiting = feeder.take(1000)
+    assert len(waiting) == 60
+    parts = [read_openings(some, begin.codec, 3, 10_000, 0) for some in (waiting[:20], waiting[20:21], waiting[21:])]
+    others = read_openings([paint_episode(70, "Scene")], begin.codec, 3, 10_000, 0)
+    coming = iter([None, parts[1], None, Openings.joined([parts[2], others])])
+    held = read_openings([paint_episode(100, split="val")], begin.codec, 3, 100, 0)
+    run = StarterTraining(CONFIG, tmp_path, begin, parts[0], held, lambda: next(coming, None))
+    assert run.longest == (parts[0].scene.shape[1], parts[0].view.shape[1])  # nobody knows what will be said
+    lengths = []
+    for step in range(5):
+        run._loss(step)
+        lengths.append(len(run.moments))
+    first = len(parts[0])
+    assert lengths == [first] * 3 + [sum(map(len, [*parts, others]))] * 2  # a twentieth more waits for others
+    assert set(run.rows) == {"DoomRooms", "Scene"}
+
+
+def test_arriving_episodes_are_encoded_once_there_are_enough(tmp_path) -> None:
+    codec = debug_simulator().codec
+    feeder = Feeder(
+        iter([paint_episode(1, steps=8), without_facts(paint_episode(2)), paint_episode(3, steps=8)]), keep=99
+    )
+    while not feeder.finished:
+        time.sleep(0.01)
+    arriving = Arriving(feeder, codec, every=2, seed=0)
+    assert arriving(least=100) is None
+    found = arriving(least=1)
+    assert found is not None and 8 <= len(found) <= 12 and arriving(least=1) is None
+
+
+def test_worlds_that_never_end_are_played_beside_it(tmp_path) -> None:
+    source = SourceConfig(worlds=("Table",), workers=0, max_steps=8, held_out=1)
+    config = replace(CONFIG, optim=replace(CONFIG.optim, steps=4), start_steps=20)
+    train_starter(config, source, debug_simulator(), tmp_path)
+    starter = WorldSimulator.from_pretrained(tmp_path / "model").starter
+    assert starter is not None and starter.config.worlds == ("Table",) and starter.config.completes == ()
 
 
 def test_the_command_line_trains_one(tmp_path) -> None:

@@ -18,6 +18,7 @@ from worldsim.model.transformer import WorldModelConfig
 from worldsim.training.clips import ClipConfig
 from worldsim.training.native import PackConfig
 from worldsim.training.shares import named_shares
+from worldsim.worlds import WORLDS
 
 
 @dataclass(frozen=True)
@@ -317,6 +318,9 @@ class StarterTrainConfig:
     def __post_init__(self) -> None:
         if min(self.moments, self.every, self.steps, self.complete_steps) < 1 or self.level_spread <= 0:
             raise ValueError("moments, every, steps and complete_steps are at least 1, level_spread above 0")
+        able = [name for name, spec in WORLDS.items() if spec.lens is not None]
+        if not set(self.completes) <= set(able):
+            raise ValueError(f"completes={self.completes}: accepted are worlds with a lens: {', '.join(able)}")
         shares = (self.drop_text, self.drop_scene, self.drop_view, self.complete)
         if not all(0 <= share <= 1 for share in shares) or self.spoil < 0 or self.drop_scene + self.drop_view > 1:
             raise ValueError(

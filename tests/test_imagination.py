@@ -1,0 +1,202 @@
+"""Imagination: what nobody has seen is completed once, where that is learned and nowhere else, and stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.actions import ACTION_ID, multi_hot
+from worldsim.engine import RolloutEngine
+from worldsim.imagination import AHEAD, Imagination, known, seen_of
+from worldsim.model.debug import debug_simulator
+from worldsim.model.panorama import Panorama
+from worldsim.model.starter import Starter
+from worldsim.model.weights import WorldSimulator
+from worldsim.predictor import Block, LaneStart, LaneText
+from worldsim.worlds import WORLDS, WorldSpec
+
+ROOMS, MAZE = WORLDS["DoomRooms"], WORLDS["DoomMyWayHome"]
+REACH = ROOMS.lens.reach(64, 64)  # type: ignore[union-attr]
+LEFT, RIGHT = ACTION_ID["turn_left"], ACTION_ID["turn_right"]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> WorldSimulator:
+    return debug_simulator(memory=True, starter=True)
+
+
+def engine(simulator: WorldSimulator, lanes: int = 1, **kwargs: Any) -> RolloutEngine:
+    return RolloutEngine(simulator, lanes, device="cpu", dtype=torch.float32, denoising_steps=1, **kwargs)
+
+
+def start(seed: int, world: WorldSpec = ROOMS, scene: str = "doom rooms: red walls") -> LaneStart:
+    frames = np.random.default_rng(seed).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    return LaneStart(world, seed, LaneText(scene, "", ""), frames)
+
+
+def steps(engine: RolloutEngine, actions: Sequence[int], world: WorldSpec = ROOMS) -> list[Block]:
+    ids = [[action] * engine.lanes for action in actions]
+    keys, camera = world.table.keys, world.table.camera
+    return [engine.step(torch.from_numpy(multi_hot(keys[row])), torch.from_numpy(camera[row])) for row in ids]
+
+
+class Counted:
+    """How many lanes a starter has completed at each call."""
+
+    def __init__(self, starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[int] = []
+        complete = starter.complete
+
+        def counted(seen: torch.Tensor, *told: Any) -> torch.Tensor:
+            self.calls.append(len(seen))
+            return complete(seen, *told)
+
+        monkeypatch.setattr(starter, "complete", counted)
+
+
+def turned(lanes: int, degrees: Sequence[float]) -> Panorama:
+    """A panorama of lanes that have seen one picture and turned since."""
+    panorama = Panorama(torch.full((lanes,), REACH), 64, 64)
+    pictures = torch.stack([torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(i)) for i in range(lanes)])
+    panorama.show(2 * pictures - 1)
+    panorama.turn(torch.tensor([[yaw, 0.0] for yaw in degrees]))
+    return panorama
+
+
+def completed(simulator: WorldSimulator, panorama: Panorama, rows: Sequence[int], **other: Any) -> torch.Tensor:
+    """The views of ``panorama``, whose lanes are of the seeds ``rows``, after it was completed."""
+    assert simulator.starter is not None
+    lanes = torch.tensor(list(rows))
+    told: dict[str, Any] = {
+        "yaw": torch.full((len(lanes),), 14.0),
+        "lanes": torch.ones(len(lanes), dtype=torch.bool),
+        "scenes": ["doom rooms: red walls"] * len(lanes),
+        "worlds": torch.zeros(len(lanes), dtype=torch.int64),
+        "seeds": lanes,
+        "steps": torch.ones(len(lanes), dtype=torch.int64),
+    } | other
+    imagination = Imagination(simulator.starter, simulator.codec, torch.float32)
+    return imagination.complete(panorama, panorama.view(), **told)
+
+
+def test_a_view_is_whole_after_it_was_completed_and_what_was_seen_stays(simulator) -> None:
+    panorama = turned(1, [14.0])
+    before, seen = panorama.texture.clone(), panorama.view()
+    after = completed(simulator, panorama, [0])
+    held = before[..., 5, :].isfinite() & before[..., 3:5, :].isfinite().all(-2)
+    assert torch.equal(panorama.texture.transpose(-1, -2)[held], before.transpose(-1, -2)[held])
+    assert 0.7 < known(seen).mean() < 0.85 and known(after).mean() > 0.97
+    where = known(seen).bool().expand(-1, 3, -1, -1)
+    assert (after[:, :3][where] - seen[:, :3][where]).abs().mean() < 0.05  # at the rim it is interpolated
+    assert panorama.heading.item() == 14.0
+
+
+def test_what_is_ahead_in_the_turn_is_completed_with_it(simulator) -> None:
+    panorama = turned(1, [14.0])
+    completed(simulator, panorama, [0])
+    panorama.turn(torch.tensor([[AHEAD, 0.0]]))
+    assert known(panorama.view()).mean() > 0.99
+    panorama.turn(torch.tensor([[AHEAD, 0.0]]))
+    assert known(panorama.view()).mean() < 0.7
+
+
+def test_what_is_drawn_depends_on_its_own_lane_alone(simulator) -> None:
+    degrees = [14.0, 28.0, -14.0]
+    together = completed(simulator, turned(3, degrees), range(3))
+    for i in range(3):
+        panorama = turned(3, degrees)
+        alone = panorama.some(torch.tensor([i]))
+        assert torch.allclose(completed(simulator, alone, [i])[0], together[i], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("scenes", ["doom rooms: blue walls"]), ("seeds", torch.tensor([9])), ("steps", torch.tensor([5]))],
+)
+def test_scene_seed_and_step_count(simulator, name, value) -> None:
+    found = [completed(simulator, turned(1, [28.0]), [0], **other) for other in ({}, {name: value})]
+    assert (found[0] - found[1]).abs().max() > 1e-3
+
+
+def test_lanes_that_may_not_be_and_views_that_are_known_are_left_alone(simulator, monkeypatch) -> None:
+    counted = Counted(simulator.starter, monkeypatch)
+    panorama = turned(2, [14.0, 0.0])
+    before = panorama.texture.clone()
+    completed(simulator, panorama, [0, 1], lanes=torch.tensor([False, True]))
+    assert counted.calls == [] and torch.equal(panorama.texture, before)
+    completed(simulator, panorama, [0, 1])
+    assert counted.calls == [1]
+    assert torch.equal(panorama.texture[1], before[1])
+
+
+def test_what_a_network_is_shown_is_what_is_known(simulator) -> None:
+    view = turned(1, [14.0]).view()
+    seen = seen_of(view, simulator.codec)
+    share = seen[0, 4]
+    assert seen.shape == (1, 5, 16, 16) and share.min() == 0 and share.max() == 1
+    assert (seen[0, :4, share == 0] == 0).all()
+    other = torch.where(known(view) > 0, view, 7.0)
+    other[:, 3] = view[:, 3]
+    assert torch.equal(seen_of(other, simulator.codec), seen)  # whatever lies where nothing was seen
+
+
+def test_a_lane_that_turns_imagines_a_few_turns_at_once_and_nothing_when_it_turns_back(simulator, monkeypatch) -> None:
+    counted = Counted(simulator.starter, monkeypatch)
+    lanes = engine(simulator, 2)
+    lanes.begin([0, 1], [start(1), start(2)])
+    steps(lanes, [RIGHT])
+    assert counted.calls == [2]
+    steps(lanes, [RIGHT] * 8)
+    often = len(counted.calls)
+    assert 3 <= often <= 5
+    steps(lanes, [LEFT] * 9)
+    assert len(counted.calls) == often
+
+
+def test_without_imagination_there_is_none(simulator, monkeypatch) -> None:
+    counted = Counted(simulator.starter, monkeypatch)
+    lanes = [engine(simulator, imagine=False), engine(simulator.with_starter(None)), engine(simulator, memory="window")]
+    for one in lanes:
+        one.begin([0], [start(1)])
+    shown = [steps(one, [RIGHT] * 3)[-1].frames for one in lanes]
+    assert counted.calls == [] and torch.equal(shown[0], shown[1])
+    other = engine(simulator)
+    other.begin([0], [start(1)])
+    assert not torch.equal(steps(other, [RIGHT] * 3)[-1].frames, shown[0]) and counted.calls
+
+
+def test_worlds_whose_pictures_are_completed_are_carried(simulator) -> None:
+    drawn = WorldSimulator(
+        replace(simulator.config, drawn=("DoomMyWayHome", "Crafter")), simulator.codec, simulator.world,
+        starter=simulator.starter,
+    )  # fmt: skip
+    for imagine in (True, False):
+        lanes = engine(drawn, 2, imagine=imagine)
+        lanes.begin([0, 1], [start(1, MAZE), start(2, WORLDS["Crafter"])])
+        assert lanes._screen is not None and lanes._screen.known.tolist() == [imagine, False]
+
+
+def test_a_world_that_the_starter_has_not_learned_to_complete_has_none(simulator, monkeypatch) -> None:
+    assert simulator.starter is not None
+    rooms_alone = Starter(replace(simulator.starter.config, completes=("DoomRooms",)), simulator.starter.net)
+    counted = Counted(rooms_alone, monkeypatch)
+    lanes = engine(simulator.with_starter(rooms_alone), 2)
+    lanes.begin([0, 1], [start(1, MAZE), start(2)])
+    steps(lanes, [RIGHT])
+    assert counted.calls == [1]
+
+
+def test_a_state_goes_on_with_the_same_imagination(simulator) -> None:
+    lanes = engine(simulator, 2)
+    lanes.begin([0, 1], [start(1), start(2)])
+    steps(lanes, [RIGHT])
+    other = engine(simulator)
+    other.begin([0], [start(5)])
+    other.set_state(0, lanes.get_state(1))
+    shown, again = (steps(one, [RIGHT] * 6)[-1].frames for one in (lanes, other))
+    assert (shown[1].int() - again[0].int()).abs().max() <= 1
