@@ -30,7 +30,7 @@ from einops import repeat
 from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
-from worldsim.imagination import Imagination
+from worldsim.imagination import Imagination, Lanes
 from worldsim.lane_player import NO_PLAYER, LanePlayer
 from worldsim.lane_referee import LaneReferee
 from worldsim.lane_text import LaneWords, TextMemory
@@ -49,7 +49,7 @@ from worldsim.worlds import WORLDS, WorldSpec
 # B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
 
 RewardMode = Literal["expected", "sample"]
-STATE_VERSION = 9
+STATE_VERSION = 10
 
 
 class RolloutEngine(Passes):
@@ -129,6 +129,7 @@ class RolloutEngine(Passes):
         self._seconds = torch.ones(b, device=device)
         self._specs: list[WorldSpec | None] = [None] * b
         self._single: list[int] = []
+        self._by_last_frame: list[int] = []
         self._all_drawn = self.codec.memory is None
         self._imagines = torch.zeros(b, dtype=torch.bool, device=device)
         self._text = TextMemory(self.world, b, device)
@@ -424,13 +425,18 @@ class RolloutEngine(Passes):
         """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
         memory is shown what the lanes showed."""
         frames = 1 if len(self._single) == self.lanes else BLOCK_FRAMES
+        self._by_last_frame = self._single
         if self._screen is None or self._all_drawn:
             pixels = self.codec.decode_normalised(latent, frames)
         else:
-            around = self._screen.turn(controls)
-            if around is not None:
-                around = self._completed(around, controls)
+            around, lanes = self._screen.turn(controls), self._told_lanes()
+            if around is not None and self._imagination is not None and self._screen.panorama is not None:
+                around = self._imagination.complete(self._screen.panorama, around, controls.camera[:, 0, 0], lanes)
             pixels = self._screen.show(latent, frames, controls, around)
+            redrawn = None if self._imagination is None else self._imagination.redraw(self._screen, lanes)
+            if redrawn is not None:
+                pixels[redrawn[0], -1] = redrawn[1].permute(0, 2, 3, 1)
+                self._by_last_frame = [*self._single, *redrawn[0].tolist()]
         if frames == 1:
             return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
         if self._single:
@@ -440,22 +446,19 @@ class RolloutEngine(Passes):
     def _imagines_in(self, world: WorldSpec | None) -> bool:
         return world is not None and self._imagination is not None and self._imagination.knows(world)
 
-    def _completed(self, around: torch.Tensor, controls: Controls) -> torch.Tensor:
-        """What is known of the views, with what is imagined of them."""
-        screen, text = self._screen, self._text
-        if self._imagination is None or screen is None or screen.panorama is None:
-            return around
-        scenes, yaw = [words.text.scene for words in text.words], controls.camera[:, 0, 0]
-        told = (scenes, text.world_index, self._seeds, self._steps)
-        return self._imagination.complete(screen.panorama, around, yaw, self._imagines, *told)
+    def _told_lanes(self) -> Lanes:
+        """What imagination is told of the lanes."""
+        text = self._text
+        scenes = [words.text.scene for words in text.words]
+        return Lanes(self._imagines, scenes, text.world_index, self._seeds, self._steps)
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Latents of what lanes show."""
         if len(self._single) == self.lanes:
             return self.codec.encode_normalised(pixels[:, -1:])
         latent = self.codec.encode_normalised(pixels)
-        if self._single:
-            latent[self._single] = self.codec.encode_normalised(pixels[self._single, -1:])
+        if alone := self._by_last_frame:
+            latent[alone] = self.codec.encode_normalised(pixels[alone, -1:])
         return latent
 
     def _note_worlds(self) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.model.conditioning import ACTED, Controls
-from worldsim.model.memory import Shown, larger
+from worldsim.model.detail import carried_detail
+from worldsim.model.memory import Shown, larger, smaller
 from worldsim.model.motion import ACTION, TRAVEL, describe
 from worldsim.model.panorama import Panorama
 from worldsim.worlds import WorldSpec
@@ -26,7 +28,7 @@ Memory = Literal["window", "panorama", "places"]
 after each step of walking; several, each of a place that dead reckoning finds again."""
 PLACES = 4
 """Cylinders of a lane, of 0.9 MB each for frames of 64x64."""
-_KEPT = ("canvas", "action", "reach", "travel", "known")
+_KEPT = ("canvas", "action", "reach", "travel", "known", "detail")
 
 
 def memories(codec: Codec) -> tuple[Memory, ...]:
@@ -59,6 +61,7 @@ class Screen:
         blind = torch.zeros(lanes, device=device)
         self.panorama = None if memory == "window" else Panorama(blind, *size, self.count)
         self.known = torch.ones(lanes, dtype=torch.bool, device=device)
+        self.detail = torch.ones(lanes, 1, *(n // codec.config.stride for n in size), device=device)
 
     def begin(
         self, rows: torch.Tensor, worlds: Sequence[WorldSpec], frames: torch.Tensor, k: int, given: Controls
@@ -68,6 +71,7 @@ class Screen:
         acted = (given.known[:, -1:] == ACTED).float()
         self.action[rows] = acted * describe(given.keys[:, -1], given.camera[:, -1])
         self.canvas[rows] = larger(_picture(frames[:, -1]))
+        self.detail[rows] = 1.0
         reach = torch.tensor([world.reach(*self.size) for world in worlds], device=self.device)
         self.reach[rows] = reach
         self.known[rows] = torch.tensor([world.name not in self.drawn for world in worlds], device=self.device)
@@ -98,14 +102,31 @@ class Screen:
         before = Shown(
             self.canvas, self.known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel
         )
-        pixels, self.canvas, travel = self.codec.show(latent, frames, before)
+        pixels, self.canvas, carried = self.codec.show(latent, frames, before)
+        travel = carried.travel
         self.action, self.travel = action, self.travel if travel is None else travel
+        self.detail = carried_detail(self.detail, carried.flow)
         if self.panorama is not None:
             if travel is not None and self.reckons:
                 self.panorama.go(travel)
             shown = pixels[:, -1].permute(0, 3, 1, 2)
             self.panorama.show(shown, forget=self.count > 1)  # one holds nothing else than this
         return pixels
+
+    def replace(self, rows: torch.Tensor, pictures: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """Lanes ``rows`` show ``pictures (M, 3, H, W)`` in ``cells (M, 1, h, w)``, which have their detail then: the
+        whole pictures."""
+        where = F.interpolate(cells.float(), size=self.size, mode="bilinear", align_corners=False)
+        canvas = self.canvas[rows]
+        shown = torch.lerp(smaller(canvas), pictures, where)
+        inside = F.interpolate(where, scale_factor=2, mode="nearest")
+        self.canvas[rows] = torch.lerp(canvas, larger(shown), inside)
+        self.detail[rows] = torch.where(cells, 1.0, self.detail[rows])
+        if self.panorama is not None:
+            part = self.panorama.some(rows)
+            part.show(shown, where=where)
+            self.panorama.put(rows, part)
+        return shown
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane shows, on the CPU."""

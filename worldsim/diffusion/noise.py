@@ -29,6 +29,7 @@ USES: dict[str, int] = {
     "context_start": 6,
     "action": 7,
     "complete": 8,
+    "redraw": 9,
 }
 """What a draw is for. Two uses of the same lane and step give independent numbers."""
 

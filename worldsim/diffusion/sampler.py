@@ -27,11 +27,11 @@ class Sampled:
     change: torch.Tensor
 
 
-def signal_levels(steps: int, tokens: int = flow.BASE_TOKENS) -> torch.Tensor:
-    """float32 ``(steps + 1,)`` rising from 0 to 1, shifted for the frame's token count."""
+def signal_levels(steps: int, tokens: int = flow.BASE_TOKENS, since: float = 0.0) -> torch.Tensor:
+    """float32 ``(steps + 1,)`` rising from ``since`` to 1; from 0 shifted for the frame's token count."""
     if steps < 1:
         raise ValueError(f"denoising steps must be at least 1, got {steps}")
-    return flow.shift(torch.linspace(0, 1, steps + 1), tokens)
+    return flow.shift(torch.linspace(0, 1, steps + 1), tokens) if not since else torch.linspace(since, 1, steps + 1)
 
 
 def sample(
@@ -42,9 +42,11 @@ def sample(
     ceiling: torch.Tensor | None = None,
     tokens: int = flow.BASE_TOKENS,
     order: int = 1,
+    since: float = 0.0,
 ) -> Sampled:
     """Integrates the flow from ``noise`` ``(B, T, C, H, W)`` with ``steps`` Euler steps, or, ``order`` 2, with as many
     of DPM-Solver++ (2M, Lu et al. 2022), in which the clean prediction goes on changing; all frames are generated then.
+    They begin at the signal level ``since``, which is what ``noise`` then has.
 
     ``given`` are clean latents of the same shape and ``ceiling`` their noise ceilings ``(B, T)`` in [0, 1]: 0 = given,
     never written; 1 = generate; between = start from the given latent at that noise level (SDEdit, Meng et al. 2022).
@@ -61,7 +63,7 @@ def sample(
         if given is None:
             raise ValueError("a noise ceiling needs the given latents it belongs to")
         z = flow.add_noise(given, noise, 1 - ceiling)
-    levels = signal_levels(steps, tokens).to(noise.device)
+    levels = signal_levels(steps, tokens, since).to(noise.device)
     change = torch.full((b, t), torch.nan, device=noise.device)
     previous: torch.Tensor | None = None
     x = z

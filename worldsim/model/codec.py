@@ -171,17 +171,15 @@ class Codec(nn.Module):
         z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
         return self.decode_pixels(z, frames).float().clamp(-1, 1)
 
-    def show(
-        self, z_BCHW: torch.Tensor, frames: int, shown: Shown
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """``decode_normalised`` of a codec with a memory, which takes over what was ``shown``; the next canvas; the
-        camera's travel."""
+    def show(self, z_BCHW: torch.Tensor, frames: int, shown: Shown) -> tuple[torch.Tensor, torch.Tensor, Carried]:
+        """``decode_normalised`` of a codec with a memory, which takes over what was ``shown``; the next canvas; what
+        was carried."""
         z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
         pixels, carried = self.decode_with(z, frames, shown)
         if carried is None:
             raise ValueError("this codec has no memory to go on from what was shown")
         pixels = pixels.float().clamp(-1, 1)
-        return pixels, kept(pixels[:, -1].permute(0, 3, 1, 2), carried, shown.known), carried.travel
+        return pixels, kept(pixels[:, -1].permute(0, 3, 1, 2), carried, shown.known), carried
 
 
 def to_pixels(frames: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,8 @@ TOKEN = 16
 """Pixels of a side of the world model's tokens, of which frames have a whole number."""
 STARTER = "starter"
 """Name of the folder in a model's folder, and of the one with the package."""
+REDRAWN = 0.35
+"""Signal level from which pictures that have lost their detail are drawn again."""
 _FOLDER = NetFolder("starter", version=2)
 
 
@@ -157,6 +159,24 @@ class Starter:
         told = _told(net, scenes, [""] * len(scenes), worlds, config.complete_guidance != 1)
         return guided(net, eps, told, config.complete_steps, config.complete_guidance, seen).x[:, 0]
 
+    @torch.inference_mode()
+    def redraw(
+        self,
+        latents: torch.Tensor,
+        scenes: Sequence[str],
+        worlds: torch.Tensor,
+        seeds: torch.Tensor,
+        numbers: torch.Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> torch.Tensor:
+        """Latents like ``latents (B, C, h, w)``, of pictures that have lost their detail, with detail again: noised to
+        ``REDRAWN`` and drawn from there (SDEdit, Meng et al. 2022). The other arguments are those of ``complete``."""
+        net = self._on(seeds.device, dtype)
+        eps = noise.gaussian(seeds, numbers, "redraw", latents.shape[1:])
+        told = _told(net, scenes, [""] * len(scenes), worlds, twice=False)
+        noisy = (1 - REDRAWN) * eps + REDRAWN * latents
+        return guided(net, noisy, told, self.config.complete_steps, 1.0, since=REDRAWN).x[:, 0]
+
     def _on(self, device: torch.device, dtype: torch.dtype) -> StarterNet:
         key = (device, dtype)
         if key not in self._cast:
@@ -185,11 +205,17 @@ def starter_for(folder: Path, codec: Codec) -> Starter | None:
 
 
 def guided(
-    net: StarterNet, eps: torch.Tensor, told: Told, steps: int, guidance: float, seen: torch.Tensor | None = None
+    net: StarterNet,
+    eps: torch.Tensor,
+    told: Told,
+    steps: int,
+    guidance: float,
+    seen: torch.Tensor | None = None,
+    since: float = 0.0,
 ) -> Sampled:
-    """Samples ``(B, 1, C, h, w)`` from noise ``eps (B, C, h, w)``, given what was ``seen`` of each; ``told`` is of 2 B
-    frames, what each is told and then as many times nothing (classifier-free guidance, Ho and Salimans 2022), or of B,
-    which are not guided."""
+    """Samples ``(B, 1, C, h, w)`` from noise ``eps (B, C, h, w)``, or latents at the signal level ``since``, given what
+    was ``seen`` of each; ``told`` is of 2 B frames, what each is told and then as many times nothing (classifier-free
+    guidance, Ho and Salimans 2022), or of B, which are not guided."""
     tokens = eps.shape[2] * eps.shape[3] // net.config.patch**2
     times = len(told.vector) // len(eps)
     seen = None if seen is None else seen.repeat(times, 1, 1, 1)
@@ -201,7 +227,7 @@ def guided(
         given, without = x.chunk(2)
         return (without + guidance * (given - without))[:, None]
 
-    return sampler.sample(denoise, eps[:, None], steps, tokens=tokens, order=2)
+    return sampler.sample(denoise, eps[:, None], steps, tokens=tokens, order=2, since=since)
 
 
 def _told(
