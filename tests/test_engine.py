@@ -399,7 +399,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 9 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version 10 of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)

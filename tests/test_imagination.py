@@ -12,7 +12,7 @@ import torch
 
 from worldsim.actions import ACTION_ID, multi_hot
 from worldsim.engine import RolloutEngine
-from worldsim.imagination import AHEAD, Imagination, known, seen_of
+from worldsim.imagination import AHEAD, Imagination, Lanes, known, seen_of
 from worldsim.model.debug import debug_simulator
 from worldsim.model.panorama import Panorama
 from worldsim.model.starter import Starter
@@ -71,17 +71,16 @@ def turned(lanes: int, degrees: Sequence[float]) -> Panorama:
 def completed(simulator: WorldSimulator, panorama: Panorama, rows: Sequence[int], **other: Any) -> torch.Tensor:
     """The views of ``panorama``, whose lanes are of the seeds ``rows``, after it was completed."""
     assert simulator.starter is not None
-    lanes = torch.tensor(list(rows))
+    n, seeds = len(rows), torch.tensor(list(rows))
     told: dict[str, Any] = {
-        "yaw": torch.full((len(lanes),), 14.0),
-        "lanes": torch.ones(len(lanes), dtype=torch.bool),
-        "scenes": ["doom rooms: red walls"] * len(lanes),
-        "worlds": torch.zeros(len(lanes), dtype=torch.int64),
-        "seeds": lanes,
-        "steps": torch.ones(len(lanes), dtype=torch.int64),
+        "may": torch.ones(n, dtype=torch.bool),
+        "scenes": ["doom rooms: red walls"] * n,
+        "worlds": torch.zeros(n, dtype=torch.int64),
+        "seeds": seeds,
+        "steps": torch.ones(n, dtype=torch.int64),
     } | other
     imagination = Imagination(simulator.starter, simulator.codec, torch.float32)
-    return imagination.complete(panorama, panorama.view(), **told)
+    return imagination.complete(panorama, panorama.view(), torch.full((n,), 14.0), Lanes(**told))
 
 
 def test_a_view_is_whole_after_it_was_completed_and_what_was_seen_stays(simulator) -> None:
@@ -127,7 +126,7 @@ def test_lanes_that_may_not_be_and_views_that_are_known_are_left_alone(simulator
     counted = Counted(simulator.starter, monkeypatch)
     panorama = turned(2, [14.0, 0.0])
     before = panorama.texture.clone()
-    completed(simulator, panorama, [0, 1], lanes=torch.tensor([False, True]))
+    completed(simulator, panorama, [0, 1], may=torch.tensor([False, True]))
     assert counted.calls == [] and torch.equal(panorama.texture, before)
     completed(simulator, panorama, [0, 1])
     assert counted.calls == [1]

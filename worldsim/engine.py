@@ -131,6 +131,7 @@ class RolloutEngine(Passes):
         self._single: list[int] = []
         self._by_last_frame: list[int] = []
         self._all_drawn = self.codec.memory is None
+        self._imagining = False
         self._imagines = torch.zeros(b, dtype=torch.bool, device=device)
         self._text = TextMemory(self.world, b, device)
         self._screen = (
@@ -430,10 +431,11 @@ class RolloutEngine(Passes):
             pixels = self.codec.decode_normalised(latent, frames)
         else:
             around, lanes = self._screen.turn(controls), self._told_lanes()
-            if around is not None and self._imagination is not None and self._screen.panorama is not None:
-                around = self._imagination.complete(self._screen.panorama, around, controls.camera[:, 0, 0], lanes)
-            pixels = self._screen.show(latent, frames, controls, around)
-            redrawn = None if self._imagination is None else self._imagination.redraw(self._screen, lanes)
+            panorama, imagination = self._screen.panorama, self._imagination if self._imagining else None
+            if around is not None and panorama is not None and imagination is not None:
+                around = imagination.complete(panorama, around, controls.camera[:, 0, 0], lanes)
+            pixels = self._screen.show(latent, frames, controls, around, self._imagining)
+            redrawn = None if imagination is None else imagination.redraw(self._screen, lanes)
             if redrawn is not None:
                 pixels[redrawn[0], -1] = redrawn[1].permute(0, 2, 3, 1)
                 self._by_last_frame = [*self._single, *redrawn[0].tolist()]
@@ -467,8 +469,9 @@ class RolloutEngine(Passes):
         specs, drawn = self._specs, self._drawn
         self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
         self._all_drawn = self.codec.memory is None or all(spec is None or spec.name in drawn for spec in specs)
-        if self._imagination is not None:
-            self._imagines.copy_(torch.tensor([self._imagines_in(spec) for spec in specs]))
+        able = [self._imagines_in(spec) for spec in specs]
+        self._imagines.copy_(torch.tensor(able))
+        self._imagining = any(able)
         if self.referee is not None:
             self.referee.note([spec.index for spec in specs if spec is not None])
 

@@ -28,7 +28,10 @@ Memory = Literal["window", "panorama", "places"]
 after each step of walking; several, each of a place that dead reckoning finds again."""
 PLACES = 4
 """Cylinders of a lane, of 0.9 MB each for frames of 64x64."""
-_KEPT = ("canvas", "action", "reach", "travel", "known", "detail")
+HOLD = 0.8
+"""What is left after a step of the least share of what was drawn again: the transformer, which draws the rest, comes to
+know it by and by."""
+_KEPT = ("canvas", "action", "reach", "travel", "known", "detail", "held")
 
 
 def memories(codec: Codec) -> tuple[Memory, ...]:
@@ -40,7 +43,9 @@ def memories(codec: Codec) -> tuple[Memory, ...]:
 
 class Screen:
     """The screens of ``lanes`` lanes of frames of ``size`` (H, W), with a ``memory`` that the codec can serve. In the
-    worlds that are ``drawn`` nothing is carried over: ``known (B,)`` is False there."""
+    worlds that are ``drawn`` nothing is carried over: ``known (B,)`` is False there. ``detail (B, 1, h, w)`` is what is
+    left of it, where that is noted (see ``carried_detail``), and ``held (B, 1, h, w)`` the least share of the last
+    picture in the next."""
 
     def __init__(
         self,
@@ -61,7 +66,8 @@ class Screen:
         blind = torch.zeros(lanes, device=device)
         self.panorama = None if memory == "window" else Panorama(blind, *size, self.count)
         self.known = torch.ones(lanes, dtype=torch.bool, device=device)
-        self.detail = torch.ones(lanes, 1, *(n // codec.config.stride for n in size), device=device)
+        cells = (lanes, 1, *(n // codec.config.stride for n in size))
+        self.held, self.detail = torch.zeros(cells, device=device), torch.ones(cells, device=device)
 
     def begin(
         self, rows: torch.Tensor, worlds: Sequence[WorldSpec], frames: torch.Tensor, k: int, given: Controls
@@ -72,6 +78,7 @@ class Screen:
         self.action[rows] = acted * describe(given.keys[:, -1], given.camera[:, -1])
         self.canvas[rows] = larger(_picture(frames[:, -1]))
         self.detail[rows] = 1.0
+        self.held[rows] = 0.0
         reach = torch.tensor([world.reach(*self.size) for world in worlds], device=self.device)
         self.reach[rows] = reach
         self.known[rows] = torch.tensor([world.name not in self.drawn for world in worlds], device=self.device)
@@ -95,17 +102,25 @@ class Screen:
             self.panorama.walk(controls.keys[:, 0])
         return self.panorama.view()
 
-    def show(self, latent: torch.Tensor, frames: int, controls: Controls, around: torch.Tensor | None) -> torch.Tensor:
+    def show(
+        self,
+        latent: torch.Tensor,
+        frames: int,
+        controls: Controls,
+        around: torch.Tensor | None,
+        worn: bool = False,
+    ) -> torch.Tensor:
         """Pixels ``(B, frames, H, W, 3)`` in [-1, 1] of all lanes' next latents, which are what they show from now.
-        ``around`` is what ``turn`` gave, or that completed."""
+        ``around`` is what ``turn`` gave, or that completed; ``worn``: note what detail is left."""
         action = describe(controls.keys[:, 0], controls.camera[:, 0])
-        before = Shown(
-            self.canvas, self.known, torch.cat([action, self.action], dim=1), around, self.reach, self.travel
-        )
+        actions = torch.cat([action, self.action], dim=1)
+        held = self.held if worn else None
+        before = Shown(self.canvas, self.known, actions, around, self.reach, self.travel, held)
         pixels, self.canvas, carried = self.codec.show(latent, frames, before)
         travel = carried.travel
         self.action, self.travel = action, self.travel if travel is None else travel
-        self.detail = carried_detail(self.detail, carried.flow)
+        if carried.held is not None:
+            self.detail, self.held = carried_detail(self.detail, carried.flow), HOLD * carried.held
         if self.panorama is not None:
             if travel is not None and self.reckons:
                 self.panorama.go(travel)
@@ -122,6 +137,7 @@ class Screen:
         inside = F.interpolate(where, scale_factor=2, mode="nearest")
         self.canvas[rows] = torch.lerp(canvas, larger(shown), inside)
         self.detail[rows] = torch.where(cells, 1.0, self.detail[rows])
+        self.held[rows] = torch.where(cells, 1.0, self.held[rows])
         if self.panorama is not None:
             part = self.panorama.some(rows)
             part.show(shown, where=where)

@@ -34,7 +34,8 @@ class Shown:
     decoded and the one before, which tells what is still moving (see ``describe``). ``around (B, 4, H, W)`` is what a
     ``Panorama`` holds of the view that is decoded, None without one; ``reach (B,)`` is the tangent of half the
     horizontal view of each lane's lens, 0 where none is known (None: nowhere), and ``travel (B, 4)`` how far its camera
-    went in the last step (see ``TRAVEL``).
+    went in the last step (see ``TRAVEL``). ``held (B, 1, h, w)`` is the least share that cells of it have in what is
+    decoded, None without any.
     """
 
     canvas: torch.Tensor
@@ -43,6 +44,7 @@ class Shown:
     around: torch.Tensor | None = None
     reach: torch.Tensor | None = None
     travel: torch.Tensor | None = None
+    held: torch.Tensor | None = None
 
     @property
     def frame(self) -> torch.Tensor:
@@ -57,7 +59,7 @@ class Carried:
     that light can change but what is carried cannot be blurred. Where a panorama stands in for what the canvas does not
     hold, the share is at least how far it is believed. ``travel (B, 4)`` is the camera's, None without a geometry;
     ``drawn (B, 3, H, W)`` is what the new frame is without the memory, ``frame (B, 3, H, W)`` the last frame moved: the
-    canvas' picture."""
+    canvas' picture, and ``held (B, 1, h, w)`` what was held of it, moved likewise."""
 
     canvas: torch.Tensor
     flow: torch.Tensor
@@ -66,6 +68,7 @@ class Carried:
     travel: torch.Tensor | None
     drawn: torch.Tensor
     frame: torch.Tensor
+    held: torch.Tensor | None = None
 
 
 def smaller(canvas: torch.Tensor) -> torch.Tensor:
@@ -142,4 +145,8 @@ class PixelMemory(nn.Module):
         share, rest = self.out(F.silu(x)).float().split([CELL**2, 3], dim=1)
         rest = F.interpolate(rest, scale_factor=CELL, mode="bilinear", align_corners=False)
         share = torch.maximum(F.pixel_shuffle(share, CELL).sigmoid(), least)
-        return Carried(canvas, flow, share, rest, travel, drawn, frame)
+        held = None
+        if shown.held is not None:
+            held = sampled(shown.held, sources(flow, *flow.shape[2:]), "bilinear")[:, 0]
+            share = torch.maximum(share, F.interpolate(held, scale_factor=CELL, mode="bilinear", align_corners=False))
+        return Carried(canvas, flow, share, rest, travel, drawn, frame, held)
