@@ -12,8 +12,10 @@ import torch
 
 from worldsim.actions import ACTION_ID, multi_hot
 from worldsim.engine import RolloutEngine
-from worldsim.imagination import AHEAD, Imagination, Lanes, known, seen_of
+from worldsim.imagination import AHEAD, WORN, Imagination, Lanes, known, seen_of
+from worldsim.model.codec import to_pixels
 from worldsim.model.debug import debug_simulator
+from worldsim.model.memory import smaller
 from worldsim.model.panorama import Panorama
 from worldsim.model.starter import Starter
 from worldsim.model.weights import WorldSimulator
@@ -188,6 +190,54 @@ def test_a_world_that_the_starter_has_not_learned_to_complete_has_none(simulator
     lanes.begin([0, 1], [start(1, MAZE), start(2)])
     steps(lanes, [RIGHT])
     assert counted.calls == [1]
+
+
+def worn(simulator: WorldSimulator, lanes: int = 2, **kwargs: Any) -> RolloutEngine:
+    """An engine whose first lane has little detail left."""
+    made = engine(simulator, lanes, **kwargs)
+    made.begin(range(lanes), [start(i + 1) for i in range(lanes)])
+    assert made._screen is not None
+    with torch.inference_mode():
+        made._screen.detail[0, :, :, :8] = WORN / 2
+    return made
+
+
+def test_what_has_lost_its_detail_is_drawn_again_where_it_has(simulator, monkeypatch) -> None:
+    before = steps(worn(simulator, imagine=False), [0])[0]
+    calls = list[int]()
+    redraw = simulator.starter.redraw
+    monkeypatch.setattr(simulator.starter, "redraw", lambda z, *told: calls.append(len(z)) or redraw(z, *told))
+    lanes = worn(simulator)
+    shown = steps(lanes, [0])[0]
+    assert calls == [1]
+    changed = (shown.frames.int() - before.frames.int()).abs().amax(-1)
+    assert changed[1].max() == 0 and changed[0, :3].max() == 0  # another lane, and the frames before the last
+    assert changed[0, 3, :, :24].float().mean() > 3 and changed[0, 3, :, 48:].max() <= 1
+    screen = lanes._screen
+    assert screen is not None and screen.detail[0].min() > WORN
+    assert (screen.held[0, 0, :, :6] == 1).all() and not screen.held[1].any()
+    assert torch.allclose(smaller(screen.canvas)[0], to_pixels(shown.frames[0, 3]).permute(2, 0, 1), atol=0.02)
+    encoded = lanes.encode(shown.frames[:1, -1:])
+    assert (shown.latent[:1] - encoded).abs().max() < 0.05  # the world goes on from what is shown
+    steps(lanes, [0] * 3)
+    assert calls == [1] and 0.3 < screen.held[0].max() < 0.6
+
+
+def test_drawing_again_keeps_what_is_left_and_depends_on_its_own_lane(simulator) -> None:
+    assert simulator.starter is not None
+    z = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    told = (
+        ["doom rooms: red walls", "", "doom rooms"],
+        torch.zeros(3, dtype=torch.int64),
+        torch.arange(3),
+        torch.ones(3),
+    )
+    together = simulator.starter.redraw(z, *told)
+    for i in range(3):
+        alone = simulator.starter.redraw(z[i : i + 1], *(part[i : i + 1] for part in told))
+        assert torch.allclose(alone[0], together[i], atol=1e-5)
+    other = simulator.starter.redraw(z + 1, *told)
+    assert 0.05 < (other - together).mean() < 1.5
 
 
 def test_a_state_goes_on_with_the_same_imagination(simulator) -> None:

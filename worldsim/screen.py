@@ -135,7 +135,7 @@ class Screen:
         canvas = self.canvas[rows]
         shown = torch.lerp(smaller(canvas), pictures, where)
         inside = F.interpolate(where, scale_factor=2, mode="nearest")
-        self.canvas[rows] = torch.lerp(canvas, larger(shown), inside)
+        self.canvas[rows] = torch.lerp(canvas, larger(pictures), inside)
         self.detail[rows] = torch.where(cells, 1.0, self.detail[rows])
         self.held[rows] = torch.where(cells, 1.0, self.held[rows])
         if self.panorama is not None:
