@@ -98,6 +98,6 @@ def test_what_cannot_be_played_is_told(simulator: WorldSimulator) -> None:
     with pytest.raises(ValueError, match=r"start='bank'.*'nearest', 'prompt'"):
         play(simulator, start="bank")
     with pytest.raises(ValueError, match=r"no bank of starts to begin from; .*start=\"prompt\", `--start prompt`"):
-        play(debug_simulator(player=True, bank=False))
+        play(debug_simulator(player=True, bank=False), start="nearest")
     with pytest.raises(ValueError, match="unknown world 'Quake'"):
         play(simulator, world="Quake")

@@ -94,7 +94,7 @@ def generate(
     world: str | None = None,
     model: str | Path | WorldSimulator | None = None,
     seed: int = 0,
-    start: str = "nearest",
+    start: str = "prompt",
     expand: bool = True,
     frame_size: tuple[int, int] = (64, 64),
     denoising_steps: int = 4,
@@ -106,8 +106,8 @@ def generate(
         prompt: what the world shall look like; it also finds the world where ``world``, a registered one, is None.
         model: a simulator, a name or folder of one, or None for the shipped one of the world. It needs a player.
         seed: decides what the prompt leaves open, the noise and the actions; equal arguments give an equal video.
-        start: ``"nearest"``, the true start of the model's bank that agrees with the prompt most, or ``"prompt"``, a
-            picture that the model draws from the prompt alone.
+        start: ``"prompt"``, a picture that the model draws from the prompt alone, or ``"nearest"``, the true start of
+            the model's bank that agrees with the prompt most.
         expand: whether the prompt of such a picture is expanded, as `worldsim expand` shows; ``Played.prompt`` says
             what came of it.
         frame_size: ``(H, W)`` in pixels, multiples of 16.

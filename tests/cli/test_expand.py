@@ -61,10 +61,9 @@ def test_what_a_user_can_put_right_is_one_line(
 def test_the_demo_expands_its_prompt_unless_told_not_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = debug_simulator().save_pretrained(tmp_path / "tiny")
     argv = ["demo", "--prompt", "red walls", "--steps", "1", "--model", str(folder), "--denoising-steps", "2"]
-    assert main([*argv, "--out", str(tmp_path / "near")]) == 0
+    assert main([*argv, "--start", "nearest", "--out", str(tmp_path / "near")]) == 0
     nearest = capsys.readouterr().out.split("nearest ")[1].splitlines()[0].strip()
     assert nearest.startswith("Doom rooms: ") and "expanded" not in nearest
-    argv += ["--start", "prompt"]
     assert main([*argv, "--out", str(tmp_path / "on")]) == 0
     printed = capsys.readouterr().out
     assert "prompt   red walls\n" in printed and "ceiling" in printed.split("expanded ")[1].splitlines()[0]

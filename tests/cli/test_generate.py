@@ -16,7 +16,9 @@ def test_a_prompt_becomes_a_video_and_a_sheet(tmp_path: Path, capsys: pytest.Cap
     debug_simulator(player=True, termination=1e-6).save_pretrained(tmp_path / "model")
     video, sheet = tmp_path / "x.mp4", tmp_path / "x.png"
     argv = ["generate", "Doom rooms with red walls", "--model", str(tmp_path / "model"), "--steps", "3"]
-    assert main([*argv, "--out", str(video), "--sheet", str(sheet)]) == 0
+    assert main([*argv, "--out", str(tmp_path / "drawn.mp4")]) == 0
+    assert "expanded" in capsys.readouterr().out
+    assert main([*argv, "--start", "nearest", "--out", str(video), "--sheet", str(sheet)]) == 0
     with av.open(str(video)) as container:
         assert len(list(container.decode(video=0))) == 1 + 4 * 3
     assert Image.open(sheet).width > 4 * 128  # the start and three steps

@@ -32,9 +32,9 @@ class Demo:
 
     prompt: str | None = None
     """What the world shall look like. Default: a start of the bank, a true frame with its caption as the prompt."""
-    start: PromptedStart = "nearest"
-    """With a prompt: begin from the true start of the bank that agrees with it most, or from a picture that the model
-    draws from it alone."""
+    start: PromptedStart = "prompt"
+    """With a prompt: begin from a picture that the model draws from it alone, or from the true start of the bank that
+    agrees with it most."""
     expand: bool = True
     """With --start prompt: add to it what it leaves open, by the grammar and --seed; both are printed."""
     actions: str = WALK

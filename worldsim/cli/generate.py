@@ -37,9 +37,9 @@ class Generate:
     """A registered world, such as DoomTakeCover. Default: the one that the prompt means, else DoomRooms."""
     model: str | None = None
     """Name or folder of the weights, which need a player. Default: the shipped ones."""
-    start: PromptedStart = "nearest"
-    """Begin from the true start of the model's bank that agrees with the prompt most, or from a picture that the model
-    draws from the prompt alone."""
+    start: PromptedStart = "prompt"
+    """Begin from a picture that the model draws from the prompt alone, or from the true start of its bank that agrees
+    with the prompt most."""
     expand: bool = True
     """With --start prompt: add to it what it leaves open, by the grammar and --seed; both are printed."""
     size: tuple[int, int] = (64, 64)
