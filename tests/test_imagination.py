@@ -12,12 +12,12 @@ import torch
 
 from worldsim.actions import ACTION_ID, multi_hot
 from worldsim.engine import RolloutEngine
-from worldsim.imagination import AHEAD, WORN, Imagination, Lanes, known, seen_of
+from worldsim.imagination import AHEAD, WORN, Drawing, Imagination
 from worldsim.model.codec import to_pixels
 from worldsim.model.debug import debug_simulator
 from worldsim.model.memory import smaller
 from worldsim.model.panorama import Panorama
-from worldsim.model.starter import Starter
+from worldsim.model.starter import Starter, known, seen_of
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart, LaneText
 from worldsim.worlds import WORLDS, WorldSpec
@@ -81,8 +81,10 @@ def completed(simulator: WorldSimulator, panorama: Panorama, rows: Sequence[int]
         "seeds": seeds,
         "steps": torch.ones(n, dtype=torch.int64),
     } | other
-    imagination = Imagination(simulator.starter, simulator.codec, torch.float32)
-    return imagination.complete(panorama, panorama.view(), torch.full((n,), 14.0), Lanes(**told))
+    imagination = Imagination(
+        simulator.starter, simulator.codec, torch.float32, lambda z: (z.nan_to_num(), z.isfinite().flatten(1).all(1))
+    )
+    return imagination.complete(panorama, panorama.view(), torch.full((n,), 14.0), Drawing(**told))
 
 
 def test_a_view_is_whole_after_it_was_completed_and_what_was_seen_stays(simulator) -> None:

@@ -7,7 +7,9 @@ lanes begin and end at different times inside tensors of fixed shape. A finished
 to the context level by one more pass, which the heads are read from (``cache_mode="renoise"``), or with the keys and
 values of the last denoising step (``"reuse"``, one pass less). A codec with a memory is shown each lane's last frame,
 and what it then shows is encoded again: that latent is what the lane goes on from, and with "renoise" what the heads
-are read from; in worlds that the model's configuration says are drawn, the predicted latent is. A referee, where the
+are read from; in worlds that the model's configuration says are drawn, the predicted latent is. Where a starter
+completes the pictures of a world, it is carried whatever the configuration says, and what nobody has seen of it is
+imagined (``imagination.py``). A referee, where the
 model has one, has the last word on reward and termination, by what lanes showed before. Randomness is counted (lane
 seed, step, use), so a lane's future depends neither on its neighbours nor on how many there are.
 
@@ -30,7 +32,7 @@ from einops import repeat
 from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
-from worldsim.imagination import Imagination, Lanes
+from worldsim.imagination import Drawing, Imagination
 from worldsim.lane_player import NO_PLAYER, LanePlayer
 from worldsim.lane_referee import LaneReferee
 from worldsim.lane_text import LaneWords, TextMemory
@@ -74,7 +76,8 @@ class RolloutEngine(Passes):
         memory: what is kept of what is out of view, beside the window of latents: ``"window"`` nothing, ``"panorama"``
             or ``"places"`` (see ``screen.Memory``); None for the farthest-reaching that the model can serve.
         imagine: what a turn uncovers and nobody has seen is imagined in the worlds whose pictures the model's starter
-            completes, and these are carried; else it is the mean that the transformer expects, a haze.
+            completes, and these are carried; else, as with ``memory="window"``, it is the mean that the transformer
+            expects, a haze. The attribute ``imagines`` is the digest of that starter, None without.
         window: latents that attention along time sees, the newest included: 1 to those that the model was trained on,
             which is None. The latent before the newest enters it by another way too, whatever the window.
     """
@@ -116,7 +119,8 @@ class RolloutEngine(Passes):
         self.cache_mode = cache_mode or ("renoise" if self.temperature else model.config.cache_mode)
         self.denoising_steps, self.reward_mode = denoising_steps, reward
         starter = self.model.starter if imagine and self.memory != "window" else None
-        self._imagination = None if starter is None else Imagination(starter, self.codec, self.dtype)
+        self._imagination = None if starter is None else Imagination(starter, self.codec, self.dtype, self._bounded)
+        self.imagines = None if starter is None or not starter.config.completes else starter.digest
         self._drawn = tuple(world for world in model.config.drawn if not self._imagines_in(WORLDS.get(world)))
         self._allocate()
 
@@ -129,7 +133,6 @@ class RolloutEngine(Passes):
         self._seconds = torch.ones(b, device=device)
         self._specs: list[WorldSpec | None] = [None] * b
         self._single: list[int] = []
-        self._by_last_frame: list[int] = []
         self._all_drawn = self.codec.memory is None
         self._imagining = False
         self._imagines = torch.zeros(b, dtype=torch.bool, device=device)
@@ -196,7 +199,7 @@ class RolloutEngine(Passes):
         latent, finite = self._bounded(drawn.x[:, 0])
         chances = noise.uniforms(self._seeds, self._steps, self._draws)
         eps = noise.normal(chances["context"], self.latent_shape)
-        pixels = self._decode(latent, controls)
+        pixels, redrawn = self._decode(latent, controls)
         change = drawn.change[:, 0]
         more = not self.temperature and self.denoising_steps > 1  # than one pass was asked for, to tell how sure it is
         compared = more and self.cache_mode == "reuse"
@@ -204,6 +207,10 @@ class RolloutEngine(Passes):
             shown, still = self._bounded_too(self._encode(pixels), finite)
             if compared:
                 change = _apart(shown, latent)
+            if redrawn is not None:
+                rows, pictures = redrawn
+                pixels[rows, -1] = pictures.permute(0, 2, 3, 1)
+                shown[rows] = self._bounded(self.codec.encode_normalised(pixels[rows, -1:]))[0]
             if self._screen is not None and not self._all_drawn:  # what is seen is what is remembered
                 carried = self._screen.known
                 latent, finite = (
@@ -258,6 +265,7 @@ class RolloutEngine(Passes):
             "kept": self.memory,
             "window": self.window,
             "cache_mode": self.cache_mode,
+            "imagines": self.imagines,
             "world": spec.name,
             "seed": int(self._seeds[lane]),
             "step": int(self._steps[lane]),
@@ -277,7 +285,9 @@ class RolloutEngine(Passes):
                 f"the state has version {state.get('version')} and is of model {state.get('digest')}; this "
                 f"engine takes version {STATE_VERSION} of model {self.model.digest}"
             )
-        for name, kept in (("memory", "kept"), ("window", "window"), ("cache_mode", "cache_mode")):
+        for name, kept in (
+            ("memory", "kept"), ("window", "window"), ("cache_mode", "cache_mode"), ("imagines", "imagines"),
+        ):  # fmt: skip
             if state[kept] != (own := getattr(self, name)):
                 raise ValueError(f"the state is of an engine with {name}={state[kept]!r}; this one's is {own!r}")
         if self._player is not None:
@@ -422,56 +432,57 @@ class RolloutEngine(Passes):
             distribution,
         )
 
-    def _decode(self, latent: torch.Tensor, controls: Controls) -> torch.Tensor:
+    def _decode(
+        self, latent: torch.Tensor, controls: Controls
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
         """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
-        memory is shown what the lanes showed."""
-        frames = 1 if len(self._single) == self.lanes else BLOCK_FRAMES
-        self._by_last_frame = self._single
+        memory is shown what the lanes showed. Beside them what ``Imagination.redraw`` gives."""
+        frames, redrawn = 1 if len(self._single) == self.lanes else BLOCK_FRAMES, None
         if self._screen is None or self._all_drawn:
             pixels = self.codec.decode_normalised(latent, frames)
+        elif self._imagination is None or not self._imagining:
+            pixels = self._screen.show(latent, frames, controls, self._screen.turn(controls))
         else:
-            around, lanes = self._screen.turn(controls), self._told_lanes()
-            panorama, imagination = self._screen.panorama, self._imagination if self._imagining else None
-            if around is not None and panorama is not None and imagination is not None:
-                around = imagination.complete(panorama, around, controls.camera[:, 0, 0], lanes)
-            pixels = self._screen.show(latent, frames, controls, around, self._imagining)
-            redrawn = None if imagination is None else imagination.redraw(self._screen, lanes)
-            if redrawn is not None:
-                pixels[redrawn[0], -1] = redrawn[1].permute(0, 2, 3, 1)
-                self._by_last_frame = [*self._single, *redrawn[0].tolist()]
+            pixels, redrawn = self._imagined_frames(self._imagination, self._screen, latent, controls)
         if frames == 1:
-            return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous()
+            return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous(), redrawn
         if self._single:
             pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
-        return pixels
+        return pixels, redrawn
+
+    def _imagined_frames(
+        self, imagination: Imagination, screen: Screen, latent: torch.Tensor, controls: Controls
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
+        """Pixels of all lanes where some imagine what they have not seen, and what was drawn again of them."""
+        text = self._text
+        scenes = [words.text.scene for words in text.words]
+        drawing = Drawing(self._imagines, scenes, text.world_index, self._seeds, self._steps)
+        around = screen.turn(controls)
+        if around is not None and screen.panorama is not None:
+            around = imagination.complete(screen.panorama, around, controls.camera[:, 0, 0], drawing)
+        pixels = screen.show(latent, BLOCK_FRAMES, controls, around, notes_detail=True)
+        return pixels, imagination.redraw(screen, drawing)
 
     def _imagines_in(self, world: WorldSpec | None) -> bool:
         return world is not None and self._imagination is not None and self._imagination.knows(world)
-
-    def _told_lanes(self) -> Lanes:
-        """What imagination is told of the lanes."""
-        text = self._text
-        scenes = [words.text.scene for words in text.words]
-        return Lanes(self._imagines, scenes, text.world_index, self._seeds, self._steps)
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Latents of what lanes show."""
         if len(self._single) == self.lanes:
             return self.codec.encode_normalised(pixels[:, -1:])
         latent = self.codec.encode_normalised(pixels)
-        if alone := self._by_last_frame:
-            latent[alone] = self.codec.encode_normalised(pixels[alone, -1:])
+        if self._single:
+            latent[self._single] = self.codec.encode_normalised(pixels[self._single, -1:])
         return latent
 
     def _note_worlds(self) -> None:
-        """Which lanes are of worlds that show one frame per step, whether all are of worlds that are drawn, and whether
-        a referee has a say in any."""
+        """Which lanes are of worlds that show one frame per step, and which of worlds that are imagined; whether all
+        are of worlds that are drawn, and whether a referee has a say in any."""
         specs, drawn = self._specs, self._drawn
         self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
         self._all_drawn = self.codec.memory is None or all(spec is None or spec.name in drawn for spec in specs)
-        able = [self._imagines_in(spec) for spec in specs]
-        self._imagines.copy_(torch.tensor(able))
-        self._imagining = any(able)
+        self._imagines = torch.tensor([self._imagines_in(spec) for spec in specs], device=self.device)
+        self._imagining = any(self._imagines_in(spec) for spec in specs)
         if self.referee is not None:
             self.referee.note([spec.index for spec in specs if spec is not None])
 

@@ -12,27 +12,29 @@ little detail is left the picture is drawn again, from noise and what is left of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from worldsim.model.codec import Codec
-from worldsim.model.memory import DOUBTED, smaller
+from worldsim.model.memory import smaller
 from worldsim.model.panorama import Panorama
-from worldsim.model.starter import Starter
+from worldsim.model.starter import Starter, known, seen_of
 from worldsim.screen import Screen
 from worldsim.worlds import WorldSpec
 
 # B lanes, M of them whose view is completed, C h w latent, H W frame
 
+Bounded = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
 AHEAD = 28.0
-"""Degrees by which the view that is completed is turned on, in the direction of the turn."""
-LEAST = 4
-"""Cells of a view that nobody has seen, from which on it is completed."""
-
-
+"""Degrees by which the view that is completed is turned on, in the direction of the turn; half a narrower view."""
+LEAST = 1 / 64
+"""Share of the cells of a view that nobody has seen, from which on it is completed."""
+STRAY = 1 / 16
+"""The same after a completion that was turned on too far for it: the present view is completed too."""
 WORN, MUCH = 0.25, 0.25
 """Detail of a cell below which it is worn, and share of worn cells from which on a picture is drawn again."""
 FAINT = 0.5
@@ -40,9 +42,10 @@ FAINT = 0.5
 
 
 @dataclass(frozen=True)
-class Lanes:
+class Drawing:
     """What drawing is told of lanes: which of them ``may (B,)`` be drawn for, their ``scenes``, the indices of their
-    ``worlds (B,)``, their ``seeds (B,)`` and ``steps (B,)``, of which it is a function."""
+    ``worlds (B,)``, their ``seeds (B,)`` and ``steps (B,)``. What is drawn is a function of these and of what was
+    seen."""
 
     may: torch.Tensor
     scenes: Sequence[str]
@@ -51,66 +54,62 @@ class Lanes:
     steps: torch.Tensor
 
     def told(self, rows: torch.Tensor) -> tuple[list[str], torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of lanes ``rows``, as ``Starter.complete`` takes it."""
         return [self.scenes[row] for row in rows.tolist()], self.worlds[rows], self.seeds[rows], self.steps[rows]
 
 
 class Imagination:
-    """Completes what lanes see with ``starter``, for the codec whose latents it draws; both lie where the lanes do."""
+    """Completes what lanes see with ``starter``, for the codec whose latents it draws; both lie where the lanes do.
+    ``bounded`` brings latents into the range of training and says which are finite: nothing is laid down of others."""
 
-    def __init__(self, starter: Starter, codec: Codec, dtype: torch.dtype) -> None:
-        self.starter, self.codec, self.dtype = starter, codec, dtype
+    def __init__(self, starter: Starter, codec: Codec, dtype: torch.dtype, bounded: Bounded) -> None:
+        self.starter, self.codec, self.dtype, self.bounded = starter, codec, dtype, bounded
 
     def knows(self, world: WorldSpec) -> bool:
         """Whether what turns uncover in ``world`` is imagined."""
         return world.lens is not None and world.name in self.starter.config.completes
 
-    def complete(self, panorama: Panorama, around: torch.Tensor, yaw: torch.Tensor, lanes: Lanes) -> torch.Tensor:
+    def complete(self, panorama: Panorama, around: torch.Tensor, yaw: torch.Tensor, drawing: Drawing) -> torch.Tensor:
         """What is known of the present views, ``(B, 4, H, W)`` as of ``Panorama.view``, when what ``around`` lacks has
         been imagined in the lanes that may be. ``yaw (B,)`` are the degrees of the turns that led here, left positive.
         """
-        missing = (_cells(known(around), self.codec.config.stride) < 0.5).sum((1, 2, 3)) >= LEAST
-        rows = torch.nonzero(missing & lanes.may)[:, 0]
-        if not len(rows):
-            return around
-        part = panorama.some(rows)
-        heading = part.heading
-        part.heading = (heading + AHEAD * yaw[rows].sign()) % 360
-        view = part.view()
-        drawn = self.starter.complete(seen_of(view, self.codec), *lanes.told(rows), self.dtype)
-        part.show(self._picture(drawn), where=1 - known(view))
-        part.heading = heading
-        panorama.put(rows, part)
-        return panorama.view()
+        half = torch.rad2deg(torch.atan(panorama.reach))
+        ahead = torch.minimum(torch.full_like(half, AHEAD), half) * yaw.sign()
+        for share, turned_on in ((LEAST, ahead), (STRAY, torch.zeros_like(ahead))):
+            rows = torch.nonzero((self._missing(around) >= share) & drawing.may)[:, 0]
+            if not len(rows):
+                break
+            part = panorama.some(rows)
+            heading = part.heading
+            part.heading = (heading + turned_on[rows]) % 360
+            view = part.view()
+            picture, finite = self._picture(
+                self.starter.complete(seen_of(view, self.codec), *drawing.told(rows), self.dtype)
+            )
+            part.show(picture, where=(1 - known(view)) * finite)
+            part.heading = heading
+            panorama.put(rows, part)
+            around = panorama.view()
+        return around
 
-    def redraw(self, screen: Screen, lanes: Lanes) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Draws detail where lanes that may be are left with little of it: the numbers of those lanes and the pictures
-        ``(M, 3, H, W)`` that they show now, None without any."""
+    def redraw(self, screen: Screen, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Draws detail where lanes that may be walk and are left with little of it: the numbers of those lanes and the
+        pictures ``(M, 3, H, W)`` that they show now, None without any."""
         worn = (screen.detail < WORN).float().mean((1, 2, 3)) >= MUCH
-        rows = torch.nonzero(worn & lanes.may)[:, 0]
+        rows = torch.nonzero(worn & screen.walks & drawing.may)[:, 0]
         if not len(rows):
             return None
         frames = smaller(screen.canvas[rows]).permute(0, 2, 3, 1)[:, None]
-        drawn = self.starter.redraw(self.codec.encode_normalised(frames), *lanes.told(rows), self.dtype)
-        return rows, screen.replace(rows, self._picture(drawn), screen.detail[rows] < FAINT)
+        drawn = self.starter.redraw(self.codec.encode_normalised(frames), *drawing.told(rows), self.dtype)
+        picture, finite = self._picture(drawn)
+        return rows, screen.replace(rows, picture, (screen.detail[rows] < FAINT) & (finite > 0))
 
-    def _picture(self, latents: torch.Tensor) -> torch.Tensor:
-        """``(M, 3, H, W)`` in [-1, 1]."""
-        return self.codec.decode_normalised(latents.nan_to_num(), 1)[:, 0].permute(0, 3, 1, 2)
+    def _missing(self, view: torch.Tensor) -> torch.Tensor:
+        """Share of cells of views that nobody has seen, ``(B,)``."""
+        return (F.avg_pool2d(known(view), self.codec.config.stride) < 0.5).float().mean((1, 2, 3))
 
-
-def known(view: torch.Tensor) -> torch.Tensor:
-    """Which pixels of a ``Panorama.view (B, 4, H, W)`` count as seen: ``(B, 1, H, W)``, 1 or 0."""
-    return (view[:, 3:] > DOUBTED).float()
-
-
-def seen_of(view: torch.Tensor, codec: Codec) -> torch.Tensor:
-    """What ``Starter.complete`` is shown of views ``(B, 4, H, W)``: the latents ``(B, C, h, w)`` of their known pixels
-    beside grey, and the known share of each cell."""
-    there = known(view)
-    latent = codec.encode_normalised((view[:, :3] * there).permute(0, 2, 3, 1)[:, None])
-    share = _cells(there, codec.config.stride)
-    return torch.cat([latent.float() * (share > 0), share], dim=1)
-
-
-def _cells(x: torch.Tensor, size: int) -> torch.Tensor:
-    return F.avg_pool2d(x, size)
+    def _picture(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(M, 3, H, W)`` in [-1, 1], and ``(M, 1, 1, 1)``: 1 where it is finite."""
+        latents, finite = self.bounded(latents)
+        picture = self.codec.decode_normalised(latents, 1)[:, 0].permute(0, 3, 1, 2)
+        return picture, finite[:, None, None, None].float()

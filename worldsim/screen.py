@@ -17,7 +17,7 @@ from worldsim.model.conditioning import ACTED, Controls
 from worldsim.model.detail import carried_detail
 from worldsim.model.memory import Shown, larger, smaller
 from worldsim.model.motion import ACTION, TRAVEL, describe
-from worldsim.model.panorama import Panorama
+from worldsim.model.panorama import STILL, STRIDE, Panorama
 from worldsim.worlds import WorldSpec
 
 # B lanes, M lanes that begin, K frames of a block, H W frame
@@ -44,8 +44,8 @@ def memories(codec: Codec) -> tuple[Memory, ...]:
 class Screen:
     """The screens of ``lanes`` lanes of frames of ``size`` (H, W), with a ``memory`` that the codec can serve. In the
     worlds that are ``drawn`` nothing is carried over: ``known (B,)`` is False there. ``detail (B, 1, h, w)`` is what is
-    left of it, where that is noted (see ``carried_detail``), and ``held (B, 1, h, w)`` the least share of the last
-    picture in the next."""
+    left of it, where that is noted (see ``carried_detail``), ``held (B, 1, h, w)`` the least share of the last picture
+    in the next, and ``walks (B,)`` whether the last step led elsewhere."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Screen:
         self.known = torch.ones(lanes, dtype=torch.bool, device=device)
         cells = (lanes, 1, *(n // codec.config.stride for n in size))
         self.held, self.detail = torch.zeros(cells, device=device), torch.ones(cells, device=device)
+        self.walks = torch.zeros(lanes, dtype=torch.bool, device=device)
 
     def begin(
         self, rows: torch.Tensor, worlds: Sequence[WorldSpec], frames: torch.Tensor, k: int, given: Controls
@@ -108,19 +109,22 @@ class Screen:
         frames: int,
         controls: Controls,
         around: torch.Tensor | None,
-        worn: bool = False,
+        notes_detail: bool = False,
     ) -> torch.Tensor:
         """Pixels ``(B, frames, H, W, 3)`` in [-1, 1] of all lanes' next latents, which are what they show from now.
-        ``around`` is what ``turn`` gave, or that completed; ``worn``: note what detail is left."""
+        ``around`` is what ``turn`` gave, or that completed; ``notes_detail``: what detail is left is kept up."""
         action = describe(controls.keys[:, 0], controls.camera[:, 0])
         actions = torch.cat([action, self.action], dim=1)
-        held = self.held if worn else None
+        held = self.held if notes_detail else None
         before = Shown(self.canvas, self.known, actions, around, self.reach, self.travel, held)
         pixels, self.canvas, carried = self.codec.show(latent, frames, before)
         travel = carried.travel
         self.action, self.travel = action, self.travel if travel is None else travel
         if carried.held is not None:
-            self.detail, self.held = carried_detail(self.detail, carried.flow), HOLD * carried.held
+            self.held = HOLD * carried.held
+            self.walks = _distance(self.travel) >= STILL
+            moved = self.walks | (controls.camera[:, 0] != 0).any(1)
+            self.detail = torch.where(_of_lanes(moved), carried_detail(self.detail, carried.flow), self.detail)
         if self.panorama is not None:
             if travel is not None and self.reckons:
                 self.panorama.go(travel)
@@ -155,6 +159,15 @@ class Screen:
             getattr(self, name)[lane] = shown[name].to(self.device)
         if self.panorama is not None:
             self.panorama.set_lane(lane, shown)
+
+
+def _distance(travel: torch.Tensor) -> torch.Tensor:
+    """Metres ``(B,)`` of ``travel (B, 4)``; a step that nobody knows of counts as a stride."""
+    return torch.where(travel[:, 3] > 0, torch.hypot(travel[:, 0], travel[:, 2]), STRIDE)
+
+
+def _of_lanes(x: torch.Tensor) -> torch.Tensor:
+    return x[:, None, None, None]
 
 
 def _picture(frames: torch.Tensor) -> torch.Tensor:

@@ -177,7 +177,7 @@ def test_completing_is_learned_beside_it_where_cameras_turn(tmp_path) -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match=r"completes=.*Scene.*worlds with a lens: DoomRooms"):
         replace(CONFIG, completes=("Scene",))
-    with pytest.raises(ValueError, match="moments, every, steps and complete_steps are at least 1"):
+    with pytest.raises(ValueError, match="moments, every, start_steps, steps and complete_steps are at least 1"):
         replace(CONFIG, every=0)
     with pytest.raises(ValueError, match="at most 1 together"):
         replace(CONFIG, drop_scene=0.6, drop_view=0.6)

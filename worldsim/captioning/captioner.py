@@ -189,6 +189,7 @@ class Captioner:
         """
         path = PACKAGED if folder is None else Path(folder)
         content, stored = _FOLDER.read(path)
+        del content["format_version"]  # the only one so far
         captioner = cls.create(from_dict(CaptionerConfig, content, str(path / "config.json")))
         load_strictly(captioner.net, stored, f"{path}: net")
         return captioner

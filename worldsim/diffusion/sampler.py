@@ -46,7 +46,7 @@ def sample(
 ) -> Sampled:
     """Integrates the flow from ``noise`` ``(B, T, C, H, W)`` with ``steps`` Euler steps, or, ``order`` 2, with as many
     of DPM-Solver++ (2M, Lu et al. 2022), in which the clean prediction goes on changing; all frames are generated then.
-    They begin at the signal level ``since``, which is what ``noise`` then has.
+    The first two of these and the last are Euler's. They begin at the signal level ``since``, which ``noise`` then has.
 
     ``given`` are clean latents of the same shape and ``ceiling`` their noise ceilings ``(B, T)`` in [0, 1]: 0 = given,
     never written; 1 = generate; between = start from the given latent at that noise level (SDEdit, Meng et al. 2022).
@@ -56,6 +56,8 @@ def sample(
     b, t = noise.shape[:2]
     if order not in (1, 2) or (order == 2 and ceiling is not None):
         raise ValueError(f"order={order}: accepted are 1, and 2 where all frames are generated")
+    if not 0 <= since < 1 or (since and ceiling is not None):
+        raise ValueError(f"since={since}: accepted is 0 to below 1, and 0 with a ceiling")
     if ceiling is None:
         ceiling = torch.ones(b, t, device=noise.device)
         z = noise
@@ -63,7 +65,9 @@ def sample(
         if given is None:
             raise ValueError("a noise ceiling needs the given latents it belongs to")
         z = flow.add_noise(given, noise, 1 - ceiling)
-    levels = signal_levels(steps, tokens, since).to(noise.device)
+    levels = signal_levels(steps, tokens, since)
+    ratios = levels.logit().tolist()
+    levels = levels.to(noise.device)
     change = torch.full((b, t), torch.nan, device=noise.device)
     previous: torch.Tensor | None = None
     x = z
@@ -75,7 +79,7 @@ def sample(
         fraction = ((tau_next - tau) / remaining)[..., None, None, None].to(z.dtype)
         towards = x
         if order == 2 and previous is not None and 1 < i < steps - 1:
-            before, here, after = (float(levels[j].logit()) for j in (i - 1, i, i + 1))
+            before, here, after = ratios[i - 1 : i + 2]
             towards = x + (after - here) / (here - before) / 2 * (x - previous)
         z = z + fraction * (towards - z)
         if previous is not None and i == steps - 1:

@@ -41,9 +41,6 @@ def debug_bank(starts: int = 3, frame_size: tuple[int, int] = (64, 64), seed: in
     return Bank(frames, facts)
 
 
-_TURNING = tuple(name for name, spec in WORLDS.items() if spec.lens is not None)
-
-
 def debug_simulator(
     seed: int = 0,
     termination: float = 0.02,
@@ -106,8 +103,10 @@ def debug_starter(simulator: WorldSimulator, seed: int = 0) -> Starter:
         patch=2, width=16, heads=1, depth=1, mlp_width=24, modulation_rank=4,
         text=TextConfig(width=16, depth=1, heads=1, tokens=()),
     )  # fmt: skip
-    encoder = latents_digest(simulator.codec)
-    starter = Starter.create(StarterConfig(encoder, simulator.config.worlds, 4, 3.0, _TURNING, 2, 2.0, net), seed)
+    encoder, worlds = latents_digest(simulator.codec), simulator.config.worlds
+    starter = Starter.create(
+        StarterConfig(encoder, worlds, 4, 3.0, tuple(w for w in worlds if WORLDS[w].lens), 4, 2.0, net), seed
+    )
     _stir(starter.net, seed)
     return starter
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from worldsim.constants import constant
 from worldsim.model.motion import sampled, sources
 
 # B batch, h w latent cells
@@ -33,6 +34,7 @@ def carried_detail(detail: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     return torch.where(outside, 1.0, (moved * area).clamp(max=MOST))
 
 
+@constant
 def _rims(h: int, w: int, device: torch.device) -> torch.Tensor:
     """What one-sided differences at the rims are multiplied by: ``(h, w)``."""
     rows, columns = torch.ones(h, device=device), torch.ones(w, device=device)

@@ -46,7 +46,7 @@ class NetFolder:
         return folder
 
     def read(self, folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """The configuration in ``folder``, without version, kind and files, and the tensors.
+        """The configuration in ``folder``, with its ``format_version``, without kind and files, and the tensors.
 
         Raises ``FileNotFoundError`` where there is none and ``WeightsError`` where its files are not right.
         """
@@ -63,7 +63,7 @@ class NetFolder:
         return content, read_files(folder, files, ("net",))["net"]
 
     def read_config(self, folder: Path) -> dict[str, Any]:
-        """The configuration alone, with its ``files``; ``WeightsError`` where it is none of this kind."""
+        """The configuration alone, with its version and ``files``; ``WeightsError`` where it is none of this kind."""
         path = folder / "config.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ class NetFolder:
             raise WeightsError(f"{path} is not JSON: {error}") from error
         if not isinstance(content, dict):
             content = {}
-        version, kind = content.pop("format_version", None), content.pop("kind", None)
+        version, kind = content.get("format_version"), content.pop("kind", None)
         if kind != f"worldsim.{self.kind}" or not isinstance(version, int):
             raise WeightsError(
                 f"{path} is not the configuration of a {self.kind}: kind is {kind!r}, not 'worldsim.{self.kind}'"

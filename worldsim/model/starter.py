@@ -13,11 +13,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
 from worldsim.model.codec import Codec, latents_digest
 from worldsim.model.files import WeightsError, from_dict, load_strictly
+from worldsim.model.memory import DOUBTED
 from worldsim.model.netfolder import NetFolder, net_digest
 from worldsim.model.packaged import PACKAGED
 from worldsim.model.prepacked import can_prepack, serving_copy
@@ -57,6 +59,8 @@ class StarterConfig:
     def __post_init__(self) -> None:
         if min(self.steps, self.complete_steps) < 1:
             raise ValueError(f"steps={self.steps}, complete_steps={self.complete_steps}: a starter takes at least one")
+        if strange := set(self.completes) - set(self.worlds):
+            raise ValueError(f"completes={self.completes}: {', '.join(sorted(strange))} is none of its worlds")
         if TOKEN % self.net.stride:
             raise ValueError(
                 f"patches of {self.net.patch} cells of {self.net.pixel_stride} pixels: frames are multiples of {TOKEN} "
@@ -96,7 +100,7 @@ class Starter:
         """Loads the starter in ``folder``; one of version 1 completes nothing. Raises ``FileNotFoundError`` where
         there is none and ``WeightsError`` where its files are not right."""
         content, stored = _FOLDER.read(folder)
-        of_version_1 = "completes" not in content
+        of_version_1 = content.pop("format_version") == 1
         if of_version_1:
             content |= {"completes": [], "complete_steps": 1, "complete_guidance": 1.0}
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
@@ -204,6 +208,20 @@ def starter_for(folder: Path, codec: Codec) -> Starter | None:
     return starter
 
 
+def known(view: torch.Tensor) -> torch.Tensor:
+    """Which pixels of a ``Panorama.view (B, 4, H, W)`` count as seen: ``(B, 1, H, W)``, 1 or 0."""
+    return (view[:, 3:] > DOUBTED).float()
+
+
+def seen_of(view: torch.Tensor, codec: Codec) -> torch.Tensor:
+    """What ``Starter.complete`` is shown of views ``(B, 4, H, W)``: the latents ``(B, C, h, w)`` of their known pixels
+    beside grey, and the known share of each cell."""
+    there = known(view)
+    latent = codec.encode_normalised((view[:, :3] * there).permute(0, 2, 3, 1)[:, None])
+    share = F.avg_pool2d(there, codec.config.stride)
+    return torch.cat([latent.float() * (share > 0), share], dim=1)
+
+
 def guided(
     net: StarterNet,
     eps: torch.Tensor,
@@ -215,7 +233,7 @@ def guided(
 ) -> Sampled:
     """Samples ``(B, 1, C, h, w)`` from noise ``eps (B, C, h, w)``, or latents at the signal level ``since``, given what
     was ``seen`` of each; ``told`` is of 2 B frames, what each is told and then as many times nothing (classifier-free
-    guidance, Ho and Salimans 2022), or of B, which are not guided."""
+    guidance, Ho and Salimans 2022), or of B, which are not guided, whatever ``guidance`` is."""
     tokens = eps.shape[2] * eps.shape[3] // net.config.patch**2
     times = len(told.vector) // len(eps)
     seen = None if seen is None else seen.repeat(times, 1, 1, 1)
@@ -234,6 +252,6 @@ def _told(
     net: StarterNet, scenes: Sequence[str], views: Sequence[str], worlds: torch.Tensor, twice: bool = True
 ) -> Told:
     """What frames are told, and, ``twice``, then as many times nothing."""
-    silent = [""] * len(scenes) * twice
+    silent = [""] * len(scenes) if twice else []
     scene, view = (tokenise([*texts, *silent]).to(worlds.device) for texts in (scenes, views))
     return net.read(scene, view, worlds.repeat(1 + twice))

@@ -37,8 +37,9 @@ def with_choice(
     """The simulator whose ``drawn`` worlds are those in which drawing is nearer to the truth, and for each world the
     mean SSIM of carried and of drawn pictures, over ``horizon`` steps of up to ``most`` rollouts that know ``known``.
 
-    A world without an episode of ``known + horizon`` steps is carried, and so are those of ``keep``. Raises
-    ``ValueError`` where no world has one, ``keep`` names another world, or the codec has no memory.
+    What is carried is completed where the model's starter does that. A world without an episode of ``known +
+    horizon`` steps is carried, and so are those of ``keep``. Raises ``ValueError`` where no world has one, ``keep``
+    names another world, or the codec has no memory.
     """
     kept = {world_named(world).name for world in keep}
     if strange := kept - set(simulator.config.worlds):
@@ -53,7 +54,8 @@ def with_choice(
     for world, there in places.items():
         if some := [there[i] for i in np.linspace(0, len(there) - 1, min(len(there), most)).astype(int)]:
             carried, drawn = (
-                _similarity(simulator.with_drawn(chosen), some, horizon, known) for chosen in ((), (world,))
+                _similarity(simulator.with_drawn(chosen), some, horizon, known, imagine=not chosen)
+                for chosen in ((), (world,))
             )
             found[world] = carried, drawn
     if not found:
@@ -64,9 +66,9 @@ def with_choice(
 
 
 @torch.inference_mode()
-def _similarity(simulator: WorldSimulator, places: list[Place], horizon: int, known: int) -> float:
+def _similarity(simulator: WorldSimulator, places: list[Place], horizon: int, known: int, imagine: bool) -> float:
     """Mean SSIM to the truth over the steps of rollouts from ``places``."""
-    engine = RolloutEngine(simulator, len(places), frame_size=places[0][0].frame_size)
+    engine = RolloutEngine(simulator, len(places), frame_size=places[0][0].frame_size, imagine=imagine)
     engine.begin(range(len(places)), [start_at(place, known, i) for i, place in enumerate(places)])
     total = 0.0
     for ahead in range(horizon):

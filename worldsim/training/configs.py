@@ -285,7 +285,7 @@ class PlayerTrainConfig:
 @dataclass(frozen=True)
 class StarterTrainConfig:
     """Training of a starter on single frames, up to ``moments`` of each world and every ``every``-th of an episode;
-    where worlds play beside it without an end, on all that come, from ``start_steps`` steps of play on.
+    where worlds play beside it without an end, on the latest ``moments`` of each, from ``start_steps`` steps of play on.
 
     A batch has ``optim.batch`` of them, of the worlds in equal ``shares`` but for those named. ``drop_text`` is the
     share that is told nothing, ``drop_scene`` and ``drop_view`` of those that are told only the other. Ratios of noise
@@ -316,8 +316,11 @@ class StarterTrainConfig:
     complete_guidance: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.moments, self.every, self.steps, self.complete_steps) < 1 or self.level_spread <= 0:
-            raise ValueError("moments, every, steps and complete_steps are at least 1, level_spread above 0")
+        counts = (self.moments, self.every, self.start_steps, self.steps, self.complete_steps)
+        if min(counts) < 1 or self.level_spread <= 0:
+            raise ValueError(
+                "moments, every, start_steps, steps and complete_steps are at least 1, level_spread above 0"
+            )
         able = [name for name, spec in WORLDS.items() if spec.lens is not None]
         if not set(self.completes) <= set(able):
             raise ValueError(f"completes={self.completes}: accepted are worlds with a lens: {', '.join(able)}")

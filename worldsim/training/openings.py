@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from worldsim.imagination import seen_of
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.model.panorama import Panorama
+from worldsim.model.starter import seen_of
 from worldsim.recording.episode import Episode
 from worldsim.recording.words import word_episode
 from worldsim.training.columns import Columns
@@ -27,6 +27,8 @@ from worldsim.worlds import WORLDS
 
 # M moments, C h w latent, L words, H W frame
 
+FORMAT = 2
+"""Of what is kept of moments: since 2 what was seen of them."""
 AWAY = (5.0, 72.0)
 """Degrees that a turn leads away from where something was seen: a view of 73.7 degrees shares nothing with one farther
 off."""
@@ -72,6 +74,10 @@ def read_openings(episodes: Iterable[Episode], codec: Codec, every: int, most: i
         raise ValueError(
             "there is nothing to learn starts from: no episode of the source, or none of those held out, has facts"
         )
+    return _joined(found)
+
+
+def _joined(found: list[Openings]) -> Openings:
     if len(sizes := sorted({tuple(part.z.shape[2:]) for part in found})) > 1:
         raise ValueError(f"latents of several sizes, {sizes} cells: a starter is trained on frames of one size")
     return Openings.joined(found)
@@ -98,7 +104,7 @@ class Arriving:
             return None
         waiting, self._waiting = self._waiting, []
         self._chunks += 1
-        return Openings.joined(list(_encoded(waiting, self.codec, self.seed + self._chunks)))
+        return _joined(list(_encoded(waiting, self.codec, self.seed + self._chunks)))
 
 
 def _glances(episodes: Iterable[Episode], every: int, most: int, seed: int) -> Iterator[Glances]:

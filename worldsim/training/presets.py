@@ -193,7 +193,12 @@ def gpu() -> Preset:
         replace(cpu().heads, optim=replace(cpu().heads.optim, batch=512), run=replace(run, compile=False)),
         replace(cpu().referee, moments=400_000, rounds=100, lanes=512, run=replace(cpu().referee.run, threads=4)),
         replace(cpu().player, moments=400_000, run=replace(cpu().player.run, threads=4)),
-        replace(cpu().starter, optim=replace(cpu().starter.optim, batch=512), run=replace(run, probe_every=1000)),
+        replace(
+            cpu().starter,
+            moments=400_000,
+            optim=replace(cpu().starter.optim, batch=512),
+            run=replace(run, probe_every=1000),
+        ),
         replace(cpu().captioner, run=replace(cpu().captioner.run, threads=4)),
     )
 

@@ -25,7 +25,7 @@ from worldsim.passes import pick_device
 from worldsim.recording.episode import Episode
 from worldsim.training.configs import StarterTrainConfig
 from worldsim.training.loop import Loop, write_run_card
-from worldsim.training.openings import Openings, read_openings
+from worldsim.training.openings import AWAY, BEYOND, BOTH_SIDES, FORMAT, Openings, read_openings
 from worldsim.training.shares import check_held, draw_weighed
 from worldsim.training.sheets import save_rows
 from worldsim.training.starter_card import card
@@ -58,7 +58,8 @@ class StarterTraining:
         self.moments, self.held_out = moments.to(self.loop.device), held_out.to(self.loop.device)
         self.more, self._new = more, list[Openings]()
         self.rows = _by_world(self.moments)
-        check_held(config.shares, self.rows)
+        if more is None:  # else worlds may come later
+            check_held(config.shares, self.rows)
         self.longest = tuple(
             max(1, *(int((of.scene if part == "scene" else of.view).ne(0).sum(1).max()) for of in (moments, held_out)))
             if more is None
@@ -107,13 +108,16 @@ class StarterTraining:
         return replace(batch, seen=torch.cat([latent, share.to(latent.dtype)], dim=1))
 
     def _take_more(self) -> None:
-        """Learns from what has come since, from when it is a tenth of what there is."""
+        """Learns from what has come since, from when it is a tenth of what there is; of a world that has more than
+        ``moments``, from the latest."""
         if self.more is None or (new := self.more()) is None:
             return
         self._new.append(new)
         if 10 * sum(map(len, self._new)) > len(self.moments):
             self.moments = Openings.joined([self.moments, *(part.to(self.loop.device) for part in self._new)])
             self._new.clear()
+            latest = [rows[-self.config.moments :] for rows in _by_world(self.moments).values()]
+            self.moments = self.moments.rows(torch.cat(latest).sort().values)
             self.rows = _by_world(self.moments)
 
     def _errors(
@@ -244,6 +248,7 @@ def openings_of(
         "encoder": latents_digest(begin.codec),
         "moments": str(config.moments),
         "every": str(config.every),
+        "format": f"{FORMAT} {AWAY} {BEYOND} {BOTH_SIDES}",
         "seed": str(config.optim.seed),
     }
 

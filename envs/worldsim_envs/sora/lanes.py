@@ -122,6 +122,7 @@ class Lanes:
             context_noise=config.context_noise,
             frame_size=config.frame_size,
             memory=cast("Memory | None", serving.memory),  # the engine refuses others
+            imagine=serving.imagine,
             window=serving.window,
         )
         self.bank: Bank | None = self.simulator.bank

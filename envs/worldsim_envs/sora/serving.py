@@ -23,14 +23,17 @@ _QUERY = re.compile(r"(.*)\?([^?/]*=[^?/]*)")
 @dataclass(frozen=True)
 class Serving:
     """``memory``: what is kept of what is out of view; ``window``: latents that attention along time sees. None is the
-    model's own. What a model cannot serve is refused by ``RolloutEngine``, which documents both."""
+    model's own. ``imagine``: what nobody has seen is imagined. What a model cannot serve is refused by
+    ``RolloutEngine``, which documents all three."""
 
     memory: str | None = None
     window: int | None = None
+    imagine: bool = True
 
 
 def named(model: str | Path | WorldSimulator | None) -> tuple[str | Path | WorldSimulator | None, Serving]:
-    """``"MODEL?memory=KIND&window=W"`` as model and serving, in any order, either alone; anything else as it is.
+    """``"MODEL?memory=KIND&window=W&imagine=no"`` as model and serving, in any order, each alone too; anything else
+    as it is.
 
     ``"?window=W"`` alone is of the packaged model, which is None. ``ValueError`` for what is no such option, is said
     twice, or is no whole number where one is needed.
@@ -40,12 +43,15 @@ def named(model: str | Path | WorldSimulator | None) -> tuple[str | Path | World
         return model, Serving()
     given = parse_qsl(found[2], keep_blank_values=True)
     options = dict(given)
-    unknown = sorted(set(options) - {"memory", "window"})
+    unknown = sorted(set(options) - {"memory", "window", "imagine"})
     if unknown or len(options) < len(given):
         raise ValueError(
-            f"model={model!r}: after the ? each of memory=KIND and window=LATENTS can be said once, joined by &"
+            f"model={model!r}: after the ? each of memory=KIND, window=LATENTS and imagine=yes or no can be said once, "
+            "joined by &"
         )
     window = options.get("window")
     if window is not None and not window.isdecimal():
         raise ValueError(f"model={model!r}: window={window!r} is no whole number of latents")
-    return found[1] or None, Serving(options.get("memory"), None if window is None else int(window))
+    if (imagine := options.get("imagine", "yes")) not in ("yes", "no"):
+        raise ValueError(f"model={model!r}: imagine={imagine!r}; accepted are yes and no")
+    return found[1] or None, Serving(options.get("memory"), None if window is None else int(window), imagine == "yes")
