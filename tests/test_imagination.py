@@ -242,6 +242,76 @@ def test_drawing_again_keeps_what_is_left_and_depends_on_its_own_lane(simulator)
     assert 0.05 < (other - together).mean() < 1.5
 
 
+@pytest.mark.parametrize("size", [(96, 64), (64, 32), (128, 32), (128, 128)])
+def test_views_of_any_lens_are_completed(simulator, size) -> None:
+    reach = ROOMS.lens.reach(*size)  # type: ignore[union-attr]
+    panorama = Panorama(torch.tensor([reach]), *size)
+    panorama.show(torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)))
+    for degrees in (14.0, 60.0):  # a turn that leaves the view too
+        panorama.turn(torch.tensor([[degrees, 0.0]]))
+        assert known(completed(simulator, panorama, [0])).mean() > 0.93
+
+
+def test_nothing_is_laid_down_of_what_is_not_finite(simulator, monkeypatch) -> None:
+    monkeypatch.setattr(simulator.starter, "complete", lambda seen, *_: torch.full_like(seen[:, :-1], torch.nan))
+    panorama = turned(1, [14.0])
+    before = panorama.texture.clone()
+    assert torch.equal(completed(simulator, panorama, [0]), turned(1, [14.0]).view())
+    assert torch.equal(panorama.texture, before)
+
+
+def test_a_camera_that_stands_loses_nothing_and_nothing_is_drawn_again(simulator, monkeypatch) -> None:
+    monkeypatch.setattr(simulator.starter, "redraw", lambda *_: pytest.fail("drawn again"))
+    lanes = worn(simulator)
+    screen = lanes._screen
+    assert screen is not None
+    monkeypatch.setattr("worldsim.screen._distance", lambda travel: torch.zeros(len(travel)))
+    before = screen.detail.clone()
+    steps(lanes, [0] * 3)
+    assert torch.equal(screen.detail, before)
+
+
+def test_a_state_is_of_what_imagined(simulator) -> None:
+    lanes, without = engine(simulator), engine(simulator, imagine=False)
+    assert lanes.imagines == simulator.starter.digest and without.imagines is None
+    for one, other in ((lanes, without), (without, lanes)):
+        one.begin([0], [start(1)])
+        other.begin([0], [start(1)])
+        with pytest.raises(ValueError, match="the state is of an engine with imagines="):
+            other.set_state(0, one.get_state(0))
+
+
+def test_what_is_drawn_again_is_no_doubt(simulator) -> None:
+    """``hallucination`` compares what was expected with what was shown, before its detail was drawn."""
+    lanes = [engine(simulator, 2), worn(simulator)]
+    lanes[0].begin([0, 1], [start(1), start(2)])
+    for one in lanes:
+        one.denoising_steps, one.cache_mode = 2, "reuse"
+    shown = [steps(one, [0])[0] for one in lanes]
+    assert not torch.equal(shown[0].frames, shown[1].frames)
+    assert torch.allclose(shown[0].hallucination, shown[1].hallucination, atol=1e-5)
+
+
+def test_a_new_scene_is_imagined_from_then_on(simulator) -> None:
+    found = []
+    for scene in ("", "doom rooms: blue walls"):
+        lanes = engine(simulator)
+        lanes.begin([0], [start(1)])
+        if scene:
+            lanes.set_text([0], [scene], "scene")
+        found.append(steps(lanes, [RIGHT] * 2)[-1].frames[..., 40:, :].int())
+    assert (found[0] - found[1]).abs().max() > 3
+
+
+def test_a_lane_that_begins_again_has_all_its_detail(simulator) -> None:
+    lanes = worn(simulator)
+    steps(lanes, [0])
+    screen = lanes._screen
+    assert screen is not None and screen.held[0].any()
+    lanes.begin([0], [start(7)])
+    assert (screen.detail[0] == 1).all() and not screen.held[0].any()
+
+
 def test_a_state_goes_on_with_the_same_imagination(simulator) -> None:
     lanes = engine(simulator, 2)
     lanes.begin([0, 1], [start(1), start(2)])

@@ -97,6 +97,11 @@ def test_the_second_order_is_nearer_to_the_exact_flow_in_as_many_steps():
     ]
     assert errors[1] < 0.6 * errors[0] and errors[3] < 0.6 * errors[2]
     assert errors[3] < 0.5 * errors[1]
+    half = sampler.sample(denoise, noise, 64, since=0.5).x  # what has the deviation of that level
+    assert abs(float(half.std() / noise.std()) / (deviation / (0.25 + (0.5 * deviation) ** 2) ** 0.5) - 1) < 0.03
+    for wrong in ({"since": 1.0}, {"since": 0.5, "given": noise, "ceiling": torch.ones(4000, 1)}):
+        with pytest.raises(ValueError, match=r"since=.*accepted is 0 to below 1"):
+            sampler.sample(denoise, noise, 4, **wrong)
     for wrong in ({"order": 3}, {"order": 2, "given": noise, "ceiling": torch.ones(4000, 1)}):
         with pytest.raises(ValueError, match="accepted are 1, and 2 where all frames are generated"):
             sampler.sample(denoise, noise, 4, **wrong)

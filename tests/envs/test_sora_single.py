@@ -382,10 +382,11 @@ def test_a_name_says_how_the_model_is_served(name: str, model: str | None, memor
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("worlds?windows=8", "each of memory=KIND and window=LATENTS can be said once, joined by &"),
+        ("worlds?windows=8", "memory=KIND, window=LATENTS and imagine=yes or no can be said once, joined by &"),
         ("worlds?window=8&window=4", "can be said once"),
         ("worlds?window=eight", "window='eight' is no whole number of latents"),
         ("worlds?window=-1", "window='-1' is no whole number"),
+        ("worlds?imagine=maybe", "imagine='maybe'; accepted are yes and no"),
     ],
 )
 def test_what_is_no_way_to_serve_a_model_is_refused(name: str, message: str) -> None:

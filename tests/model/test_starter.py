@@ -200,6 +200,11 @@ def test_the_packaged_starter_serves_every_model_with_its_encoder(tmp_path: Path
     assert sum(path.stat().st_size for path in (PACKAGED / "starter").iterdir()) <= 14e6
 
 
+def test_only_worlds_that_it_knows_can_be_completed() -> None:
+    with pytest.raises(ValueError, match="Scene is none of its worlds"):
+        StarterConfig("0" * 12, ("DoomRooms",), completes=("DoomRooms", "Scene"))
+
+
 def test_steps_must_be_taken() -> None:
     with pytest.raises(ValueError, match="steps=0, complete_steps=6: a starter takes at least one"):
         StarterConfig("0" * 12, ("DoomRooms",), steps=0)
@@ -207,7 +212,7 @@ def test_steps_must_be_taken() -> None:
 
 def test_the_engine_begins_with_what_the_starter_draws(simulator, starter) -> None:
     """In its worlds; in others, and from frames, as without it. A mixture of all begins as each alone."""
-    few = simulator.with_starter(Starter(replace(starter.config, worlds=("DoomRooms",)), starter.net))
+    few = simulator.with_starter(Starter(replace(starter.config, worlds=("DoomRooms",), completes=()), starter.net))
     text = LaneText("doom rooms: red walls", "a green floor")
     starts = [
         LaneStart(WORLDS["DoomRooms"], 5, text),

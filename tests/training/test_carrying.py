@@ -38,15 +38,22 @@ def test_a_world_is_drawn_where_that_is_nearer_to_the_truth(monkeypatch) -> None
     assert set(chosen.config.drawn) == {world for world, (carried, drawn) in found.items() if drawn > carried}
     assert chosen.world is model.world and chosen.player is model.player and chosen.referee is model.referee
     monkeypatch.setattr(
-        carrying, "_similarity", lambda simulator, *_: 0.5 + 0.1 * ("DoomBasic" in simulator.config.drawn)
+        carrying, "_similarity", lambda simulator, *_, imagine: 0.5 + 0.1 * ("DoomBasic" in simulator.config.drawn)
     )
     assert with_choice(model, episodes, horizon=4)[0].config.drawn == ("DoomBasic",)
     assert with_choice(model, episodes, horizon=4, keep=["worldsim/DoomBasic-v0"])[0].config.drawn == ()
 
 
+def test_what_is_carried_is_completed_and_what_is_drawn_is_not() -> None:
+    model = debug_simulator(memory=True, starter=True)
+    episodes = [make_episode(20, 1)]
+    with_starter, without = (with_choice(some, episodes, horizon=4)[1] for some in (model, model.with_starter(None)))
+    assert with_starter["DoomRooms"][1] == without["DoomRooms"][1] != without["DoomRooms"][0]
+
+
 def test_rollouts_begin_all_over_the_episodes(monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr(carrying, "_similarity", lambda _, places, *rest: asked.append(places) or 0.5)
+    monkeypatch.setattr(carrying, "_similarity", lambda _, places, *rest, imagine: asked.append(places) or 0.5)
     with_choice(debug_simulator(memory=True), [make_episode(40, seed) for seed in range(9)], horizon=4, most=5)
     seeds = [episode.map_seed for episode, _ in asked[0]]
     assert len(seeds) == 5 and seeds[0] == 0 and seeds[-1] == 8 and len(set(seeds)) == 5

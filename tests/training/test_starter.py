@@ -195,7 +195,8 @@ def test_moments_that_arrive_while_it_trains_are_learned_from(tmp_path) -> None:
     others = read_openings([paint_episode(70, "Scene")], begin.codec, 3, 10_000, 0)
     coming = iter([None, parts[1], None, Openings.joined([parts[2], others])])
     held = read_openings([paint_episode(100, split="val")], begin.codec, 3, 100, 0)
-    run = StarterTraining(CONFIG, tmp_path, begin, parts[0], held, lambda: next(coming, None))
+    config = replace(CONFIG, moments=10_000)
+    run = StarterTraining(config, tmp_path, begin, parts[0], held, lambda: next(coming, None))
     assert run.longest == (parts[0].scene.shape[1], parts[0].view.shape[1])  # nobody knows what will be said
     lengths = []
     for step in range(5):
@@ -204,6 +205,9 @@ def test_moments_that_arrive_while_it_trains_are_learned_from(tmp_path) -> None:
     first = len(parts[0])
     assert lengths == [first] * 3 + [sum(map(len, [*parts, others]))] * 2  # a twentieth more waits for others
     assert set(run.rows) == {"DoomRooms", "Scene"}
+    full = StarterTraining(replace(CONFIG, moments=first), tmp_path, begin, parts[0], held, lambda: parts[2])
+    full._loss(0)
+    assert len(full.moments) == first and torch.equal(full.moments.z[-10:], parts[2].z[-10:])  # the latest
 
 
 def test_arriving_episodes_are_encoded_once_there_are_enough(tmp_path) -> None:

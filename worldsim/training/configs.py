@@ -285,7 +285,7 @@ class PlayerTrainConfig:
 @dataclass(frozen=True)
 class StarterTrainConfig:
     """Training of a starter on single frames, up to ``moments`` of each world and every ``every``-th of an episode;
-    where worlds play beside it without an end, on the latest ``moments`` of each, from ``start_steps`` steps of play on.
+    where worlds play beside it without an end, on the latest ``moments`` of each, from ``start_steps`` steps of play.
 
     A batch has ``optim.batch`` of them, of the worlds in equal ``shares`` but for those named. ``drop_text`` is the
     share that is told nothing, ``drop_scene`` and ``drop_view`` of those that are told only the other. Ratios of noise
