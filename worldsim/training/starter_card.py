@@ -15,7 +15,7 @@ _CARD = """# A starter of {worlds}
 
 {parameters:.2f} million parameters in float16, digest `{digest}`. It draws first frames from text alone, as
 latents of the encoder `{encoder}`, in {steps} denoising steps with text guidance {guidance:g}; every model with
-that encoder is begun by it (`docs/training.md`, *The starter*).
+that encoder is begun by it (`docs/training.md`, *The starter*). {completing}
 
 ## Training
 
@@ -23,15 +23,15 @@ that encoder is begun by it (`docs/training.md`, *The starter*).
 |---|---|---|---|---|
 | {done} | {batch} of {moments} moments | {hours:.2f} | {seed} | {torch} |
 
-Data: single frames of recordings of the true worlds, of maps of the training split; figures on moments of maps of the
-validation split. No pretrained network was used.
+Data: single frames of the true worlds, recorded or played live, of maps of the training split; figures on moments of
+maps of the validation split. No pretrained network was used.
 
 | world | share | moments to learn from | held-out moments | loss |
 |---|---|---|---|---|
 {rows}
 
 The loss is the squared error of what the network puts out, over the levels of noise of training; told what is said
-of another moment of the same world, it is {swapped:.3f} times as large, told nothing {silent:.3f} times.
+of another moment of the same world, it is {swapped:.3f} times as large, told nothing {silent:.3f} times.{completed}
 """
 
 
@@ -45,6 +45,8 @@ def card(
     seconds: float,
 ) -> str:
     """``probes`` as of ``StarterTraining``; ``steps`` in ``seconds`` were made so far."""
+
+    made = starter.config
 
     def row(world: str) -> str:
         learned, held = (int((of.world == WORLDS[world].index).sum()) for of in (train, held_out))
@@ -65,6 +67,17 @@ def card(
         seed=config.optim.seed,
         torch=torch.__version__,
         rows="\n".join(row(world) for world in starter.config.worlds),
+        completing=(
+            f"In {', '.join(made.completes)} it also completes pictures of which a part was seen, in "
+            f"{made.complete_steps} steps; {config.complete:.0%} of the moments there were learned so."
+            if made.completes
+            else "It completes nothing."
+        ),
+        completed=(
+            f" Shown a part of the picture, the loss is {probes['loss_completing']:.3f}."
+            if "loss_completing" in probes
+            else ""
+        ),
         swapped=probes["swapped_over_true"],
         silent=probes["silent_over_true"],
     )
