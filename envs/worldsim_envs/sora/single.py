@@ -62,8 +62,9 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
     - ``world``: id of a true world, which fixes k, frame rate, time limit, actions, bank; None: the one that
       the prompt names, else ``worldsim/DoomRooms-v0``.
     - ``model``: a packaged name, a folder, or a ``WorldSimulator``; None: the packaged one of the world;
-      ``"untrained:NAME"``: that model with a freshly drawn network, a control; ``"NAME?memory=KIND&window=LATENTS&imagine=no"``:
-      what it keeps of what it saw (``serving.py``).
+      ``"untrained:NAME"``: that model with a freshly drawn network, a control;
+      ``"NAME?memory=KIND&window=LATENTS&imagine=no"``: what it keeps of what it saw, and whether it imagines what it
+      did not (``serving.py``).
     - ``prompt``, ``start`` (``"prompt"``, ``"bank"``, ``"nearest"``), ``goal`` (one of ``goals``): defaults for
       ``reset``.
     - ``frame_size``: (H, W), multiples of 16.
