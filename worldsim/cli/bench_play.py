@@ -27,7 +27,7 @@ class Play:
     world: str = "DoomRooms"
     policy: str = "explorer"
     """Who plays the true world, on validation maps."""
-    start: PromptedStart = "nearest"
+    start: PromptedStart = "prompt"
     """What the model's rollouts begin from: true starts of its bank that are nearest to the world's default prompt, or
     pictures that it draws from that prompt."""
     rollouts: int = 16
