@@ -123,7 +123,7 @@ def trained(run: Path, config: WorldTrainConfig, material: Material) -> WorldSim
             )
         found = {"steps": training.loop.step, "seconds": round(training.loop.elapsed), "digest": simulator.digest}
         (run / TRAINED).write_text(json.dumps(found, indent=2))
-    return WorldSimulator.from_pretrained(run / "model")
+    return WorldSimulator.from_pretrained(run / "model").with_starter(None)  # which has learned elsewhere
 
 
 def _asked(config: WorldTrainConfig, material: Material) -> dict[str, Any]:
