@@ -76,7 +76,7 @@ def completed(simulator: WorldSimulator, panorama: Panorama, rows: Sequence[int]
     n, seeds = len(rows), torch.tensor(list(rows))
     told: dict[str, Any] = {
         "may": torch.ones(n, dtype=torch.bool),
-        "scenes": ["doom rooms: red walls"] * n,
+        "scene": lambda lane: "doom rooms: red walls",
         "worlds": torch.zeros(n, dtype=torch.int64),
         "seeds": seeds,
         "steps": torch.ones(n, dtype=torch.int64),
@@ -119,7 +119,7 @@ def test_what_is_drawn_depends_on_its_own_lane_alone(simulator) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("scenes", ["doom rooms: blue walls"]), ("seeds", torch.tensor([9])), ("steps", torch.tensor([5]))],
+    [("scene", lambda lane: "doom rooms: blue walls"), ("seeds", torch.tensor([9])), ("steps", torch.tensor([5]))],
 )
 def test_scene_seed_and_step_count(simulator, name, value) -> None:
     found = [completed(simulator, turned(1, [28.0]), [0], **other) for other in ({}, {name: value})]

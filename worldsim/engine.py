@@ -9,9 +9,9 @@ values of the last denoising step (``"reuse"``, one pass less). A codec with a m
 and what it then shows is encoded again: that latent is what the lane goes on from, and with "renoise" what the heads
 are read from; in worlds that the model's configuration says are drawn, the predicted latent is. Where a starter
 completes the pictures of a world, it is carried whatever the configuration says, and what nobody has seen of it is
-imagined (``imagination.py``). A referee, where the
-model has one, has the last word on reward and termination, by what lanes showed before. Randomness is counted (lane
-seed, step, use), so a lane's future depends neither on its neighbours nor on how many there are.
+imagined (``imagination.py``). A referee, where the model has one, has the last word on reward and termination, by what
+lanes showed before. Randomness is counted (lane seed, step, use), so a lane's future depends neither on its neighbours
+nor on how many there are.
 
 A model that holds a player can also do without given actions: ``propose`` samples the one that a player of this world
 would take next, ``play`` steps under it.
@@ -455,8 +455,9 @@ class RolloutEngine(Passes):
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
         """Pixels of all lanes where some imagine what they have not seen, and what was drawn again of them."""
         text = self._text
-        scenes = [words.text.scene for words in text.words]
-        drawing = Drawing(self._imagines, scenes, text.world_index, self._seeds, self._steps)
+        drawing = Drawing(
+            self._imagines, lambda lane: text.words[lane].text.scene, text.world_index, self._seeds, self._steps
+        )
         around = screen.turn(controls)
         if around is not None and screen.panorama is not None:
             around = imagination.complete(screen.panorama, around, controls.camera[:, 0, 0], drawing)

@@ -12,7 +12,7 @@ little detail is left the picture is drawn again, from noise and what is left of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,7 @@ from worldsim.worlds import WorldSpec
 # B lanes, M of them whose view is completed, C h w latent, H W frame
 
 Bounded = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Latents ``(M, C, h, w)`` to those in the range of training, and which of them are finite, ``(M,)``."""
 
 AHEAD = 28.0
 """Degrees by which the view that is completed is turned on, in the direction of the turn; half a narrower view."""
@@ -43,19 +44,19 @@ FAINT = 0.5
 
 @dataclass(frozen=True)
 class Drawing:
-    """What drawing is told of lanes: which of them ``may (B,)`` be drawn for, their ``scenes``, the indices of their
-    ``worlds (B,)``, their ``seeds (B,)`` and ``steps (B,)``. What is drawn is a function of these and of what was
+    """What drawing is told of lanes: which of them ``may (B,)`` be drawn for, the ``scene`` of each, the indices of
+    their ``worlds (B,)``, their ``seeds (B,)`` and ``steps (B,)``. What is drawn is a function of these and of what was
     seen."""
 
     may: torch.Tensor
-    scenes: Sequence[str]
+    scene: Callable[[int], str]
     worlds: torch.Tensor
     seeds: torch.Tensor
     steps: torch.Tensor
 
     def told(self, rows: torch.Tensor) -> tuple[list[str], torch.Tensor, torch.Tensor, torch.Tensor]:
         """Of lanes ``rows``, as ``Starter.complete`` takes it."""
-        return [self.scenes[row] for row in rows.tolist()], self.worlds[rows], self.seeds[rows], self.steps[rows]
+        return [self.scene(row) for row in rows.tolist()], self.worlds[rows], self.seeds[rows], self.steps[rows]
 
 
 class Imagination:
