@@ -206,7 +206,7 @@ def test_only_worlds_that_it_knows_can_be_completed() -> None:
 
 
 def test_steps_must_be_taken() -> None:
-    with pytest.raises(ValueError, match="steps=0, complete_steps=6: a starter takes at least one"):
+    with pytest.raises(ValueError, match="steps=0, complete_steps=8: a starter takes at least one"):
         StarterConfig("0" * 12, ("DoomRooms",), steps=0)
 
 

@@ -28,8 +28,8 @@ class Play:
     policy: str = "explorer"
     """Who plays the true world, on validation maps."""
     start: PromptedStart = "prompt"
-    """What the model's rollouts begin from: true starts of its bank that are nearest to the world's default prompt, or
-    pictures that it draws from that prompt."""
+    """What the model's rollouts begin from: pictures that it draws from the world's default prompt, or the true starts
+    of its bank that are nearest to that."""
     rollouts: int = 16
     steps: int = 64
     seed: int = 0

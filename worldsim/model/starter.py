@@ -52,7 +52,7 @@ class StarterConfig:
     steps: int = 16
     guidance: float = 3.0
     completes: tuple[str, ...] = ()
-    complete_steps: int = 6
+    complete_steps: int = 8
     complete_guidance: float = 1.0
     net: StarterNetConfig = field(default_factory=StarterNetConfig)
 

@@ -312,7 +312,7 @@ class StarterTrainConfig:
     spoil: float = 0.1
     steps: int = 16
     guidance: float = 3.0
-    complete_steps: int = 6
+    complete_steps: int = 8
     complete_guidance: float = 1.0
 
     def __post_init__(self) -> None:

@@ -56,6 +56,9 @@ class StarterTraining:
             self.net = StarterNet(config.net)
         self.loop = Loop(out, self.net, config.optim, config.run)
         self.moments, self.held_out = moments.to(self.loop.device), held_out.to(self.loop.device)
+        self._completes = torch.tensor(
+            [WORLDS[world].index for world in config.completes], dtype=torch.int64, device=self.loop.device
+        )
         self.more, self._new = more, list[Openings]()
         self.rows = _by_world(self.moments)
         if more is None:  # else worlds may come later
@@ -97,8 +100,7 @@ class StarterTraining:
 
     def _completed(self, moments: Openings) -> torch.Tensor:
         """Where moments are of worlds whose pictures are completed, and something was seen, ``(M,)``."""
-        able = torch.tensor([WORLDS[name].index for name in self.config.completes], device=moments.world.device)
-        return torch.isin(moments.world, able) & (moments.seen[:, -1] > 0).flatten(1).any(1)
+        return torch.isin(moments.world, self._completes) & (moments.seen[:, -1] > 0).flatten(1).any(1)
 
     def _spoilt(self, batch: Openings) -> Openings:
         """The batch with noise on what was seen of its pictures."""
@@ -172,7 +174,7 @@ class StarterTraining:
         means = {n: torch.stack([x[of].mean() for of in worlds.values()]).mean() for n, x in found.items()}
         per_world = {f"loss_of_{w}": float(found["loss"][of].mean()) for w, of in worlds.items()}
         if (rows := self._completed(whole).nonzero()[:, 0]).numel():
-            said = _silenced(whole, torch.zeros(len(whole), dtype=torch.bool), torch.ones(len(whole), dtype=torch.bool))
+            said = _without_view(whole)
             parts = [self._errors(said.rows(at), eps[at], tau[at]) for at in rows.split(64)]
             per_world["loss_completing"] = float(torch.cat(parts).mean())
         return {
@@ -203,8 +205,7 @@ class StarterTraining:
     def _completions(self, some: Openings, eps: torch.Tensor) -> list[np.ndarray]:
         """What was seen of pictures, and completions of it."""
         config, seen = self.config, some.seen.float()
-        no_view = _silenced(some, torch.zeros(len(some), dtype=torch.bool), torch.ones(len(some), dtype=torch.bool))
-        both = Openings.joined([no_view, _silent(some)])
+        both = Openings.joined([_without_view(some), _silent(some)])
         told = self.net.read(*self._words(both), both.world)
         drawn = [guided(self.net, noise, told, config.complete_steps, config.complete_guidance, seen) for noise in eps]
         return [self._pictures(seen[:, :-1]), *(self._pictures(sampled.x[:, 0]) for sampled in drawn)]
@@ -276,6 +277,10 @@ def _silenced(moments: Openings, no_scene: torch.Tensor, no_view: torch.Tensor) 
 def _shown(moments: Openings, rows: torch.Tensor) -> Openings:
     """The moments, of which something was seen in ``rows``, a mask ``(M,)``, alone."""
     return replace(moments, seen=moments.seen * rows[:, None, None, None])
+
+
+def _without_view(moments: Openings) -> Openings:
+    return replace(moments, view=torch.zeros_like(moments.view))
 
 
 def _silent(moments: Openings) -> Openings:
