@@ -51,7 +51,7 @@ from worldsim.worlds import WORLDS, WorldSpec
 # B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
 
 RewardMode = Literal["expected", "sample"]
-STATE_VERSION = 10
+STATE_VERSION = 11
 
 
 class RolloutEngine(Passes):

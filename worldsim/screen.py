@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.model.conditioning import ACTED, Controls
-from worldsim.model.detail import carried_detail
+from worldsim.model.contact import Room
+from worldsim.model.detail import blended_detail, carried_detail
 from worldsim.model.memory import Shown, larger, smaller
 from worldsim.model.motion import ACTION, TRAVEL, describe
 from worldsim.model.panorama import STILL, STRIDE, Panorama
@@ -28,10 +29,10 @@ Memory = Literal["window", "panorama", "places"]
 after each step of walking; several, each of a place that dead reckoning finds again."""
 PLACES = 4
 """Cylinders of a lane, of 0.9 MB each for frames of 64x64."""
-HOLD = 0.8
+HOLD = 0.95
 """What is left after a step of the least share of what was drawn again: the transformer, which draws the rest, comes to
 know it by and by."""
-_KEPT = ("canvas", "action", "reach", "travel", "known", "detail", "held")
+_KEPT = ("canvas", "action", "reach", "travel", "known", "detail", "held", "ahead", "body")
 
 
 def memories(codec: Codec) -> tuple[Memory, ...]:
@@ -45,7 +46,8 @@ class Screen:
     """The screens of ``lanes`` lanes of frames of ``size`` (H, W), with a ``memory`` that the codec can serve. In the
     worlds that are ``drawn`` nothing is carried over: ``known (B,)`` is False there. ``detail (B, 1, h, w)`` is what is
     left of it, where that is noted (see ``carried_detail``), ``held (B, 1, h, w)`` the least share of the last picture
-    in the next, and ``walks (B,)`` whether the last step led elsewhere."""
+    in the next, ``walks (B,)`` whether the last step led elsewhere, and ``ahead (B,)`` and ``body (B,)`` are those of a
+    ``Room``."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class Screen:
         cells = (lanes, 1, *(n // codec.config.stride for n in size))
         self.held, self.detail = torch.zeros(cells, device=device), torch.ones(cells, device=device)
         self.walks = torch.zeros(lanes, dtype=torch.bool, device=device)
+        self.ahead, self.body = torch.full((lanes,), torch.nan, device=device), torch.zeros(lanes, device=device)
 
     def begin(
         self, rows: torch.Tensor, worlds: Sequence[WorldSpec], frames: torch.Tensor, k: int, given: Controls
@@ -82,6 +85,8 @@ class Screen:
         self.held[rows] = 0.0
         reach = torch.tensor([world.reach(*self.size) for world in worlds], device=self.device)
         self.reach[rows] = reach
+        self.ahead[rows] = torch.nan
+        self.body[rows] = torch.tensor([world.body for world in worlds], device=self.device)
         self.known[rows] = torch.tensor([world.name not in self.drawn for world in worlds], device=self.device)
         self.travel[rows] = 0.0  # how fast a camera is that comes out of given steps is not known
         self.travel[rows, -1] = 1 - acted[:, 0]
@@ -116,15 +121,18 @@ class Screen:
         action = describe(controls.keys[:, 0], controls.camera[:, 0])
         actions = torch.cat([action, self.action], dim=1)
         held = self.held if notes_detail else None
-        before = Shown(self.canvas, self.known, actions, around, self.reach, self.travel, held)
+        room = Room(self.ahead, self.body)
+        before = Shown(self.canvas, self.known, actions, around, self.reach, self.travel, held, room)
         pixels, self.canvas, carried = self.codec.show(latent, frames, before)
         travel = carried.travel
         self.action, self.travel = action, self.travel if travel is None else travel
+        self.ahead = self.ahead if carried.ahead is None else carried.ahead
         if carried.held is not None:
             self.held = HOLD * carried.held
             self.walks = _distance(self.travel) >= STILL
             moved = self.walks | (controls.camera[:, 0] != 0).any(1)
-            self.detail = torch.where(_of_lanes(moved), carried_detail(self.detail, carried.flow), self.detail)
+            detail = torch.where(_of_lanes(moved), carried_detail(self.detail, carried.flow), self.detail)
+            self.detail = blended_detail(detail, carried.share)
         if self.panorama is not None:
             if travel is not None and self.reckons:
                 self.panorama.go(travel)

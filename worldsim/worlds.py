@@ -55,7 +55,8 @@ class WorldSpec:
     ``index`` is its row in the model's world embedding (frozen, since it is baked into weights). ``frames_per_step``
     is k, ``fps`` video frames per second. ``reads`` are the action ids that do something. ``time_limit`` is in steps.
     ``prompt`` is the default scene text. ``lens`` is that of a world which is seen by a camera that turns at its own
-    place, as a player does. ``living_reward`` is what an uneventful step pays, and ``goals`` the goal strings (``""``
+    place, as a player does, and ``body`` how many metres from it walls stop one who walks (0: none does, or nobody has
+    asked whether what is learned stops there). ``living_reward`` is what an uneventful step pays, and ``goals`` the goal strings (``""``
     is the world's own reward). ``settings`` are scene texts that also mean this world. ``package`` is the subpackage of
     ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs its ``engine``; an
     engine that is no package of Python is "", and then ``programs`` are what has to be installed.
@@ -70,6 +71,7 @@ class WorldSpec:
     time_limit: int
     prompt: str
     lens: Lens | None = None
+    body: float = 0.0
     living_reward: float = 0.0
     goals: tuple[str, ...] = ("",)
     camera: Camera = field(default_factory=Camera)
@@ -142,12 +144,15 @@ _BLOCKS = (
     "forward+jump", "forward+attack", "sneak", "next_item", "turn_left_small", "turn_right_small",
 )  # fmt: skip
 
+DOOM_BODY = 0.5
+"""Metres: the half width of a player in Doom, 16 units."""
+
 WORLDS: dict[str, WorldSpec] = {
     spec.name: spec
     for spec in (
         WorldSpec(
             "DoomRooms", 0, "Doom rooms", 4, 35.0, _ids(*_ROOMS), 525, "rooms and corridors with coloured walls",
-            lens=DOOM_LENS,
+            lens=DOOM_LENS, body=DOOM_BODY,
             goals=("", *(f"collect the {colour} {shape}" for colour in COLOURS for shape in COLLECTIBLES)),
         ),
         WorldSpec(
@@ -156,11 +161,11 @@ WORLDS: dict[str, WorldSpec] = {
         ),
         WorldSpec(
             "DoomHealthGathering", 2, "Doom health gathering", 4, 35.0, _ids(*_WALK), 525,
-            "a hall with an acid floor and medkits", lens=DOOM_LENS, living_reward=4.0,
+            "a hall with an acid floor and medkits", lens=DOOM_LENS, body=DOOM_BODY, living_reward=4.0,
         ),
         WorldSpec(
             "DoomMyWayHome", 3, "Doom my way home", 4, 35.0, _ids(*_WALK), 525,
-            "a maze of rooms with a green armour vest", lens=DOOM_LENS, living_reward=-0.0004,
+            "a maze of rooms with a green armour vest", lens=DOOM_LENS, body=DOOM_BODY, living_reward=-0.0004,
         ),
         WorldSpec(
             "DoomBasic", 4, "Doom basic", 4, 35.0, _ids("noop", "strafe_left", "strafe_right", "attack"), 75,

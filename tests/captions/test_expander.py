@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import chisquare
 
 from worldsim.captions import lexicon as lex
-from worldsim.captions.expander import Expansion, GrammarExpander
+from worldsim.captions.expander import BareExpander, Expansion, GrammarExpander
 from worldsim.captions.facts import SceneFacts, Surface, Thing, ViewFacts
 from worldsim.captions.filling import FEWEST, Absent, agrees, complete, draw_like
 from worldsim.captions.grammar import event_caption, prompt_text, scene_caption, view_caption
@@ -305,3 +305,14 @@ def test_a_statement_that_too_few_starts_agree_with_narrows_nothing(maker: Any) 
     rare = Moment(SceneFacts("DoomRooms"), ViewFacts(Surface("pink"), light="dim"))
     drawn = [draw_like(rare, starts, maker.rng) for _ in range(50)]
     assert {moment.view.light for moment in drawn} == {"dim"} and len(set(drawn)) > 30
+
+
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_a_bare_name_is_filled_and_what_says_more_is_left_alone(world: str) -> None:
+    expander, title = BareExpander(), WORLDS[world].title
+    for seed, bare in enumerate((title, WORLDS[world].prompt, f"{title}, a dragon")):
+        assert expander.expand(bare, seed) == GrammarExpander().expand(bare, seed)
+    for said in ("red walls", "it is dark", "two balls"):
+        found, read = expander.expand(f"{title}: {said}", 1), parse_prompt(f"{title}: {said}")
+        assert (found.scene_text, found.view_text, found.event_text) == (read.scene_text, read.view_text, "")
+        assert found.world.name == world and found.filled == found.kept == () and found.unknown == read.unknown

@@ -1,4 +1,5 @@
-"""The learned environment with an expander: off by default, on for text starts, always shown, a lane at a time."""
+"""The learned environment with an expander: for bare names by default, on for text starts, always shown, a lane at a
+time."""
 
 from __future__ import annotations
 
@@ -7,15 +8,17 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils import seeding
 from worldsim_envs.sora import SoraWorldEnv, SoraWorldVectorEnv
 from worldsim_envs.sora.options import Episode, SoraConfig, resolve, split_options
 
 import worldsim  # noqa: F401  (registers the environments)
-from worldsim.captions.expander import Expansion, GrammarExpander
+from worldsim.captions.expander import BareExpander, Expansion, GrammarExpander
 from worldsim.captions.facts import Surface
 from worldsim.captions.parse import parse_prompt
 from worldsim.model.debug import debug_bank, debug_simulator
 from worldsim.model.weights import WorldSimulator
+from worldsim.starts import lane_draws
 from worldsim.worlds import DOOM_WORLDS, WORLDS
 
 FRAMES = np.zeros((1, 64, 64, 3), np.uint8)
@@ -79,7 +82,7 @@ class Recorder(GrammarExpander):
 def test_it_is_turned_on_and_off_on_the_environment(simulator: WorldSimulator) -> None:
     env = gym.make("SoraWorld-v0", disable_env_checker=True, model=simulator, denoising_steps=2, prompt=PROMPT)
     plain = env.reset(seed=1)
-    assert env.unwrapped.expander is None and "ceiling" not in plain[1]["prompt"]  # type: ignore[attr-defined]
+    assert isinstance(env.unwrapped.expander, BareExpander) and "ceiling" not in plain[1]["prompt"]  # type: ignore[attr-defined]
     recorder = Recorder()
     env.unwrapped.expander = recorder  # type: ignore[attr-defined]
     first, info = env.reset(seed=1)
@@ -96,6 +99,17 @@ def test_it_is_turned_on_and_off_on_the_environment(simulator: WorldSimulator) -
     env.unwrapped.expander = None  # type: ignore[attr-defined]
     back, info = env.reset(seed=1)
     assert np.array_equal(back, plain[0]) and info["prompt"] == plain[1]["prompt"]
+
+
+def test_a_world_that_is_only_named_is_expanded_unless_that_is_turned_off(simulator: WorldSimulator) -> None:
+    env = SoraWorldEnv(model=simulator, denoising_steps=2)
+    _, info = env.reset(seed=1, options={"prompt": "Doom rooms"})
+    assert parse_prompt(info["prompt"]).view.wall != Surface()
+    assert info["prompt"] == GrammarExpander().expand("Doom rooms", lane_draws(seeding.np_random(1)[0])[1], "DoomRooms").text
+    env.expander = None
+    assert env.reset(seed=1, options={"prompt": "Doom rooms"})[1]["prompt"] == (
+        "Doom rooms: rooms and corridors with coloured walls"
+    )
 
 
 def test_an_expander_changes_no_other_draw_of_an_episode(simulator: WorldSimulator) -> None:

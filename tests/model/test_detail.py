@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worldsim.model.detail import MOST, carried_detail
+from worldsim.model.detail import EXPECTED, MOST, blended_detail, carried_detail
 
 
 def zoom(factor: float, cells: int = 16) -> torch.Tensor:
@@ -49,3 +49,16 @@ def test_frames_need_not_be_square():
     flow[:, 0] = (torch.arange(24) + 0.5 - 12) * (1 / 1.2 - 1)
     found = carried_detail(torch.ones(1, 1, 8, 24), flow)
     assert torch.allclose(found, torch.full_like(found, 1 / 1.2), atol=1e-4)
+
+
+def test_what_gives_way_to_what_is_expected_loses_detail_at_each_step():
+    share = torch.ones(1, 1, 64, 64)
+    share[..., :4] = 0.0  # of a column of cells nothing is carried
+    share[..., 4:8, 8:10] = 0.5  # of a cell in the second row three quarters
+    found = blended_detail(ones(), share)
+    assert torch.allclose(found[..., 0], torch.tensor(EXPECTED)) and torch.all(found[..., 2:, 1:] == 1)
+    assert found[0, 0, 1, 2].item() == pytest.approx(0.75 + 0.25 * EXPECTED)
+    detail = ones()
+    for _ in range(20):
+        detail = blended_detail(detail, torch.full((1, 1, 64, 64), 0.9))
+    assert torch.allclose(detail, torch.full_like(detail, EXPECTED + (1 - EXPECTED) * 0.9**20), atol=1e-5)

@@ -8,6 +8,7 @@ import torch
 from worldsim.actions import ACTION_ID
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.convolutions import CELL
+from worldsim.model.contact import SEEN_TOO_FAR, Room
 from worldsim.model.memory import Carried, Shown, kept, larger, smaller
 from worldsim.model.motion import ACTION, Flow, describe, fetched, places, polynomial, seen_before
 from worldsim.worlds import WORLDS
@@ -136,12 +137,29 @@ def test_a_camera_that_turns_and_travels_sees_points_where_geometry_says():
 def test_a_turn_of_a_known_lens_needs_no_learning():
     torch.manual_seed(0)
     flow, x = Flow(8, geometry=True), torch.randn(2, 8, 16, 16)
-    field, travel = flow(x, action("turn_left", 2), torch.tensor([0.75, 0.0]), torch.zeros(2, 4))
-    assert travel is not None and torch.equal(travel, torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 0]]))
+    field, travel, ahead = flow(x, action("turn_left", 2), torch.tensor([0.75, 0.0]), torch.zeros(2, 4))
+    assert ahead is None and travel is not None and torch.equal(travel, torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 0]]))
     right, down = places(16, 16, torch.device("cpu"))
     none = torch.zeros(1, 3)
     exact = seen_before(right, down, torch.tensor([14.0]), none, right[None], torch.tensor([0.75]))
     assert torch.allclose(field[0], 8 * exact[0], atol=1e-5) and torch.all(field[1] == 0)
+
+
+def test_a_wall_shortens_the_travel_and_so_moves_the_picture_less():
+    flow, x = Flow(8, geometry=True), torch.zeros(2, 8, 16, 16)
+    with torch.no_grad():
+        flow.travel[2].bias[2] = 0.2  # of which four times as much is gone ahead
+        flow.near.bias.fill_(3.3)  # all of it is 0.3 m off
+    told = (x, action("forward", 2), torch.full((2,), 0.75), torch.zeros(2, 4))
+    free, travel, _ = flow(*told)
+    room = Room(torch.full((2,), torch.nan), torch.tensor([0.5, 0.0]))
+    field, limited, ahead = flow(*told, room)
+    assert travel is not None and limited is not None and ahead is not None
+    near = torch.nn.functional.softplus(torch.tensor(3.3)).item()
+    assert travel[:, 2].tolist() == pytest.approx([0.8, 0.8])
+    assert limited[:, 2].tolist() == pytest.approx([0.8 - (0.5 + SEEN_TOO_FAR - 1 / near), 0.8])
+    assert ahead.tolist() == pytest.approx([0.5 + SEEN_TOO_FAR, 1 / near])
+    assert torch.equal(field[1], free[1]) and field[0].abs().sum() < free[0].abs().sum()
 
 
 def test_what_comes_from_outside_is_the_border():

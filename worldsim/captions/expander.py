@@ -142,6 +142,40 @@ class GrammarExpander:
         return spec, chosen_by
 
 
+class BareExpander:
+    """``GrammarExpander`` for prompts that name a world and nothing that is in it; what another one leaves open, it
+    leaves open.
+
+    Worlds are trained on captions that say much, so that of a bare name a mean of all their pictures would be drawn.
+    """
+
+    def __init__(self, worlds: Sequence[str] = tuple(WORLDS)) -> None:
+        self.grammar = GrammarExpander(worlds)
+
+    def expand(self, prompt: str, seed: int, world: str | None = None) -> Expansion:
+        """See ``Expander.expand``."""
+        full = self.grammar.expand(prompt, seed, world)
+        said = parse_prompt(prompt, full.world.name)
+        if is_bare(said):
+            return full
+        return replace(
+            full,
+            scene=said.scene,
+            view=said.view,
+            scene_text=said.scene_text,
+            view_text=said.view_text,
+            understood=said.understood,
+            filled=(),
+            kept=(),
+            unknown=said.unknown,
+        )
+
+
+def is_bare(said: ParsedPrompt) -> bool:
+    """Whether a prompt says of its world at most what kind of place it is: no walls, rooms, things, floor or light."""
+    return said.scene == SceneFacts(world=said.scene.world, setting=said.scene.setting) and said.view == ViewFacts()
+
+
 def said_of(parsed: ParsedPrompt, spec: WorldSpec, text: str) -> Moment:
     """What a prompt states of ``spec``. A setting that the parser inferred from a name, or one of another world than
     was asked for, is not."""

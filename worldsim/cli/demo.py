@@ -145,8 +145,7 @@ def run(options: Demo) -> None:
             frame_size=options.size,
             denoising_steps=options.denoising_steps,
         )
-        if options.expand and options.prompt and options.start == "prompt":
-            env.unwrapped.expander = GrammarExpander()  # type: ignore[attr-defined]
+        env.unwrapped.expander = GrammarExpander() if options.expand else None  # type: ignore[attr-defined]
     try:
         actions = list(islice(cycle(parse_actions(options.actions, action_names(env))), options.steps))
         walked = walk(env, actions, options.seed)

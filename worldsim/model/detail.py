@@ -1,5 +1,5 @@
 """How much detail is left of what is carried: a picture that is walked towards is magnified, and what it held of each
-place is spread over ever more pixels."""
+place is spread over ever more pixels; and at each step it gives way a little to what the world model expects, a mean."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from worldsim.model.motion import sampled, sources
 
 MOST = 2.0
 """Pixels held for each pixel of a cell: a canvas keeps some of what a picture has lost that shrinks."""
+EXPECTED = 0.2
+"""Detail of what the world model expects."""
 
 
 def carried_detail(detail: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-    """``detail (B, 1, h, w)`` of a new frame, from that of the one before and the ``flow (B, 2, h, w)`` of ``sources``.
+    """``detail (B, 1, h, w)`` of what is carried to a new frame, from that of the frame before and the ``flow (B, 2, h,
+    w)`` of ``sources``.
 
     Detail is the number of pixels, once drawn or seen, that a pixel of a cell is made of; 1 where nothing is carried.
     """
@@ -30,3 +33,9 @@ def carried_detail(detail: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     outside = (grid[:, 0].abs().amax(-1) > 1)[:, None]
     moved = sampled(detail, grid, "bilinear")[:, 0]
     return torch.where(outside, 1.0, (moved * area).clamp(max=MOST))
+
+
+def blended_detail(carried: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """``detail (B, 1, h, w)`` of a new frame of which the ``share (B, 1, H, W)`` is carried, with the detail ``carried``
+    ``(B, 1, h, w)``, and the rest expected."""
+    return torch.lerp(torch.full_like(carried, EXPECTED), carried, F.adaptive_avg_pool2d(share, carried.shape[2:]))

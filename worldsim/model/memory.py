@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from worldsim.model.contact import Room
 from worldsim.model.convolutions import CELL, Conv, Residual, cells_of
 from worldsim.model.motion import ACTION, Flow, places, sampled, sources
 
@@ -35,7 +36,7 @@ class Shown:
     ``Panorama`` holds of the view that is decoded, None without one; ``reach (B,)`` is the tangent of half the
     horizontal view of each lane's lens, 0 where none is known (None: nowhere), and ``travel (B, 4)`` how far its camera
     went in the last step (see ``TRAVEL``). ``held (B, 1, h, w)`` is the least share that cells of it have in what is
-    decoded, None without any.
+    decoded, None without any. ``room`` tells of walls that stop one who walks, None where none does.
     """
 
     canvas: torch.Tensor
@@ -45,6 +46,7 @@ class Shown:
     reach: torch.Tensor | None = None
     travel: torch.Tensor | None = None
     held: torch.Tensor | None = None
+    room: Room | None = None
 
     @property
     def frame(self) -> torch.Tensor:
@@ -59,7 +61,8 @@ class Carried:
     that light can change but what is carried cannot be blurred. Where a panorama stands in for what the canvas does not
     hold, the share is at least how far it is believed. ``travel (B, 4)`` is the camera's, None without a geometry;
     ``drawn (B, 3, H, W)`` is what the new frame is without the memory, ``frame (B, 3, H, W)`` the last frame moved: the
-    canvas' picture, and ``held (B, 1, h, w)`` what was held of it, moved likewise."""
+    canvas' picture, and ``held (B, 1, h, w)`` what was held of it, moved likewise; ``ahead (B,)`` are the metres that
+    are left to the wall ahead, None where no ``room`` was told."""
 
     canvas: torch.Tensor
     flow: torch.Tensor
@@ -69,6 +72,7 @@ class Carried:
     drawn: torch.Tensor
     frame: torch.Tensor
     held: torch.Tensor | None = None
+    ahead: torch.Tensor | None = None
 
 
 def smaller(canvas: torch.Tensor) -> torch.Tensor:
@@ -129,7 +133,7 @@ class PixelMemory(nn.Module):
     def forward(self, x: torch.Tensor, shown: Shown, drawn: torch.Tensor) -> Carried:
         """What is brought to the frame of the decoder's features ``x (B, width, h, w)``, after what was ``shown``;
         ``drawn (B, 3, H, W)``, about [-1, 1], is that frame from the features alone."""
-        flow, travel = self.flow(x, shown.actions, shown.reach, shown.travel)
+        flow, travel, ahead = self.flow(x, shown.actions, shown.reach, shown.travel, shown.room)
         grid = sources(flow, *shown.canvas.shape[2:])
         canvas = sampled(shown.canvas, grid, "bicubic")[:, 0]
         least = torch.zeros((), device=canvas.device)
@@ -149,4 +153,4 @@ class PixelMemory(nn.Module):
         if shown.held is not None:
             held = sampled(shown.held, sources(flow, *flow.shape[2:]), "bilinear")[:, 0]
             share = torch.maximum(share, F.interpolate(held, scale_factor=CELL, mode="bilinear", align_corners=False))
-        return Carried(canvas, flow, share, rest, travel, drawn, frame, held)
+        return Carried(canvas, flow, share, rest, travel, drawn, frame, held, ahead)

@@ -18,6 +18,7 @@ from torch import nn
 from worldsim.actions import NUM_KEYS
 from worldsim.constants import constant
 from worldsim.model import features
+from worldsim.model.contact import Room, stopped, wall_ahead
 
 # B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
 
@@ -66,11 +67,17 @@ class Flow(nn.Module):
             nn.init.zeros_(parameter)  # nothing moves at first
 
     def forward(
-        self, x: torch.Tensor, actions: torch.Tensor, reach: torch.Tensor | None, travel: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The flow, float32 ``(B, 2, h, w)`` in cells, x first, and the travel ``(B, 4)``, from features ``x (B, width,
-        h, w)``, and the last ``travel``; ``reach (B,)`` is the tangent of half the horizontal view, 0 where no lens is
-        known. Without a geometry, or where nothing is told of lenses, the travel is None."""
+        self,
+        x: torch.Tensor,
+        actions: torch.Tensor,
+        reach: torch.Tensor | None,
+        travel: torch.Tensor | None,
+        room: Room | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """The flow, float32 ``(B, 2, h, w)`` in cells, x first, the travel ``(B, 4)``, and the metres ``(B,)`` that are
+        left ahead, from features ``x (B, width, h, w)``, and the last ``travel``; ``reach (B,)`` is the tangent of half
+        the horizontal view, 0 where no lens is known. Walls stop the travel where ``room`` is told. Without a geometry,
+        or where nothing is told of lenses, the travel is None; so is what is left ahead without ``room``."""
         right, down = places(x.shape[2], x.shape[3], x.device)
         hidden = self.terms[0](actions.to(x.dtype))
         if self.world is not None:
@@ -79,16 +86,19 @@ class Flow(nn.Module):
         scale = x.shape[3] / 16  # a turn moves a larger picture by more cells
         terms = _polynomial_of_places(x.shape[2], x.shape[3], x.device)
         told = scale * 4 * (weights[..., None, None] * terms).sum(2)  # matrices would be rounded
-        gone = None
+        gone, ahead = None, None
         if self.geometry and reach is not None and travel is not None:
             near = F.softplus(self.near(x).float())[:, 0]
             known = torch.cat([actions.to(x.dtype), travel.to(x.dtype), x.mean((2, 3))], dim=1)
             way = self.inertia.float() * travel[:, :3].float() + 4 * self.travel(known).float()
             yaw = 15.0 * actions[:, NUM_KEYS].float()
+            if room is not None:
+                limited, ahead = stopped(turned(way, yaw), *wall_ahead(near, right, reach), yaw == 0, room)
+                way = turned(limited, -yaw)
             seen = seen_before(right, down, yaw, way, near, reach)
             told = torch.where(reach[:, None, None, None] > 0, seen * x.shape[3] / 2, told)
             gone = torch.where(reach[:, None] > 0, F.pad(turned(way, yaw), (0, 1), value=1.0), 0.0)
-        return told + self.rest(x).float(), gone
+        return told + self.rest(x).float(), gone, ahead
 
 
 def seen_before(

@@ -32,7 +32,7 @@ TOKEN = 16
 """Pixels of a side of the world model's tokens, of which frames have a whole number."""
 STARTER = "starter"
 """Name of the folder in a model's folder, and of the one with the package."""
-REDRAWN = 0.35
+REDRAWN = 0.2
 """Signal level from which pictures that have lost their detail are drawn again."""
 _FOLDER = NetFolder("starter", version=2)
 

@@ -21,7 +21,7 @@ from einops import rearrange
 
 from worldsim.actions import ACTION_MEANINGS, NUM_ACTIONS, multi_hot
 from worldsim.bank import Bank
-from worldsim.captions.expander import Expander
+from worldsim.captions.expander import BareExpander, Expander
 from worldsim.captions.grammar import prompt_text
 from worldsim.captions.parse import parse_prompt
 from worldsim.control_tables import control_tables
@@ -99,7 +99,8 @@ class Lanes:
     """``count`` lanes of a learned world under one configuration.
 
     ``rngs`` holds each lane's generator, from which an episode draws its noise seed and its bank start. ``expander``
-    expands the prompts of episodes that begin from text (None: they stay as they are).
+    expands the prompts of episodes that begin from text (None: they stay as they are): at first those that say nothing
+    but their world.
     """
 
     def __init__(self, model: str | Path | WorldSimulator | None, config: SoraConfig, count: int, device: str) -> None:
@@ -126,7 +127,7 @@ class Lanes:
             window=serving.window,
         )
         self.bank: Bank | None = self.simulator.bank
-        self.expander: Expander | None = None
+        self.expander: Expander | None = BareExpander(self._worlds)
         self.rngs: list[np.random.Generator] = []
         self.episodes: list[Episode | None] = [None] * count
         self.termination = np.zeros(count, np.float32)

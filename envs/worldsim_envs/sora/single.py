@@ -137,8 +137,8 @@ class SoraWorldEnv(gym.Env[np.ndarray, np.int64]):
 
     @property
     def expander(self) -> Expander | None:
-        """Expands the prompts of episodes that begin from text, from the next ``reset`` on; None (default): nothing
-        is added to them."""
+        """Expands the prompts of episodes that begin from text, from the next ``reset`` on: by default a
+        ``BareExpander``, those that only name a world; None: nothing is added to them."""
         return self._lanes.expander
 
     @expander.setter

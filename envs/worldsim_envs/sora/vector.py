@@ -128,8 +128,8 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     @property
     def expander(self) -> Expander | None:
-        """Expands the prompts of episodes that begin from text, from the next ``reset`` on; None (default): nothing
-        is added to them."""
+        """Expands the prompts of episodes that begin from text, from the next ``reset`` on: by default a
+        ``BareExpander``, those that only name a world; None: nothing is added to them."""
         return self._lanes.expander
 
     @expander.setter
