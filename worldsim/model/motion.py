@@ -18,7 +18,7 @@ from torch import nn
 from worldsim.actions import NUM_KEYS
 from worldsim.constants import constant
 from worldsim.model import features
-from worldsim.model.contact import Room, stopped, wall_ahead
+from worldsim.model.contact import Room, stopped, wall_ahead, within_reach
 
 # B batch, C channels, H W size of a frame, h w latent cells, A numbers of an action
 
@@ -93,6 +93,7 @@ class Flow(nn.Module):
             way = self.inertia.float() * travel[:, :3].float() + 4 * self.travel(known).float()
             yaw = 15.0 * actions[:, NUM_KEYS].float()
             if room is not None:
+                way = within_reach(way, travel, actions[:, :NUM_KEYS].float(), room.body)
                 limited, ahead = stopped(turned(way, yaw), *wall_ahead(near, right, reach), yaw == 0, room)
                 way = turned(limited, -yaw)
             seen = seen_before(right, down, yaw, way, near, reach)
