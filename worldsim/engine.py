@@ -322,7 +322,7 @@ class RolloutEngine(Passes):
         given = given_controls(starts, self.device)
         self._prefill(rows, latents, given)
         if self._screen is not None:
-            self._screen.begin(rows, [s.world for s in starts], frames, k, given)
+            self._screen.begin(rows, [s.world for s in starts], frames, k, given, latents)
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
 
@@ -363,7 +363,7 @@ class RolloutEngine(Passes):
         self._prefill(rows, [latent], controls)
         image = self.codec.decode(latent, 1)[:, 0]
         if self._screen is not None:
-            self._screen.begin(rows, [s.world for s in starts], image[:, None], 1, controls)
+            self._screen.begin(rows, [s.world for s in starts], image[:, None], 1, controls, [latent])
         block = _first_block(repeat(image, "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous(), latent)
         block.hallucination.copy_(self._relative(drawn.change[:, 0], finite))
         block.valid.copy_(finite)

@@ -32,6 +32,8 @@ PLACES = 4
 HOLD = 0.95
 """What is left after a step of the least share of what was drawn again: the transformer, which draws the rest, comes to
 know it by and by."""
+SETTLED = 4
+"""Given steps after which a travel depends no more on what it was before them."""
 _KEPT = ("canvas", "action", "reach", "travel", "known", "detail", "held", "ahead", "body")
 
 
@@ -74,9 +76,16 @@ class Screen:
         self.ahead, self.body = torch.full((lanes,), torch.nan, device=device), torch.zeros(lanes, device=device)
 
     def begin(
-        self, rows: torch.Tensor, worlds: Sequence[WorldSpec], frames: torch.Tensor, k: int, given: Controls
+        self,
+        rows: torch.Tensor,
+        worlds: Sequence[WorldSpec],
+        frames: torch.Tensor,
+        k: int,
+        given: Controls,
+        seen: Sequence[torch.Tensor],
     ) -> None:
-        """Lanes ``rows`` of ``worlds`` have shown uint8 ``frames (M, F, H, W, 3)``, k for each action of ``given``."""
+        """Lanes ``rows`` of ``worlds`` have shown uint8 ``frames (M, F, H, W, 3)``, k for each action of ``given``, and
+        ``seen`` are the latents ``(M, C, h, w)`` of their steps."""
         latents = given.keys.shape[1]
         acted = (given.known[:, -1:] == ACTED).float()
         self.action[rows] = acted * describe(given.keys[:, -1], given.camera[:, -1])
@@ -88,8 +97,7 @@ class Screen:
         self.ahead[rows] = torch.nan
         self.body[rows] = torch.tensor([world.body for world in worlds], device=self.device)
         self.known[rows] = torch.tensor([world.name not in self.drawn for world in worlds], device=self.device)
-        self.travel[rows] = 0.0  # how fast a camera is that comes out of given steps is not known
-        self.travel[rows, -1] = 1 - acted[:, 0]
+        self.travel[rows] = self._travelled(frames, k, given, seen, reach)
         if self.panorama is None:
             return
         seen = Panorama(reach, *self.size, self.count)
@@ -98,6 +106,27 @@ class Screen:
             seen.walk(given.keys[:, t])
             seen.show(_picture(frames[:, -1 - (latents - 1 - t) * k]))
         self.panorama.put(rows, seen)
+
+    def _travelled(
+        self, frames: torch.Tensor, k: int, given: Controls, seen: Sequence[torch.Tensor], reach: torch.Tensor
+    ) -> torch.Tensor:
+        """How far cameras went in the last of given steps, ``(M, 4)``, as the flow of the last few of them tells; not
+        known where nothing tells. An episode begins at rest."""
+        acted = given.known == ACTED
+        travel = torch.zeros(len(frames), TRAVEL, device=self.device)
+        travel[:, -1] = (~acted[:, -1]).float()
+        if not self.codec.config.geometry:
+            return travel
+        actions = [describe(given.keys[:, t], given.camera[:, t]) * acted[:, t : t + 1] for t in range(len(seen))]
+        for t in range(max(1, len(seen) - SETTLED), len(seen)):
+            before = _picture(frames[:, -1 - (len(seen) - t) * k])
+            shown = Shown(
+                larger(before), torch.ones_like(reach, dtype=torch.bool), torch.cat([actions[t], actions[t - 1]], dim=1),
+                None, reach, travel,
+            )  # fmt: skip
+            went = self.codec.show(seen[t], 1, shown)[2].travel
+            travel = travel if went is None else went
+        return travel
 
     def turn(self, controls: Controls) -> torch.Tensor | None:
         """The cameras turn; what the panorama holds of the views after it, ``(B, 4, H, W)``, None without one."""
