@@ -25,14 +25,6 @@ TRUSTED, DOUBTED = 0.8, 0.4
 """Freshness from which on a panorama is believed wholly, and up to which not at all: what was seen from 1.7 metres
 away, and from 7."""
 
-HERE = 0.96
-"""Freshness of what was seen from where the camera stands, to 0.3 metres."""
-ALIKE = 0.1
-"""Of colours in [-1, 1]: how far the mean of a cell may lie outside of what is carried nearby."""
-
-SHARPER, FAINTEST = 1.25, 0.02
-"""How much sharper what was seen from here is, by its differences of neighbouring pixels, where it is fetched."""
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -106,25 +98,6 @@ def kept(shown: torch.Tensor, carried: Carried, known: torch.Tensor) -> torch.Te
     return torch.addcmul(_doubled(shown - share * carried.frame), _doubled(share), carried.canvas)
 
 
-def _from_here(carried: torch.Tensor, colours: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
-    """Which pixels ``(B, 1, H, W)`` of a panorama were seen from where the camera stands now and are still like what is
-    carried ``(B, 3, H, W)``, cell by cell: 1 or 0. One who walked off and back brings a smear of what is there; where
-    the colours of cells are others, something else is there now."""
-    cells, held = F.avg_pool2d(carried, CELL), F.avg_pool2d(colours, CELL)
-    most, least = (sign * F.max_pool2d(sign * cells, 3, 1, 1) for sign in (1, -1))
-    apart = torch.maximum(held - most, least - held).amax(1, keepdim=True)
-    here = -F.max_pool2d(-fresh, CELL) > HERE
-    lost = _edges(colours) > SHARPER * _edges(carried) + FAINTEST
-    return F.interpolate((here & (apart < ALIKE) & lost).float(), scale_factor=CELL, mode="nearest")
-
-
-def _edges(picture: torch.Tensor) -> torch.Tensor:
-    """Mean difference of neighbouring pixels in each cell of ``picture (B, 3, H, W)``: ``(B, 1, h, w)``."""
-    across = F.pad((picture[..., 1:] - picture[..., :-1]).abs(), (0, 1))
-    down = F.pad((picture[..., 1:, :] - picture[..., :-1, :]).abs(), (0, 0, 0, 1))
-    return F.avg_pool2d((across + down).mean(1, keepdim=True), CELL)
-
-
 def _doubled(x: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
@@ -168,8 +141,7 @@ class PixelMemory(nn.Module):
             across, down = grid[:, :1].unbind(-1)
             outside = (torch.maximum(across.abs(), down.abs()) > 1).float()
             colours, fresh = shown.around.split([3, 1], dim=1)
-            seen = (fresh > DOUBTED).float()  # 0 or 1: a mask takes many times as long on a CPU
-            believed = torch.maximum(outside * _doubled(seen), _doubled(_from_here(smaller(canvas), colours, fresh)))
+            believed = outside * _doubled((fresh > DOUBTED).float())  # 0 or 1: a mask takes many times as long on a CPU
             canvas = torch.lerp(canvas, _doubled(colours), believed)
             least = smaller(outside) * ((fresh - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
         frame = smaller(canvas)

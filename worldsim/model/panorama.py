@@ -41,8 +41,6 @@ APART = 1.0
 """Metres from the places of all cylinders at which another one is begun."""
 CLOSE = 1.0
 """Metres from a place up to which what was seen there is compared with what is seen now, and may be forgotten."""
-BESIDE = 0.3
-"""Metres from a place up to which what was seen from there is not painted over by what is shown later."""
 CONTRADICTED = 0.3
 """Of colours in [-1, 1]: how far the mean of a cell lies outside of what is shown nearby where it is gone."""
 CELL = 4
@@ -158,9 +156,6 @@ class Panorama:
         here = (rows * self.texture.shape[2] + self._cylinder()[:, None]).flatten()
         texture = self.texture.view(-1, self.texture[0, 0, 0].numel())
         now = texture.index_select(0, here).view(*rows.shape, *self.texture.shape[3:])
-        if where is None and self.texture.shape[2] > 1:  # what was seen from here stays: it was drawn from since
-            held = _metres(now[..., 3:, :], self.place[:, None, :, None], dim=2)
-            inside = inside * (held > BESIDE)
         shown, place = inside[:, :, None], self.place[:, None, :, None]
         now[:, :, :3].lerp_(seen.transpose(1, 2), shown)
         now[:, :, 3:5].lerp_(place[:, :, :2], shown)
