@@ -36,7 +36,7 @@ LEAST = 1 / 64
 """Share of the cells of a view that nobody has seen, from which on it is completed."""
 STRAY = 1 / 16
 """The same after a completion that was turned on too far for it: the present view is completed too."""
-WORN, MUCH = 0.25, 0.4
+WORN, MUCH = 0.25, 0.25
 """Detail of a cell below which it is worn, and share of worn cells from which on a picture is drawn again."""
 FAINT = 0.5
 """Detail of a cell up to which what is drawn again replaces what was there."""

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from worldsim.model.contact import FACING, RECKONED, SEEN_TOO_FAR, Room, stopped, wall_ahead
+from worldsim.actions import KEY_BIT
+from worldsim.model.contact import FACING, LEFT, PUSHED, RECKONED, SEEN_TOO_FAR, Room, stopped, wall_ahead, within_reach
 from worldsim.model.motion import places, turned
 
 REACH = torch.tensor([0.75])
@@ -72,3 +73,25 @@ def test_one_who_walks_straight_reckons_how_far_it_is():
 def test_a_turn_there_and_back_changes_no_travel():
     travel, yaw = torch.tensor([[0.3, 0.1, 0.7]]), torch.tensor([14.0])
     assert torch.allclose(turned(turned(travel, yaw), -yaw), travel, atol=1e-6)
+
+
+def reach_of(travel: list[float], before: list[float], *keys: str, body: float = 0.5) -> list[float]:
+    """``within_reach`` of one lane that holds ``keys``."""
+    held = torch.zeros(1, 32)
+    held[0, [KEY_BIT[key] for key in keys]] = 1
+    return within_reach(torch.tensor([travel]), torch.tensor([before]), held, torch.tensor([body]))[0].tolist()
+
+
+def test_speed_comes_from_keys_alone():
+    rest, running = [0.0, 0.0, 0.0, 1.0], [0.2, 0.0, 0.8, 1.0]
+    assert reach_of([0.3, 0.1, -0.4], rest) == pytest.approx([0.0, 0.1, 0.0])
+    assert reach_of([0.3, 0.0, -0.4], rest, "forward") == pytest.approx([0.0, 0.0, 0.0])  # it ran away backwards
+    assert reach_of([0.1, 0.0, 0.34], rest, "forward", "strafe_right") == pytest.approx([0.1, 0.0, 0.34])
+    assert reach_of([-2.0, 0.0, 2.0], rest, "forward", "strafe_left") == pytest.approx([-PUSHED, 0.0, PUSHED])
+    assert reach_of([0.5, 0.0, 3.0], running, "forward") == pytest.approx([LEFT * 0.2, 0.0, LEFT * 0.8 + PUSHED])
+    assert reach_of([0.1, 0.0, 0.5], running) == pytest.approx([0.1, 0.0, 0.5])  # it goes on
+
+
+def test_what_went_before_must_be_known_and_there_must_be_a_body():
+    assert reach_of([0.3, 0.0, -0.4], [0.0, 0.0, 0.0, 0.0]) == pytest.approx([0.3, 0.0, -0.4])
+    assert reach_of([0.3, 0.0, -0.4], [0.0, 0.0, 0.0, 1.0], body=0.0) == pytest.approx([0.3, 0.0, -0.4])
