@@ -159,8 +159,7 @@ def _floors(asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
     """``frozen``, ``grey``, and one of the other maps as if it were the candidate, judged against the rest."""
     out = [asked.judge(name, blocks) for name, blocks in floors.still(asked.truth).items()]
     other = rivals.other(episode.map_seed, asked.truth.names, asked.truth.prefix)
-    rest = rivals.without_other(episode.map_seed, asked.rivals)
-    return [*out, asked.judge("other", other.blocks[other.prefix :], rest)]
+    return [*out, asked.judge("other", other.blocks[other.prefix :], rivals.place(episode.map_seed))]
 
 
 def _clip(episode: Episode, asked: Asked, blocks: np.ndarray) -> Clip:

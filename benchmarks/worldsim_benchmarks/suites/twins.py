@@ -17,6 +17,7 @@ import numpy as np
 
 from worldsim_benchmarks import floors
 from worldsim_benchmarks.candidates import Context
+from worldsim_benchmarks.continuity import Sequel
 from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.probes.judge import Made, Motions, judged
@@ -123,10 +124,10 @@ def _result(
     if coded is not None:
         shown["codec"] = coded
     blocks = [r.blocks[plan.prefix] for r in rivals.of(plan.acted.names[: plan.prefix + 1], plan.prefix)]
-    rest = rivals.without_other(episode.map_seed, blocks)
-    motions = Motions(plan, bottom)
+    motions, sequel = Motions(plan, bottom), Sequel(plan.acted.blocks[plan.prefix], blocks, bottom)
+    other = {"other": rivals.place(episode.map_seed)}  # which is judged against the rest
     outcomes = tuple(
-        judged(name, plan, made, rest if name == "other" else blocks, bottom, motions) for name, made in shown.items()
+        judged(name, plan, made, blocks, bottom, motions, sequel, other.get(name)) for name, made in shown.items()
     )
     return Result(episode, outcomes, None if first.failed else _clip(episode, plan, first))
 
@@ -144,7 +145,9 @@ def continued(guard: Guarded, plans: Sequence[Plan], seeds: Sequence[int]) -> li
 def floors_of(plan: Plan, rivals: Rivals, map_seed: int) -> dict[str, Made]:
     """``frozen``, ``grey`` and ``other`` of a plan."""
     made = {name: Made(blocks, blocks) for name, blocks in floors.still(plan.acted).items()}
-    acted, twin = (rivals.other(map_seed, rollout.names, plan.prefix) for rollout in (plan.acted, plan.twin))
+    acted = rivals.other(map_seed, plan.acted.names, plan.prefix)
+    same = plan.twin.names == plan.acted.names
+    twin = acted if same else rivals.other(map_seed, plan.twin.names, plan.prefix)
     return {**made, "other": Made.of(acted, twin)}
 
 
