@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +30,9 @@ CONTROL: tuple[Parts, ...] = ("control", "reading")
 """The parts of fidelity that the suite ``control`` runs alone."""
 FIDELITY, CONTROL_SUITE, SPEED = "fidelity", "control", "speed"
 """Suites without a headline."""
+BRIEF, BRIEF_BATCH, BRIEF_ROUNDS = ("tiny", "quick"), (1, 16), 3
+"""Amounts of which ``speed`` takes the time of these batches alone, those with a number to reach, in fewer rounds: a
+step of 64 lanes of the U-Net takes half a minute."""
 LOTS = 2
 """Lots of a suite's episodes for each process: more end more evenly, and each opens worlds and a model of its own."""
 
@@ -69,7 +72,8 @@ class Run:
     """NAME=JSON: the environment with other constructor arguments, on the same plans and in the same speed rounds, such
     as window={"model": "worlds?memory=window"} or short={"model": "?window=8"}. Not asked by fidelity and control."""
     tasks: tuple[str, ...] = ()
-    """Only these tasks of a suite with a headline (default: all that can be asked)."""
+    """Only these tasks of a suite with a headline, those that --n quick leaves out among them (default: all that can be
+    asked)."""
     jobs: int = field(default_factory=cores)
     """Processes that share the work, a thread each, with the same rows (1: this one does all, with all threads)."""
     seed: int = 0
@@ -170,6 +174,7 @@ def look(suite: Chosen) -> Found:
         return Found((), asked, PARTS if suite.name == FIDELITY else CONTROL)
     probe = PROBES[suite.name]
     asked = session(spec, suite.world, options.n, suite.folder, options.seed, beside=options.beside)
+    asked = replace(asked, named=options.tasks)
     if suite.name == "surprise":
         asked = with_untrained(asked)
     missing = requirements.missing_for([probe], asked)[suite.name]
@@ -263,9 +268,11 @@ def timed(suite: Chosen) -> bool:
     if spec.is_replay:
         print("speed: cannot be run: it is asked of learned environments only", flush=True)
         return False
-    ours = spec.env == SORA_WORLD
+    ours, brief = spec.env == SORA_WORLD, suite.options.n in BRIEF
     speed(
         Speed(
+            batch=BRIEF_BATCH if brief else Speed.batch,
+            rounds=BRIEF_ROUNDS if brief else Speed.rounds,
             denoising_steps=Speed.denoising_steps if ours else (),
             env=spec.env,
             env_kwargs=json.dumps(spec.kwargs),

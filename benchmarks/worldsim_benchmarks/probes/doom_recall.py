@@ -93,8 +93,8 @@ WAYS: Mapping[str, tuple[Callable[[int], Away], tuple[int, ...], str]] = {
 """Way -> how it is made, for how many steps it is asked, and what the steps are."""
 
 
-THOROUGH = ("sway",)
-"""Ways that quick runs leave out."""
+THOROUGH, LONG = ("sway",), 32
+"""Ways that quick runs leave out, and steps beyond which they do (but for ways that are asked for no fewer)."""
 
 
 def recall(stage: Reference, map_seed: int, away: Away) -> Plan | None:
@@ -164,7 +164,8 @@ def recall_after(name: str, steps: int) -> Deed:
     return Deed(
         f"{name}_{steps}", doom.WORLD,
         f"after {steps} steps {what} the thing is at its place, in its colour, and not at the mirrored place too",
-        tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away), thorough=name in THOROUGH,
+        tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away), 
+        thorough=name in THOROUGH or steps > max(LONG, WAYS[name][1][0]),
     )  # fmt: skip
 
 

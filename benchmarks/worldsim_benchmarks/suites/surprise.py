@@ -33,8 +33,11 @@ from worldsim_benchmarks.truth import Reference
 QUESTIONS = (*COMMANDS, *VANISHING)
 DRAWS = 2
 """Draws of noise that a loss is the mean of; the same for all films of a quad."""
+UNTRAINED = "untrained"
 BESIDE = ("true", "copy_last")
 """Judges that every episode is scored for beside the candidates."""
+CONTROLS = 4
+"""Maps of a quick run on which the network that has learned nothing is asked: its pairs cancel everywhere."""
 MUTANTS = {"amnesiac": ("vanish_away",), "mirror_minded": ("mirrored_turn",), "coarse_minded": ("wrong_gain",)}
 """Faulty observer -> the tasks that are meant to catch it."""
 
@@ -85,7 +88,10 @@ class Surprise:
     ) -> Result:
         films = [quad.film(*parts) for parts in CROSSED]
         outcomes = {}
+        controlled = session.preset.doses or episode.map_seed in session.map_seeds[:CONTROLS]
         for name in (*session.candidates, *BESIDE):
+            if name == UNTRAINED and not controlled:
+                continue
             if name in guards:
                 outcomes[name] = _asked(name, quad, films, guards[name], seed)
             elif name not in outcomes:

@@ -55,7 +55,7 @@ class TwinSuite:
         return [
             Episode(deed.name, seed, sample)
             for deed in self.deeds
-            if deed.world == session.world and (session.preset.doses or not deed.thorough)
+            if deed.world == session.world and (session.preset.doses or not deed.thorough or deed.name in session.named)
             for seed in session.map_seeds
             for sample in range(session.preset.samples)
         ]
@@ -95,7 +95,7 @@ def nothing(map_seed: int, world: str, name: str) -> RuntimeError:
 
 def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
     """Runs episodes of these deeds, task by task; each result as soon as its batch is whole."""
-    guards = {name: session.guarded(name, AT_ONCE) for name in session.candidates}
+    guards = {name: session.guarded(name, session.at_once(AT_ONCE)) for name in session.candidates}
     labels = any("labels" in deed.truth for deed in deeds if deed.world == session.world)
     try:
         with session.reference(depth=False, labels=labels) as stage, Rivals(session) as rivals:
