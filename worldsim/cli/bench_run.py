@@ -9,6 +9,7 @@ takes the time, hence comes last and alone. A suite that fails is named at the e
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from worldsim.cli.bench_jobs import Ended, Here, Piece, Workers, cores
-from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, with_untrained
+from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, speed
 from worldsim.registration import SORA_WORLD
 
@@ -133,8 +134,10 @@ class Found:
 
 
 def chosen_by(options: Run) -> list[Chosen]:
-    """The suites of a run, each in one world; ``ValueError`` for a suite or task that does not exist."""
+    """The suites of a run, each in one world; ``ValueError`` for options that say nothing or cannot be meant."""
     from worldsim_benchmarks.suites.registry import PROBES
+
+    from worldsim.worlds import world_named
 
     every = (*PROBES, FIDELITY, CONTROL_SUITE, SPEED)
     unknown = [s for s in options.suite if s not in (*every, "all")]
@@ -147,6 +150,8 @@ def chosen_by(options: Run) -> list[Chosen]:
     strange = sorted(set(options.tasks) - asks)
     if strange:
         raise ValueError(f"unknown task {', '.join(strange)!r}; accepted are {', '.join(sorted(asks))}")
+    world_named(options.world or ROOMS)
+    variants(spec_of(options.candidate), options.beside)
     out = []
     for name in names:
         wanted = [t for t in PROBES[name].tasks if t.name in (options.tasks or asks)] if name in PROBES else []
@@ -184,29 +189,34 @@ def look(suite: Chosen) -> Found:
     return Found(lines, asked, tuple(task for task, reasons in found.items() if not reasons))
 
 
-def work(suite: Chosen, session: Session, lot: Sequence[Any], beside: Path | None = None) -> None:
-    """Fills in episodes of a suite with a headline, or parts of one without."""
+def work(suite: Chosen, session: Session, lot: Sequence[Any], beside: Path | None = None) -> float:
+    """Fills in episodes of a suite with a headline, or parts of one without; the seconds of processor time that this
+    took, those of true worlds included."""
     import worldsim_envs  # noqa: F401
     from worldsim_benchmarks import runner
     from worldsim_benchmarks.suites import fidelity
     from worldsim_benchmarks.suites.registry import PROBES
 
+    begun = sum(os.times()[:4])
     spec_of(suite.options.candidate)  # imports what registers it
     if suite.name in PROBES:
         runner.fill(PROBES[suite.name], session, lot)
     else:
         fidelity.fill(session, tuple(lot), beside=beside)
+    return sum(os.times()[:4]) - begun
 
 
 @dataclass
 class Progress:
-    """How far a suite is: what was found of it, pieces that are not done, why some failed, whether its table came."""
+    """How far a suite is: what was found of it, pieces that are not done, why some failed, how many ``seconds`` of
+    processor time were spent, and whether its table was printed."""
 
     suite: Chosen
     jobs: int
     found: Found | None = None
     pending: int = 0
     failed: list[str] = field(default_factory=list)
+    seconds: float = 0.0
     shown: bool = False
 
     @property
@@ -227,6 +237,7 @@ class Progress:
             return []  # its parts are among those of fidelity, which are waited for
         if self.pending:
             self.pending -= 1
+            self.seconds += ended.value or 0.0
         self._close()
         control = every.get(CONTROL_SUITE)
         waits = self.suite.name == FIDELITY and self.over and control is not None and control.found is not None
@@ -259,6 +270,7 @@ class Progress:
     def _close(self) -> None:
         if not self.pending and not self.failed and self.found is not None and self.found.asked:
             show(self.suite.folder)
+            print(f"{self.suite.name}: {self.seconds:.0f} s of processor time", flush=True)
             self.shown = True
 
 

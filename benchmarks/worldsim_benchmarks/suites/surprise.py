@@ -115,13 +115,8 @@ def found(question: Question, stage: Reference, map_seed: int) -> Quad:
 
 
 def _asked(name: str, quad: Quad, films: Sequence[Film], guard: Guarded, seed: int) -> Judged:
-    losses = []
-    for film in films:
-        loss, why = guard.surprise(film.frames, film.names, seed, DRAWS)
-        if why:
-            return Judged(name, True, True, False, {}, why)
-        losses.append(loss)
-    return _judged(name, quad, told(quad, losses))
+    losses, why = guard.surprises([film.frames for film in films], [film.names for film in films], seed, DRAWS)
+    return Judged(name, True, True, False, {}, why) if why else _judged(name, quad, told(quad, list(losses)))
 
 
 def _judged(name: str, quad: Quad, answer: Told) -> Judged:
