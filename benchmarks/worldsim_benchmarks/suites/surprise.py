@@ -36,8 +36,8 @@ DRAWS = 2
 UNTRAINED = "untrained"
 BESIDE = ("true", "copy_last")
 """Judges that every episode is scored for beside the candidates."""
-CONTROLS = 4
-"""Maps of a quick run on which the network that has learned nothing is asked: its pairs cancel everywhere."""
+CONTROLS = 3
+"""Maps of a brief run on which the network that has learned nothing is asked: its pairs cancel everywhere."""
 MUTANTS = {"amnesiac": ("vanish_away",), "mirror_minded": ("mirrored_turn",), "coarse_minded": ("wrong_gain",)}
 """Faulty observer -> the tasks that are meant to catch it."""
 
@@ -88,7 +88,7 @@ class Surprise:
     ) -> Result:
         films = [quad.film(*parts) for parts in CROSSED]
         outcomes = {}
-        controlled = session.preset.doses or episode.map_seed in session.map_seeds[:CONTROLS]
+        controlled = not session.preset.brief or episode.map_seed in session.map_seeds[:CONTROLS]
         for name in (*session.candidates, *BESIDE):
             if name == UNTRAINED and not controlled:
                 continue

@@ -28,8 +28,8 @@ FITTED, RATED = 300, 50
 """True starts per world, of training maps to fit the classifier on and of validation maps to rate it on."""
 SLOW = ("worldsim/Crafter-v0", "worldsim/Blocks-v0")
 """Worlds whose starts take seconds each and look much alike."""
-SLOW_COUNTS, SLOW_COUNTS_QUICK = (100, 20), (16, 4)
-"""The same of these, and in a quick run."""
+SLOW_COUNTS, SLOW_COUNTS_BRIEF = (100, 20), (10, 3)
+"""The same of these, and in a brief run."""
 BLUR = 2.5
 """Pixels that starts are rated blurred by, too, as generated ones are."""
 
@@ -44,7 +44,7 @@ def starts_of(session: Session, world: str, seeds: Sequence[int]) -> list[np.nda
 
 def reader_of(session: Session, worlds: Sequence[str]) -> tuple[WorldReader, dict[str, list[int]]]:
     """The classifier of these worlds, with its hits and total on validation maps, sharp and blurred."""
-    slow = SLOW_COUNTS if session.preset.doses else SLOW_COUNTS_QUICK
+    slow = SLOW_COUNTS_BRIEF if session.preset.brief else SLOW_COUNTS
     count = {w: tuple(map(min, slow if w in SLOW else (FITTED, RATED), (FITTED, RATED))) for w in worlds}
     fitted = {w: starts_of(session, w, range(count[w][0])) for w in worlds}
     rated = [(f, w) for w in worlds for f in starts_of(session, w, range(VAL_SEEDS[0], VAL_SEEDS[0] + count[w][1]))]

@@ -55,7 +55,8 @@ class TwinSuite:
         return [
             Episode(deed.name, seed, sample)
             for deed in self.deeds
-            if deed.world == session.world and (session.preset.doses or not deed.thorough or deed.name in session.named)
+            if deed.world == session.world
+            and (not session.preset.brief or not deed.thorough or deed.name in session.named)
             for seed in session.map_seeds
             for sample in range(session.preset.samples)
         ]
@@ -152,17 +153,23 @@ def floors_of(plan: Plan, rivals: Rivals, map_seed: int) -> dict[str, Made]:
 
 
 def _coded(plan: Plan, guard: Guarded) -> Made | None:
-    """The true frames through the candidate's codec, where it offers one."""
-    acted = _reconstructed(plan.acted, guard)
-    twin = _reconstructed(plan.twin, guard) if plan.beside else acted
+    """The true frames through the candidate's codec, where it offers one; those that nothing looks at stay black."""
+    steps = plan.seen
+    acted = _reconstructed(plan.acted, guard, steps)
+    twin = _reconstructed(plan.twin, guard, steps) if plan.beside else acted
     return None if acted is None or twin is None else Made(acted, twin)
 
 
-def _reconstructed(take: Rollout, guard: Guarded) -> np.ndarray | None:
-    """The blocks after the context, of which the codec sees the frames that are real."""
+def _reconstructed(take: Rollout, guard: Guarded, steps: Sequence[int]) -> np.ndarray | None:
+    """The blocks after the context, those of these ``steps`` (from 1) coded; the codec sees frames that are real."""
     blocks = take.blocks[take.prefix :]
-    coded = guard.reconstruct(blocks[:, : take.real])
-    return None if coded is None else np.pad(coded, [(0, 0), (0, blocks.shape[1] - take.real), *[(0, 0)] * 3], "edge")
+    at = np.array(steps) - 1
+    coded = guard.reconstruct(blocks[at, : take.real])
+    if coded is None:
+        return None
+    out = np.zeros_like(blocks)
+    out[at] = np.pad(coded, [(0, 0), (0, blocks.shape[1] - take.real), *[(0, 0)] * 3], "edge")
+    return out
 
 
 def _clip(episode: Episode, plan: Plan, made: Made) -> Clip:
