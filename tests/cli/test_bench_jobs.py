@@ -50,6 +50,15 @@ def test_pieces_may_follow_from_pieces_and_there_are_no_more_processes_than_jobs
         os.kill(values[0], 0)
 
 
+def test_pieces_of_a_lower_rank_are_begun_first() -> None:
+    said: list[str] = []
+    with Workers(1, said.append) as team:
+        for label, rank in (("a", 1), ("b", 2), ("c", 0), ("d", 1)):
+            team.add(Piece(label, told, ("here", 1), rank))
+        list(team.ended())
+    assert said == [f"{label}: here 0" for label in "cadb"]
+
+
 def test_this_process_does_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     pieces = [piece for piece in PIECES if piece.call is not died]
     with Here() as team:

@@ -35,11 +35,13 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class Piece:
-    """``call(*arguments)``, a function of a module and what can be pickled; ``label`` says for people whose it is."""
+    """``call(*arguments)``, a function of a module and what can be pickled; ``label`` says for people whose it is.
+    Pieces of a lower ``rank`` are begun first."""
 
     label: str
     call: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class Workers:
 
     def __init__(self, jobs: int, say: Callable[[str], None] = print) -> None:
         self._jobs, self._say = jobs, say
-        self._waiting: deque[Piece] = deque()
+        self._waiting: list[Piece] = []
         self._idle: list[Worker] = []
         self._busy: dict[Connection, Worker] = {}
 
     def add(self, piece: Piece) -> None:
-        """Puts a piece behind those that wait."""
+        """Puts a piece behind those of its rank that wait."""
         self._waiting.append(piece)
 
     def ended(self) -> Iterator[Ended]:
@@ -69,7 +71,9 @@ class Workers:
         while self._waiting or self._busy:
             while self._waiting and len(self._busy) < self._jobs:
                 worker = self._idle.pop() if self._idle else Worker()
-                worker.begin(self._waiting.popleft())
+                piece = min(self._waiting, key=lambda waiting: waiting.rank)
+                self._waiting.remove(piece)
+                worker.begin(piece)
                 self._busy[worker.pipe] = worker
             for pipe in wait(list(self._busy)):
                 found = self._heard(self._busy[pipe])  # type: ignore[index]

@@ -86,11 +86,11 @@ def run(options: Run) -> int:
 
     chosen = chosen_by(options)
     asked = [c for c in chosen if c.name != SPEED]
-    progress = {c.name: Progress(c, options.jobs) for c in asked}
+    # side by side the suites of the longest pieces come first, so that all processes end at about the same time
+    progress = {c.name: Progress(c, options.jobs, len(asked) - i) for i, c in enumerate(asked)}
     alone = len(chosen) == 1
     with Here(alone) if options.jobs == 1 else Workers(options.jobs) as team:
-        # side by side the suites of the longest pieces come first, so that all processes end at about the same time
-        for suite in asked if options.jobs == 1 else reversed(asked):
+        for suite in asked:
             team.add(Piece(suite.name, look, (suite,)))
         for ended in team.ended():
             try:
@@ -214,6 +214,7 @@ class Progress:
 
     suite: Chosen
     jobs: int
+    rank: int
     found: Found | None = None
     pending: int = 0
     failed: list[str] = field(default_factory=list)
@@ -266,7 +267,7 @@ class Progress:
                 beside = every[FIDELITY].suite.folder
         self.pending = len(lots)
         self._close()
-        return [Piece(suite.name, work, (suite, found.session, lot, beside)) for lot in lots]
+        return [Piece(suite.name, work, (suite, found.session, lot, beside), self.rank) for lot in lots]
 
     def _close(self) -> None:
         if not self.pending and not self.failed and self.found is not None and self.found.asked:
