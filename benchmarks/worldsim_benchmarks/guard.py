@@ -116,6 +116,11 @@ class Guarded:
             return nothing, f"surprise gave {losses.shape} for {blocks}, or numbers that are not finite"
         return losses, ""
 
+    def anew(self) -> None:
+        """Makes the candidate anew at its next use: an environment may remember, if only in the last digit, what it did
+        before, and a task's rows must not depend on which other tasks its process was given."""
+        self.close()
+
     def close(self) -> None:
         """Frees the candidate; a fault while it closes is its own affair."""
         opened, self._open = self._open, None

@@ -76,7 +76,7 @@ class Run:
     """Only these tasks of a suite with a headline, those that --n quick leaves out among them (default: all that can be
     asked)."""
     jobs: int = field(default_factory=cores)
-    """Processes that share the work, a thread each, with the same rows (1: this one does all, with all threads)."""
+    """Processes that share the work, a thread each; 1: this one does all, with all threads (which round otherwise)."""
     seed: int = 0
 
 

@@ -101,6 +101,8 @@ class Consistency:
             with session.reference() as reference, Rivals(session) as rivals:
                 for task in dict.fromkeys(e.task for e in missing):
                     asked = [e for e in missing if e.task == task]
+                    for guarded in lanes.values():
+                        guarded.anew()
                     for i in range(0, len(asked), session.main.lanes):
                         part = asked[i : i + session.main.lanes]
                         yield from self._batch(session, reference, part, rivals, lanes, again)

@@ -51,6 +51,8 @@ def run(
         return
     with session.reference(depth=False, labels=True) as stage, Rivals(session) as rivals:
         for index, event in enumerate(events):
+            for guard in guards.values():
+                guard.anew()
             for at in range(0, len(todo[event.name]), AT_ONCE):
                 batch = todo[event.name][at : at + AT_ONCE]
                 cues = [cued(event, stage, e.map_seed) for e in batch]

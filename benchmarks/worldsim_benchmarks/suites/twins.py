@@ -102,6 +102,8 @@ def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> 
         with session.reference(depth=False, labels=labels) as stage, Rivals(session) as rivals:
             for index, deed in enumerate(deeds):
                 todo = [e for e in missing if e.task == deed.name]
+                for guard in guards.values():
+                    guard.anew()
                 for start in range(0, len(todo), AT_ONCE):
                     batch = todo[start : start + AT_ONCE]
                     plans = [planned(deed, stage, e.map_seed) for e in batch]
