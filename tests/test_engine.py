@@ -526,6 +526,25 @@ def test_surprise_judges_each_block_by_its_past_and_its_action(simulator: WorldS
         rollout.surprise(LaneStart(ROOMS, 5))
 
 
+def test_films_that_are_judged_together_surprise_as_each_alone(simulator: WorldSimulator) -> None:
+    rollout = engine(simulator)
+    text = LaneText(TEXT.scene)
+    films = [LaneStart(ROOMS, 5, text, picture(i, 9), np.array([i, 3])) for i in range(3)]
+    together, alone = rollout.surprises(films, 2), torch.stack([rollout.surprise(film, 2) for film in films])
+    assert together.shape == (3, 2) and together.dtype == torch.float32
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
+    assert torch.equal(rollout.surprises(films[:1], 2)[0], alone[0])
+    twice = rollout.surprises([films[0], films[1], films[0]], 2)
+    assert torch.equal(twice[0], twice[2])
+    with pytest.raises(ValueError, match="given frames"):
+        rollout.surprises([])
+    with pytest.raises(ValueError, match="9 start frames with 1 actions"):
+        rollout.surprises([*films, replace(films[0], actions=np.array([1]))])
+    short = LaneStart(ROOMS, 5, text, picture(0, 5), np.array([1]))
+    with pytest.raises(ValueError, match="one world and length"):
+        rollout.surprises([*films, short], 2)
+
+
 def test_surprise_is_the_error_of_the_first_prediction(simulator: WorldSimulator) -> None:
     """Against the uncached network: pure noise at the newest latent, the noised true past before it."""
     video, actions = picture(1, 1 + 4 * 2), [1, 5]

@@ -6,10 +6,12 @@ and what needs no lane of its own, the codec's round trip and the surprise at a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from einops import reduce
 
 from worldsim.diffusion import flow, noise, sampler
 from worldsim.diffusion.sampler import Sampled
@@ -160,7 +162,6 @@ class Passes:
     def reconstruct(self, frames: torch.Tensor) -> torch.Tensor:
         return self.codec.decode(self.codec.encode(frames.to(self.device)), frames.shape[1])
 
-    @torch.inference_mode()
     def surprise(self, start: LaneStart, n_noise: int = 1) -> torch.Tensor:
         """How badly the model foresees each given block: float32 ``(n,)``, n the actions of ``start``.
 
@@ -168,25 +169,36 @@ class Passes:
         context (which is seen, whatever the model's ``cache_mode``), averaged over ``n_noise`` draws (seeds from
         ``start.seed`` on). No lane is touched.
         """
-        check_start(start, self.frame_size, self.model.config.worlds)
-        if start.frames is None or n_noise < 1:
+        return self.surprises([start], n_noise)[0]
+
+    @torch.inference_mode()
+    def surprises(self, starts: Sequence[LaneStart], n_noise: int = 1) -> torch.Tensor:
+        """``surprise`` at several films at once, which takes half of the time of one after the other: float32
+        ``(M, n)``, equal to it but for rounding. The films are of one world, and as long as each other."""
+        for start in starts:
+            check_start(start, self.frame_size, self.model.config.worlds)
+        films = [start.frames for start in starts if start.frames is not None]
+        if not starts or len(films) < len(starts) or n_noise < 1:
             raise ValueError("surprise needs given frames and at least one draw of noise")
-        k, n, device = start.world.frames_per_step, len(start.actions), self.device
-        memory = TextMemory(self.world, 1, device)
-        memory.begin([0], [start.text], [start.world.index])
-        text = memory.tokens(torch.zeros(n_noise, dtype=torch.int64, device=device))
+        if len({(s.world.name, len(s.actions), f.shape) for s, f in zip(starts, films)}) > 1:
+            raise ValueError("surprise at several films needs films of one world and length")
+        world, n, m, device = starts[0].world, len(starts[0].actions), len(starts), self.device
+        memory = TextMemory(self.world, m, device)
+        memory.begin(range(m), [s.text for s in starts], [world.index] * m)
+        text = memory.tokens(torch.arange(m, device=device).repeat_interleave(n_noise))
         text = replace(text, view_age=torch.full_like(text.view_age, NO_VIEW), read=None)
-        latents = given_latents(self.codec, torch.from_numpy(start.frames)[None].to(device), k, n)
-        controls = given_controls([start] * n_noise, device)
-        seeds = start.seed + torch.arange(n_noise, device=device)
-        seconds = torch.full((n_noise,), start.world.step_seconds, device=device)
-        ring, blind = self._new_ring(n_noise), torch.zeros(n_noise, device=device)
+        frames = torch.from_numpy(np.stack(films)).to(device)
+        latents = given_latents(self.codec, frames, world.frames_per_step, n)
+        controls = given_controls([s for s in starts for _ in range(n_noise)], device)
+        seeds = torch.tensor([s.seed + i for s in starts for i in range(n_noise)], device=device)
+        seconds = torch.full((m * n_noise,), world.step_seconds, device=device)
+        ring, blind = self._new_ring(m * n_noise), torch.zeros(m * n_noise, device=device)
         errors = []
         for j, latent in enumerate(latents):
             ring.advance()
+            given = latent.repeat_interleave(n_noise, 0)
             eps = noise.gaussian(seeds, torch.full_like(seeds, j), "latent", self.latent_shape)
             x = self._denoise(eps, blind, self._prepare(ring, controls.frame(j), text, seconds))[:, 0]
-            errors.append((x - latent).square().mean())
-            given = latent.expand(n_noise, -1, -1, -1)
+            errors.append(reduce((x - given).square(), "(m d) c h w -> m", "mean", m=m))
             self._remember(ring, given, seeds, j, controls.frame(j), text, seconds)
-        return torch.stack(errors)[len(latents) - n :].float()
+        return torch.stack(errors, 1)[:, len(latents) - n :].float()

@@ -91,9 +91,11 @@ class Candidate(Protocol):
         there is no codec."""
         ...
 
-    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> np.ndarray | None:
-        """How badly each block of a film is foreseen: float ``(n,)``, frames as in ``Context``, ``draws`` of noise from
-        ``seed`` on; None where that is not offered."""
+    def surprises(
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+    ) -> np.ndarray | None:
+        """How badly each block of films of equal length is foreseen: float ``(M, n)``, frames as in ``Context``,
+        ``draws`` of noise from ``seed`` on, the same for all films; None where that is not offered."""
         ...
 
     def close(self) -> None:
@@ -128,7 +130,9 @@ class ReplayCandidate:
     def reconstruct(self, frames: np.ndarray) -> np.ndarray | None:
         return None
 
-    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> np.ndarray | None:
+    def surprises(
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+    ) -> np.ndarray | None:
         return None
 
     def close(self) -> None:
@@ -273,9 +277,16 @@ class EnvCandidate:
         offered = getattr(self.env.unwrapped, "reconstruct", None)
         return None if offered is None else np.asarray(offered(frames))
 
-    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> np.ndarray | None:
-        offered = getattr(self.env.unwrapped, "surprise", None)
-        return None if offered is None else np.asarray(offered(frames, self.encode(names), "", seed, draws))
+    def surprises(
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+    ) -> np.ndarray | None:
+        actions, env = [self.encode(n) for n in names], self.env.unwrapped
+        together, alone = (getattr(env, name, None) for name in ("surprises", "surprise"))
+        if together is not None:
+            return np.asarray(together(frames, actions, "", seed, draws))
+        if alone is None:
+            return None
+        return np.stack([np.asarray(alone(f, a, "", seed, draws)) for f, a in zip(frames, actions, strict=True)])
 
     def close(self) -> None:
         self.env.close()

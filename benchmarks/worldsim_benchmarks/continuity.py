@@ -9,6 +9,8 @@ taken off: a constant picture correlates with nothing, whereas its squared error
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,11 +26,32 @@ def likeness(a: np.ndarray, b: np.ndarray, bottom: int = 0) -> float:
     return float((unit(a, bottom) * unit(b, bottom)).sum() / len(a))
 
 
+@dataclass(frozen=True)
+class Sequel:
+    """What the first block of an episode is measured against: the true next block, and those of other maps (``rivals``,
+    uint8 ``(k, H, W, 3)`` each). Their likeness is worked out once, for all candidates of the episode."""
+
+    truth: np.ndarray
+    rivals: Sequence[np.ndarray]
+    bottom: int = 0
+
+    def __post_init__(self) -> None:
+        if not len(self.rivals):
+            raise ValueError(f"continuity needs the next block of other maps (as a rule {RIVALS}), got none")
+
+    @cached_property
+    def _bars(self) -> tuple[float, ...]:
+        return tuple(likeness(rival, self.truth, self.bottom) for rival in self.rivals)
+
+    def continued_by(self, block: np.ndarray, without: int | None = None) -> bool:
+        """Whether ``block`` (uint8 ``(k, H, W, 3)``) is more like the true next block than each of the rivals is, but
+        for the one at the place ``without``."""
+        return likeness(block, self.truth, self.bottom) > max(b for i, b in enumerate(self._bars) if i != without)
+
+
 def continues(block: np.ndarray, truth: np.ndarray, rivals: Sequence[np.ndarray], bottom: int = 0) -> bool:
     """Whether ``block`` (uint8 ``(k, H, W, 3)``) is more like the true next block than each of the ``rivals`` is."""
-    if not len(rivals):
-        raise ValueError(f"continuity needs the next block of other maps (as a rule {RIVALS}), got none")
-    return likeness(block, truth, bottom) > max(likeness(rival, truth, bottom) for rival in rivals)
+    return Sequel(truth, rivals, bottom).continued_by(block)
 
 
 def unit(frames: np.ndarray, bottom: int = 0) -> np.ndarray:

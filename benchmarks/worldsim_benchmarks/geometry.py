@@ -39,8 +39,7 @@ def world_points(view: View) -> np.ndarray:
 
 
 def seen_in(points: np.ndarray, view: View, tolerance: float, relative: float) -> np.ndarray:
-    """bool ``(H, W)``: which points in space ``(H, W, 3)`` the view shows, not hidden behind something
-    nearer.
+    """bool ``(...)``: which points in space ``(..., 3)`` the view shows, not hidden behind something nearer.
 
     Depths agree when they differ by at most ``tolerance`` metres plus ``relative`` times the depth, against
     any of the 3 x 3 pixels around the projection.
@@ -69,11 +68,13 @@ def co_visible(
     The ``bottom`` rows of the picture are left out: a status bar is drawn over the scene there. Points
     further than the sensor's range (not finite) are not co-visible.
     """
-    points = world_points(view)
+    points, known = world_points(view), np.isfinite(view.depth)
     mask = np.zeros(view.depth.shape, bool)
     for other in context:
-        mask |= seen_in(points, other, tolerance, relative)
-    mask &= np.isfinite(view.depth)
+        rest = known & ~mask  # what one view shows need not be looked for in the others
+        if not rest.any():
+            break
+        mask[rest] = seen_in(points[rest], other, tolerance, relative)
     if bottom:
         mask[-bottom:] = False
     return mask

@@ -99,19 +99,27 @@ class Guarded:
             return None
         return made
 
-    def surprise(self, frames: np.ndarray, names: Sequence[str], seed: int, draws: int) -> tuple[np.ndarray, str]:
-        """As ``Candidate.surprise``, and "" or why it failed (all is NaN then)."""
-        nothing = np.full(len(names), np.nan)
+    def surprises(
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+    ) -> tuple[np.ndarray, str]:
+        """As ``Candidate.surprises``, and "" or why it failed (all is NaN then)."""
+        nothing = np.full((len(names), len(names[0])), np.nan)
         try:
-            losses = self._candidate.surprise(frames, names, seed, draws)
+            losses = self._candidate.surprises(frames, names, seed, draws)
         except Exception as error:  # foreign code, as above
             self.close()
             return nothing, f"{type(error).__name__}: {error}"
         if losses is None:
             return nothing, "surprise is not offered"
         if losses.shape != nothing.shape or not np.isfinite(losses).all():
-            return nothing, f"surprise gave {losses.shape} for {len(names)} blocks, or numbers that are not finite"
+            blocks = f"{len(names[0])} blocks of {len(names)} films"
+            return nothing, f"surprise gave {losses.shape} for {blocks}, or numbers that are not finite"
         return losses, ""
+
+    def anew(self) -> None:
+        """Makes the candidate anew at its next use: an environment may remember, if only in the last digit, what it did
+        before, and a task's rows must not depend on which other tasks its process was given."""
+        self.close()
 
     def close(self) -> None:
         """Frees the candidate; a fault while it closes is its own affair."""

@@ -51,10 +51,12 @@ LEAST_TURN = 0.1
 
 @dataclass(frozen=True)
 class Warps:
-    """Homographies in OpenCV's pixel convention, and the pixels that each fills: float32 ``(A, H, W, 1)``."""
+    """Homographies in OpenCV's pixel convention, and the pixels that each fills (1, others 0): ``valid`` float32
+    ``(A, H, W, 3)``, alike in all channels, as pictures are multiplied by it; ``weights`` float64 ``(A, H * W)``."""
 
     homographies: np.ndarray
     valid: np.ndarray
+    weights: np.ndarray
 
     @classmethod
     def of(cls, homographies: np.ndarray, size: tuple[int, int]) -> Warps:
@@ -62,7 +64,8 @@ class Warps:
         moved = shift @ homographies @ np.linalg.inv(shift)
         ones = np.ones(size, np.float32)
         filled = np.stack([cv2.warpPerspective(ones, H, size[::-1]) > 0.999 for H in moved])
-        return cls(moved, filled[..., None].astype(np.float32))
+        valid = np.repeat(filled[..., None], 3, -1).astype(np.float32)
+        return cls(moved, valid, filled.reshape(len(filled), -1).astype(float))
 
 
 @lru_cache(maxsize=16)
@@ -86,18 +89,26 @@ def _zoom_warps(K_flat: tuple[float, ...], size: tuple[int, int], grid: Grid) ->
 def _correlations(before: np.ndarray, after: np.ndarray, warps: Warps, which: np.ndarray) -> np.ndarray:
     """Normalised correlation of ``after`` with ``before`` under some warps, over the pixels that both show.
 
-    Each colour channel has its own mean, so that a picture in one colour does not match itself everywhere.
+    Each colour channel has its own mean, so that a picture in one colour does not match itself everywhere. Warp by
+    warp, since arrays of one picture stay in the processor's cache; and a sum over pixels is a product, which numpy
+    hands to BLAS.
     """
-    size = before.shape[1::-1]
-    b_HWC = after
-    a_AHWC = np.stack([cv2.warpPerspective(before, H, size) for H in warps.homographies[which]])
-    w = warps.valid[which]
-    count = w.sum((1, 2))
-    a_AHWC = (a_AHWC - ((a_AHWC * w).sum((1, 2)) / count)[:, None, None]) * w
-    b_AHWC = (b_HWC - ((b_HWC * w).sum((1, 2)) / count)[:, None, None]) * w
-    flat_a, flat_b = a_AHWC.reshape(len(w), -1), b_AHWC.reshape(len(w), -1)
-    energy = np.einsum("ap,ap->a", flat_a, flat_a) * np.einsum("ap,ap->a", flat_b, flat_b)
-    return np.einsum("ap,ap->a", flat_a, flat_b) / np.maximum(np.sqrt(energy), 1e-3)
+    size, one = before.shape[1::-1], np.ones(before.shape[0] * before.shape[1], np.float32)
+    count = warps.weights[which].sum(1)
+    centred = after.reshape(-1, 3) - after.reshape(-1, 3).mean(0, dtype=float)
+    # per warp, the sums of each channel over the pixels that it fills, and that of all squares
+    sums = warps.weights[which] @ np.concatenate([centred, (centred**2).sum(1, keepdims=True)], 1)
+    energy_b = np.maximum(sums[:, 3] - (sums[:, :3] ** 2).sum(1) / count, 0.0)
+    flat_b = centred.astype(np.float32).ravel()
+    energy_a, common = np.zeros(len(which)), np.zeros(len(which))
+    for i, warp in enumerate(which):
+        valid = warps.valid[warp]
+        a_HWC = cv2.warpPerspective(before, warps.homographies[warp], size) * valid
+        red, green, blue = ((one @ a_HWC.reshape(-1, 3)) / count[i]).tolist()
+        a_HWC -= cv2.multiply(valid, (red, green, blue, 0.0))  # type: ignore[call-overload]
+        flat_a = a_HWC.ravel()
+        energy_a[i], common[i] = flat_a @ flat_a, flat_a @ flat_b  # a's means are gone, so b's add nothing
+    return common / np.maximum(np.sqrt(energy_a * energy_b), 1e-3)
 
 
 def _search(before: np.ndarray, after: np.ndarray, warps: Warps, values: np.ndarray) -> tuple[float, float]:

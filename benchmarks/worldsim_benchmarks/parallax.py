@@ -82,13 +82,16 @@ def sampson(flow: np.ndarray, before: View, after: View) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Question:
-    """A step t -> t + 1 that can be asked: its expected flow ``(H, W, 2)``, the pixels, and both cameras."""
+    """A step t -> t + 1 that can be asked: its expected flow ``(H, W, 2)``, the pixels, both cameras, and the flow that
+    is ``observed`` between the true ``frames`` uint8 ``(2, H, W, 3)``."""
 
     t: int
     flow: np.ndarray
     pixels: np.ndarray
     before: View
     after: View
+    frames: np.ndarray
+    observed: np.ndarray
 
 
 def questions(truth: np.ndarray, views: Sequence[View], steps: Sequence[int], bottom: int = 0) -> list[Question]:
@@ -98,22 +101,31 @@ def questions(truth: np.ndarray, views: Sequence[View], steps: Sequence[int], bo
     for t in steps:
         flow = expected_flow(views[t], views[t + 1])
         size = np.hypot(flow[..., 0], flow[..., 1])
-        gap = observed_flow(truth[t], truth[t + 1]) - flow
+        observed = observed_flow(truth[t], truth[t + 1])
+        gap = observed - flow
         with np.errstate(invalid="ignore"):
             pixels = (size >= LEAST) & (np.hypot(gap[..., 0], gap[..., 1]) <= AGREES * size + LEAST)
         if bottom:
             pixels[-bottom:] = False
         if pixels.mean() >= ASKED:
-            out.append(Question(t, flow, pixels, views[t], views[t + 1]))
+            out.append(Question(t, flow, pixels, views[t], views[t + 1], truth[t : t + 2], observed))
     return out
 
 
 def parallax(frames: np.ndarray, asked: Sequence[Question]) -> Parallax:
     """The motion of a clip ``(T + 1, H, W, 3)`` in the steps that are asked."""
     along, expected, errors = 0.0, 0.0, []
+    still: tuple[np.ndarray, np.ndarray] | None = None  # a picture that stays, and the flow between it and itself
     for q in asked:
-        t, truth, used = q.t, q.flow, q.pixels
-        flow = observed_flow(frames[t], frames[t + 1])
+        truth, used, pair = q.flow, q.pixels, frames[q.t : q.t + 2]
+        stays = np.array_equal(pair[0], pair[1])
+        if np.array_equal(pair, q.frames):
+            flow = q.observed
+        elif stays and still is not None and np.array_equal(pair[0], still[0]):
+            flow = still[1]
+        else:
+            flow = observed_flow(pair[0], pair[1])
+            still = (pair[0], flow) if stays else still
         along += float((flow[used] * truth[used]).sum()) / used.sum()
         expected += float((truth[used] ** 2).sum()) / used.sum()
         errors.append(float(np.median(sampson(flow, q.before, q.after)[used])))

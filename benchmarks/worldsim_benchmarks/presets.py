@@ -1,4 +1,4 @@
-"""How much is run: ``quick`` is a smoke test (under ten minutes on two cores), ``default`` and ``publish``
+"""How much is run: ``quick`` is a smoke test (some ten to fifteen minutes on two cores), ``default`` and ``publish``
 are for numbers that are quoted."""
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ class Preset:
     rollouts of the floor of that name; ``one_step`` teacher-forced steps per rollout; ``hold`` steps of
     each command; ``episodes`` true episodes per world for reward and termination, with ``negatives`` quiet
     steps of each; ``prompts`` prompt-only starts; ``minutes`` and ``true_minutes`` rollouts of 525 steps of
-    candidate and truth; ``doses`` whether the tasks that sweep a strength are asked."""
+    candidate and truth; ``doses`` whether the tasks that sweep a strength are asked, and all else that a ``brief`` run
+    leaves out."""
 
     seeds: int
     horizon: int
@@ -26,6 +27,11 @@ class Preset:
     minutes: int
     true_minutes: int
     doses: bool = True
+
+    @property
+    def brief(self) -> bool:
+        """Whether what takes long is left out, or asked less often: of a smoke test."""
+        return not self.doses
 
 
 PRESETS: dict[str, Preset] = {

@@ -48,6 +48,17 @@ def run(
 
     ``ValueError`` where the folder holds a run of another configuration, or the world can be asked nothing.
     """
+    missing = begin(suite, session, say, tasks)
+    fill(suite, session, missing, say)
+    folder = Folder(session.out)
+    seal(folder, suite)
+    return folder
+
+
+def begin(
+    suite: Suite, session: Session, say: Callable[[str], None] = print, tasks: Sequence[str] | None = None
+) -> list[Episode]:
+    """Makes the folder of a run, or opens it again, and says which of its episodes are missing."""
     episodes = [e for e in suite.episodes(session) if tasks is None or e.task in tasks]
     if not episodes:
         able = sorted({w for task in suite.tasks for w in task.worlds})
@@ -57,16 +68,30 @@ def run(
     missing = [e for e in episodes if not folder.has(part_of(e))]
     if len(missing) < len(episodes):
         say(f"{suite.name}: {len(episodes) - len(missing)} of {len(episodes)} episodes are already there")
-    shown = set(session.map_seeds[:SHOWN_SEEDS])
-    for result in suite.run(session, missing):
+    return missing
+
+
+def fill(suite: Suite, session: Session, missing: Sequence[Episode], say: Callable[[str], None] = print) -> None:
+    """Runs these episodes into the session's folder, which was begun; several processes may, each some of them."""
+    folder, shown = Folder(session.out), set(session.map_seeds[:SHOWN_SEEDS])
+    for result in suite.run(session, missing) if missing else ():
         if result.clip is not None and result.episode.sample == 0 and result.episode.map_seed in shown:
             save_clip(result.clip, clip_path(folder.path, result.episode))
         folder.write(part_of(result.episode), [o.row(result.episode) for o in result.outcomes])
         for outcome in result.outcomes:
             if outcome.failed:
                 say(f"{part_of(result.episode)}: {outcome.candidate} failed and scores 0: {outcome.failed}")
-    seal(folder, suite)
-    return folder
+
+
+def shared_out(suite: Suite, missing: Sequence[Episode], hands: int) -> list[list[Episode]]:
+    """The missing episodes in up to ``hands`` lots that can be filled apart. A task stays whole, since its episodes are
+    run in one batch; so do tasks about one kind of text, which share what reads them."""
+    kinds = {task.name: task.text or task.name for task in suite.tasks}
+    whole: dict[str, list[Episode]] = {}
+    for episode in missing:
+        whole.setdefault(kinds[episode.task], []).append(episode)
+    lots = [[e for episodes in list(whole.values())[i::hands] for e in episodes] for i in range(hands)]
+    return [lot for lot in lots if lot]
 
 
 def part_of(episode: Episode) -> str:

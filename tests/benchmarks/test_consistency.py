@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from probes import WORLD, session, suite
 from worldsim_benchmarks import proof
+from worldsim_benchmarks.continuity import Sequel
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.revisit import Place
@@ -164,8 +165,11 @@ def test_one_rival_plays_other_and_is_held_against_the_rest(tmp_path: Path) -> N
     with Rivals(run) as rivals:
         every = rivals.of(names, len(LOOK_AROUND))
         other = rivals.other(2_000_003, names, len(LOOK_AROUND))
-        rest = rivals.without_other(2_000_003, every)
+        again = rivals.other(2_000_003, names[:-1], len(LOOK_AROUND))
+        place = rivals.place(2_000_003)
     assert [r.map_seed for r in every] == run.rival_seeds
-    assert other.map_seed == run.rival_seeds[3]
-    assert other.map_seed not in [r.map_seed for r in rest]
-    assert len(rest) == len(every) - 1
+    assert other.map_seed == again.map_seed == run.rival_seeds[place] == run.rival_seeds[3]
+    assert other is every[place]  # played once
+    assert np.array_equal(again.blocks, other.blocks[:-1])
+    sequel = Sequel(other.blocks[-1], [r.blocks[-1] for r in every])
+    assert not sequel.continued_by(other.blocks[-1]) and sequel.continued_by(other.blocks[-1], without=place)

@@ -38,18 +38,18 @@ def remembers(steps: int, maps: int = 6) -> list[Row]:
 def test_the_half_life_lies_halfway_between_the_last_hit_and_the_first_miss() -> None:
     half = memory.half_life_of(remembers(16), "model", "still")
     assert (half.value, half.low, half.high) == (24.0, 24.0, 24.0)  # 16 is remembered, 32 is not
-    assert memory.said(half, "still") == "24"
+    assert memory.said(half, 128) == "24"
 
 
 def test_a_memory_that_outlasts_what_is_asked_is_said_to_do_so() -> None:
     half = memory.half_life_of(remembers(128), "model", "still")
     assert half.value == half.low == half.high == float("inf")
-    assert memory.said(half, "still") == "beyond 128"
+    assert memory.said(half, 128) == "beyond 128"
 
 
 def test_what_is_gone_at_once_has_no_half_life() -> None:
     half = memory.half_life_of(remembers(0), "model", "still")
-    assert np.isnan(half.value) and memory.said(half, "still").startswith("none")
+    assert np.isnan(half.value) and memory.said(half, 128).startswith("none")
     title = next(iter(memory.curves(remembers(0)))).title
     assert (
         title
@@ -62,7 +62,7 @@ def test_maps_that_disagree_make_the_interval_wide() -> None:
     half = memory.half_life_of(rows, "model", "still")
     assert half.value == 32.0  # half of all maps forget between 16 and 32
     assert half.low == pytest.approx(25.6) and half.high == float("inf")  # five of six do, or fewer than half
-    assert memory.said(half, "still").endswith("beyond 128]")
+    assert memory.said(half, 128).endswith("beyond 128]")
 
 
 def curve(rows: list[Row], title: str) -> Curve:

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from panorama import view
 from probes import WORLD, session
 from worldsim_benchmarks import proof, requirements
+from worldsim_benchmarks.candidates import EnvCandidate
 from worldsim_benchmarks.probes.commands import COMMANDS
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.runner import load, run
@@ -51,6 +54,21 @@ def test_what_crashes_or_gives_no_numbers_costs_its_own_episodes(tmp_path: Path,
     assert {(r["map_seed"], r["candidate"], r["score"]) for r in lost} == {(2_000_001, "model", 0.0)}
     assert headlines(result)["model"] == pytest.approx(2 / 3)
     assert len(said) == 2 and all(why in line for line in said)
+
+
+def test_films_are_judged_together_where_that_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidate = EnvCandidate("toy/Foreseeing-v0")
+    env, turns = candidate.env.unwrapped, ["turn_left", "turn_right"]
+    start = view(2_000_000, 0.0)
+    films = [np.repeat(start[None], 9, 0), np.concatenate([start[None], np.zeros((8, *start.shape), np.uint8)])]
+    alone = candidate.surprises(films, [turns, turns], 0, 2)
+    assert alone is not None and alone.shape == (2, 2) and (alone[1] > alone[0]).all()
+
+    def together(frames: list[np.ndarray], actions: list[np.ndarray], *rest: object) -> np.ndarray:
+        return np.stack([10 * env.surprise(f, a, *rest) for f, a in zip(frames, actions)])
+
+    monkeypatch.setattr(env, "surprises", together, raising=False)
+    assert np.array_equal(candidate.surprises(films, [turns, turns], 0, 2), 10 * alone)
 
 
 def test_the_same_seed_gives_the_same_rows(tmp_path: Path) -> None:

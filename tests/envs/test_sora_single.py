@@ -350,6 +350,9 @@ def test_surprise_takes_the_environment_s_actions(simulator: WorldSimulator) -> 
     losses = full.surprise(frames, np.array([2, 10]), "", 3, 2)
     assert losses.shape == (2,) and losses.dtype == np.float32
     assert np.array_equal(losses, full.surprise(frames, np.array([3, 10]), "", 3, 2)) is False
+    both = full.surprises([frames, frames], [[2, 10], [3, 10]], "", 3, 2)  # type: ignore[list-item]
+    assert both.shape == (2, 2) and both.dtype == np.float32
+    np.testing.assert_allclose(both[0], losses, rtol=1e-4)
     assert full.action_meanings[3] == few.action_meanings[1]
     assert np.array_equal(full.surprise(frames, [3, 10], seed=3), few.surprise(frames, [1, 3], seed=3))  # type: ignore[arg-type]
 

@@ -6,64 +6,19 @@ interrupted; ``score``, ``compare`` and ``report`` read what it left and run no 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
 from worldsim.cli.bench_nets import Nets, nets
-from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, with_untrained
+from worldsim.cli.bench_options import ROOMS, Amount, session
 from worldsim.cli.bench_packing import Packing, packing
 from worldsim.cli.bench_play import Play, play
+from worldsim.cli.bench_run import CONTROL, PARTS, Environment, Parts, Run, run, show, spec_of
 from worldsim.cli.bench_speed import Speed, speed
-from worldsim.registration import SORA_WORLD
-
-Parts = Literal["free", "onestep", "control", "reading", "events", "prompts", "minute"]
-PARTS: tuple[Parts, ...] = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
-CONTROL: tuple[Parts, ...] = ("control", "reading")
-"""The parts of fidelity that the suite ``control`` runs alone."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """The environment that is measured."""
-
-    env: str = SORA_WORLD
-    """Gymnasium id, or a model folder, or "true", or a mutant of the true world ("mirrored", "amnesic", ...)."""
-    env_kwargs: str = "{}"
-    """JSON of further constructor arguments, such as {"denoising_steps": 2}."""
-    world_keyword: str = "world"
-    """Constructor argument that tells the environment its world ("" if it has none)."""
-    lanes: int = 16
-    """Episodes that run at once."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Runs suites into OUT/<suite>-<world>, one after the other; a run that was interrupted goes on.
-
-    consistency, permanence, memory, interaction, surprise and text have a headline; fidelity, control and speed have
-    curves and tables. "all" is every suite, each in one world.
-    """
-
-    suite: tuple[str, ...]
-    """consistency, permanence, memory, interaction, surprise, text, fidelity, control, speed, or all."""
-    out: Path
-    """Folder of the runs."""
-    n: Amount = "quick"
-    """How much: quick (12 maps) is a smoke test, default 50 maps and 2 samples, publish 200 and 4."""
-    world: str | None = None
-    """True world (default: the first that a suite can be run on)."""
-    candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
-    beside: tuple[str, ...] = ()
-    """NAME=JSON: the environment with other constructor arguments, on the same plans and in the same speed rounds, such
-    as window={"model": "worlds?memory=window"} or short={"model": "?window=8"}. Not asked by fidelity and control."""
-    tasks: tuple[str, ...] = ()
-    """Only these tasks of a suite with a headline (default: all that can be asked)."""
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,82 +111,20 @@ def main(argv: list[str]) -> int:
     return next(act for kind, act in commands.values() if isinstance(chosen, kind))(chosen)
 
 
-def run(options: Run) -> int:
-    import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
-    from worldsim_benchmarks import requirements
-    from worldsim_benchmarks.runner import run as run_probe
-    from worldsim_benchmarks.suites.registry import PROBES
-
-    every = (*PROBES, "fidelity", "control", "speed")
-    unknown = [s for s in options.suite if s not in (*every, "all")]
-    if unknown or not options.suite:
-        raise ValueError(f"unknown suite {', '.join(unknown)!r}; accepted are {', '.join(every)}, all")
-    chosen = every if "all" in options.suite else tuple(dict.fromkeys(options.suite))
-    asks = {task.name for name in chosen if name in PROBES for task in PROBES[name].tasks}
-    strange = sorted(set(options.tasks) - asks)
-    if strange:
-        raise ValueError(f"unknown task {', '.join(strange)!r}; accepted are {', '.join(sorted(asks))}")
-    able = False
-    for name in chosen:
-        wanted = [t for t in PROBES[name].tasks if t.name in (options.tasks or asks)] if name in PROBES else []
-        if name in PROBES and not wanted:
-            print(f"{name}: has no task {', '.join(options.tasks)}")
-            continue
-        world = options.world or (wanted[0].worlds[0] if wanted else ROOMS)
-        folder = options.out / f"{name}-{world.rpartition('/')[2].removesuffix('-v0')}"
-        if name == "speed":
-            spec = _spec(options.candidate)
-            if spec.is_replay:
-                print("speed: cannot be run: it is asked of learned environments only")
-                continue
-            ours = spec.env == SORA_WORLD
-            sweep = Speed.denoising_steps if ours else ()
-            speed(
-                Speed(
-                    denoising_steps=sweep,
-                    env=spec.env,
-                    env_kwargs=json.dumps(spec.kwargs),
-                    beside=options.beside,
-                    startup=ours,
-                    out=folder,
-                )
-            )
-        elif name in ("fidelity", "control"):
-            parts: tuple[Parts, ...] = PARTS if name == "fidelity" else CONTROL
-            if fidelity(Fidelity(folder, options.n, world, options.candidate, parts, seed=options.seed)):
-                continue
-        else:
-            suite = PROBES[name]
-            asked = session(_spec(options.candidate), world, options.n, folder, options.seed, beside=options.beside)
-            if name == "surprise":
-                asked = with_untrained(asked)
-            missing = requirements.missing_for([suite], asked)[name]
-            found = {t.name: missing[t.name] or requirements.amount_lacks(suite, asked, t) for t in wanted}
-            print("\n".join(requirements.lines({name: found})))
-            tasks = [task for task, reasons in found.items() if not reasons]
-            if not tasks:
-                continue
-            _show(run_probe(suite, asked, tasks=tasks).path)
-        able = True
-    return 0 if able else 1
-
-
-def _spec(given: Environment) -> Any:
-    return candidate(given.env, given.env_kwargs, given.lanes, given.world_keyword)
-
-
 def fidelity(options: Fidelity) -> int:
     import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
     from worldsim_benchmarks.requirements import candidate_lacks
     from worldsim_benchmarks.suites import fidelity as suite
 
-    asked = session(_spec(options.candidate), options.world, options.n, options.out, options.seed, options.event_worlds)
+    asked = session(
+        spec_of(options.candidate), options.world, options.n, options.out, options.seed, options.event_worlds
+    )
     reasons = [] if asked.main.is_replay else candidate_lacks(asked)[0]
     if reasons:
         name = "control" if options.parts == CONTROL else "fidelity"
         print(f"{name}: cannot be run: {'; '.join(reasons)}")
         return 1
-    _show(suite.run(asked, options.parts).path)
+    show(suite.run(asked, options.parts).path)
     return 0
 
 
@@ -239,27 +132,8 @@ def score(options: Score) -> int:
     from worldsim_benchmarks.page import folders_in
 
     for path in folders_in([options.folder]):
-        _show(path)
+        show(path)
     return 0
-
-
-def _show(path: Path) -> None:
-    """Scores a folder anew from its rows, and prints its table."""
-    from worldsim_benchmarks.records import Folder, plain
-    from worldsim_benchmarks.report import fidelity_lines, probe_lines, table
-    from worldsim_benchmarks.runner import seal
-    from worldsim_benchmarks.suites import fidelity as fidelity_suite
-    from worldsim_benchmarks.suites.registry import PROBES
-
-    folder = Folder(path)
-    name = folder.header()["suite"]
-    if name in PROBES:
-        print(table(probe_lines(seal(folder, PROBES[name]))))
-    elif name == fidelity_suite.SUITE:
-        print(table(fidelity_lines(plain(fidelity_suite.score(folder)))))
-    else:
-        raise ValueError(f"{path} holds a {name} run; score reads {', '.join(PROBES)} and fidelity runs")
-    print(f"\nwhat was measured is in {path}")
 
 
 def selfcheck(options: Selfcheck) -> int:

@@ -6,7 +6,7 @@ the thing is seen whole and not too near. Metres and degrees; a turn is 14 degre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -47,16 +47,28 @@ def pose(x: float, y: float, yaw: float) -> Pose:
     return round(float(x) * 32) / 32, round(float(y) * 32) / 32, float(yaw)
 
 
-def left_and_seen(stage: Reference, map_seed: int, names: Sequence[str]) -> Iterator[tuple[int, Rollout]]:
+def left_and_seen(
+    stage: Reference,
+    map_seed: int,
+    names: Sequence[str],
+    on_the_way: tuple[int, Callable[[Rollout, int], bool]] = (0, lambda take, number: True),
+) -> Iterator[tuple[int, Rollout]]:
     """Rollouts of actions that look away and back, each from before a thing that was seen whole from the last step of
-    the context, and is seen whole at their end: (id, rollout)."""
-    at = len(CONTEXT)
+    the context, and is seen whole at their end: (id, rollout). ``on_the_way`` is how many actions are played before
+    ``(rollout, id)`` is looked at, and what says no to what need not be played to its end."""
+    at, (half, able) = len(CONTEXT), on_the_way
     for number, place in poses_before(stage, map_seed, THINGS, (3.0, 4.0), ASIDE):
         if not stage.reset(map_seed, place) or not whole_in_view(stage.truth["labels"], number):
             continue
-        take = stage.play((*CONTEXT, *names), map_seed, at, place)
-        over = take.length < len(take.names)
-        if not over and all(whole_in_view(take.labels(step), number) for step in (at, len(take.names))):
+        stage.do(*CONTEXT)
+        if stage.over or not whole_in_view(stage.truth["labels"], number):
+            continue
+        stage.do(*names[:half])
+        if not able(stage.played(at), number):
+            continue
+        stage.do(*names[half:])
+        take = stage.played(at, (*CONTEXT, *names))
+        if take.length == len(take.names) and whole_in_view(take.labels(len(take.names)), number):
             yield number, take
 
 

@@ -36,6 +36,8 @@ GROWN = 0.15
 """Least log of the scale by which the picture must grow in the truth where one walks off: a step can be seen at all."""
 FAR = 10
 """Pixels (of 64 rows) to each side in which a thing is searched, for its position error."""
+EVERY = 2 + len(HUES)
+"""Checks of a thing: it is there, in no other hue, and not at the mirrored place too."""
 BACKGROUND = 200
 """Coloured pixels beside the thing from which on its surroundings are asked about."""
 
@@ -93,27 +95,34 @@ WAYS: Mapping[str, tuple[Callable[[int], Away], tuple[int, ...], str]] = {
 """Way -> how it is made, for how many steps it is asked, and what the steps are."""
 
 
-THOROUGH = ("sway",)
-"""Ways that quick runs leave out."""
+THOROUGH, LONG = ("sway",), 32
+"""Ways that quick runs leave out, and steps beyond which they do (but for ways that are asked for no fewer)."""
 
 
 def recall(stage: Reference, map_seed: int, away: Away) -> Plan | None:
     """A look away from a thing and back to it on that map; None where it cannot be asked there."""
     at = len(doom.CONTEXT)
-    for number, take in doom.left_and_seen(stage, map_seed, away.names):
+    for number, take in doom.left_and_seen(stage, map_seed, away.names, _on_the_way(away)):
         end = len(take.names)
         hidden = range(at + doom.AWAY, end - doom.AWAY + 1) if away.unseen else (at + doom.AWAY,)
         if any(pixels(take, step, number).any() for step in hidden) or doom.apart(take, at, take, end) > RETURNED:
             continue
-        if away.walk is not None and not _grows(take, at, away.walk):
-            continue
         checks = seen_again(take, len(away.names), [number])
-        if len(checks) == 2 + len(HUES):  # there, in no other hue, not at the mirrored place too
+        if len(checks) == EVERY:
             read = reader(take.frame(end), take.labels(end), checks)
             return Plan(
                 take, take, (), checks, (checks[0],), turn=(0, doom.AWAY), beside=False, walk=away.walk, read=read
             )
     return None
+
+
+def _on_the_way(away: Away) -> tuple[int, Callable[[Rollout, int], bool]]:
+    """When it is known that a take will not do, and how. One who walks must see it, by the end of the walk; one who
+    stands sees at the end what was seen before."""
+    if away.walk is not None:
+        at, walk = len(doom.CONTEXT), away.walk
+        return walk[1], lambda take, number: not pixels(take, at + doom.AWAY, number).any() and _grows(take, at, walk)
+    return 0, lambda take, number: len(seen_again(take, 0, [number])) == EVERY
 
 
 def _grows(take: Rollout, at: int, steps: tuple[int, int]) -> bool:
@@ -164,7 +173,8 @@ def recall_after(name: str, steps: int) -> Deed:
     return Deed(
         f"{name}_{steps}", doom.WORLD,
         f"after {steps} steps {what} the thing is at its place, in its colour, and not at the mirrored place too",
-        tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away), thorough=name in THOROUGH,
+        tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away),
+        thorough=name in THOROUGH or steps > max(LONG, WAYS[name][1][0]),
     )  # fmt: skip
 
 

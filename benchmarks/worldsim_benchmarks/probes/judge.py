@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from worldsim_benchmarks.continuity import continues
+from worldsim_benchmarks.continuity import Sequel
 from worldsim_benchmarks.motion import Turning, growth, turned_by
 from worldsim_benchmarks.probes.detect import differs, grown, registered
 from worldsim_benchmarks.probes.plan import Check, Plan
@@ -77,16 +77,54 @@ class Motions:
         return seen / self._growth if self._growth else float("nan")
 
 
+@dataclass
+class Looks:
+    """The pictures of a candidate that a plan's checks look at. After a turn they are first shifted to where they fit
+    the truth, once for checks that ask the same of the same picture."""
+
+    plan: Plan
+    made: Made
+    _registered: dict[tuple[int, int, bytes, bool], np.ndarray] = field(default_factory=dict)
+
+    def frame(self, check: Check, did: bool) -> np.ndarray:
+        """uint8 ``(H, W, 3)``: what is shown at the check's step of the deed, or of its twin."""
+        frame = (self.made.acted if did else self.made.twin)[check.step - 1, -1]
+        if self.plan.turn is None:
+            return np.asarray(frame)
+        key = (check.step, id(check.done), check.mask.tobytes(), did)
+        if key not in self._registered:
+            self._registered[key] = registered(frame, check.done, ~grown(check.mask, 3))
+        return self._registered[key]
+
+    def share(self, check: Check, did: bool) -> float:
+        """The vote of the check's pixels."""
+        return check.share(self.frame(check, did))
+
+    def holds(self, check: Check, did: bool) -> bool:
+        """Whether the picture is as the check wants it."""
+        return check.holds(self.frame(check, did), did)
+
+
 def judged(
-    name: str, plan: Plan, made: Made, rivals: Sequence[np.ndarray], bottom: int, motions: Motions | None = None
+    name: str,
+    plan: Plan,
+    made: Made,
+    rivals: Sequence[np.ndarray],
+    bottom: int,
+    motions: Motions | None = None,
+    sequel: Sequel | None = None,
+    without: int | None = None,
 ) -> Outcome:
-    """The outcome of candidate ``name``; ``rivals`` are first blocks of other maps, for the gate of continuity.
-    ``motions`` of the same plan are used again where they are given."""
+    """The outcome of candidate ``name``; ``rivals`` are first blocks of other maps, for the gate of continuity, but for
+    the one at the place ``without``. ``motions`` and ``sequel`` of the same plan and rivals are used again where they
+    are given."""
     if made.failed:
         return Outcome(name, False, False, False, failed=made.failed)
     motions = motions or Motions(plan, bottom)
+    sequel = sequel or Sequel(plan.acted.blocks[plan.prefix], rivals, bottom)
+    looks = Looks(plan, made)
     measures: dict[str, object] = {"map": plan.acted.map_seed}
-    moved = all(_holds(plan, check, made, True) for check in plan.gates)
+    moved = all(looks.holds(check, True) for check in plan.gates)
     if plan.turn is not None:
         measures["turned"] = turned = motions.turned(made.acted)
         moved = moved and turned >= TURNED
@@ -95,13 +133,13 @@ def judged(
         moved = moved and walked >= TURNED
     if plan.read is not None:
         measures |= plan.read(made.acted[-1, -1])
-    done = [_share(plan, check, made, True) for check in plan.checks]
-    correct = all(_holds(plan, check, made, True) for check in plan.checks)
+    done = [looks.share(check, True) for check in plan.checks]
+    correct = all(looks.holds(check, True) for check in plan.checks)
     measures["checks"] = done
-    measures["curve"] = [[c.step, _share(plan, c, made, True)] for c in plan.curve]
+    measures["curve"] = [[c.step, looks.share(c, True)] for c in plan.curve]
     if plan.beside:
-        measures["twin"] = [_share(plan, check, made, False) for check in plan.checks]
-        correct = correct and all(_holds(plan, check, made, False) for check in plan.checks)
+        measures["twin"] = [looks.share(check, False) for check in plan.checks]
+        correct = correct and all(looks.holds(check, False) for check in plan.checks)
         measures["collateral"] = _collateral(plan, made)
     if plan.dose is not None:
         recovered = plan.dose.read(made.acted)
@@ -110,23 +148,7 @@ def judged(
         if plan.beside:
             measures["recovered_twin"] = undone = plan.dose.read(made.twin)
             correct = correct and plan.dose.holds(undone, False)
-    first = plan.acted.blocks[plan.prefix]
-    return Outcome(name, moved, continues(made.acted[0], first, rivals, bottom), correct, measures)
-
-
-def _frame(plan: Plan, check: Check, made: Made, did: bool) -> np.ndarray:
-    frame = (made.acted if did else made.twin)[check.step - 1, -1]
-    if plan.turn is None:
-        return np.asarray(frame)
-    return registered(frame, check.done, ~grown(check.mask, 3))
-
-
-def _share(plan: Plan, check: Check, made: Made, did: bool) -> float:
-    return check.share(_frame(plan, check, made, did))
-
-
-def _holds(plan: Plan, check: Check, made: Made, did: bool) -> bool:
-    return check.holds(_frame(plan, check, made, did), did)
+    return Outcome(name, moved, sequel.continued_by(made.acted[0], without), correct, measures)
 
 
 def _collateral(plan: Plan, made: Made) -> float:

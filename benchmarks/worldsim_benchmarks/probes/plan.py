@@ -83,6 +83,15 @@ class Plan:
         """Steps after the context."""
         return len(self.acted.actions)
 
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The steps after the context (from 1) whose blocks are looked at when a candidate is judged."""
+        if self.dose is not None:
+            return tuple(range(1, self.length + 1))
+        moving = [range(max(1, start), stop + 1) for start, stop in (self.turn or (1, 0), self.walk or (1, 0))]
+        looked = [check.step for check in (*self.gates, *self.checks, *self.curve)]
+        return tuple(sorted({1, *(step for steps in moving for step in steps), *looked, self.length}))
+
 
 @dataclass(frozen=True)
 class Deed:

@@ -101,6 +101,8 @@ class Consistency:
             with session.reference() as reference, Rivals(session) as rivals:
                 for task in dict.fromkeys(e.task for e in missing):
                     asked = [e for e in missing if e.task == task]
+                    for guarded in lanes.values():
+                        guarded.anew()
                     for i in range(0, len(asked), session.main.lanes):
                         part = asked[i : i + session.main.lanes]
                         yield from self._batch(session, reference, part, rivals, lanes, again)
@@ -159,8 +161,7 @@ def _floors(asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
     """``frozen``, ``grey``, and one of the other maps as if it were the candidate, judged against the rest."""
     out = [asked.judge(name, blocks) for name, blocks in floors.still(asked.truth).items()]
     other = rivals.other(episode.map_seed, asked.truth.names, asked.truth.prefix)
-    rest = rivals.without_other(episode.map_seed, asked.rivals)
-    return [*out, asked.judge("other", other.blocks[other.prefix :], rest)]
+    return [*out, asked.judge("other", other.blocks[other.prefix :], rivals.place(episode.map_seed))]
 
 
 def _clip(episode: Episode, asked: Asked, blocks: np.ndarray) -> Clip:

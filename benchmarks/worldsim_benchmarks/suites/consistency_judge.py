@@ -12,14 +12,13 @@ anyone; on all others a failed estimate counts as no motion (``motion.Turning``)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from worldsim_benchmarks.continuity import continues, unit
+from worldsim_benchmarks.continuity import Sequel, unit
 from worldsim_benchmarks.measures import frame_statistics
 from worldsim_benchmarks.motion import Turning, turned_by
 from worldsim_benchmarks.parallax import Question, parallax, questions
@@ -84,14 +83,18 @@ class Asked:
         first = self.truth.prefix
         return questions(self.truth.frames[first:], self.truth.views[first:], steps, self.bottom)
 
-    def judge(
-        self, name: str, blocks: np.ndarray, rivals: Sequence[Rollout] | None = None, failed: str = ""
-    ) -> Outcome:
-        """The outcome of blocks uint8 ``(T, k, H, W, 3)``; ``rivals`` replaces the other maps' rollouts."""
+    @cached_property
+    def sequel(self) -> Sequel:
+        """The true next block, and those of the other maps."""
+        at = self.truth.prefix
+        return Sequel(self.truth.blocks[at], [r.blocks[at] for r in self.rivals], self.bottom)
+
+    def judge(self, name: str, blocks: np.ndarray, without: int | None = None, failed: str = "") -> Outcome:
+        """The outcome of blocks uint8 ``(T, k, H, W, 3)`` against the other maps' rollouts, but for the one at the
+        place ``without``."""
         if failed:
             return Outcome(name, False, False, False, failed=failed)
-        rivals = self.rivals if rivals is None else rivals
-        first = self.truth.prefix
+        rivals = [r for i, r in enumerate(self.rivals) if i != without]
         measures: dict[str, Any] = {}
         passed: list[bool] = []
         moved: list[bool] = []
@@ -103,8 +106,7 @@ class Asked:
             self._returns(blocks[-1, -1], np.stack([r.frames[-1] for r in rivals]), measures, passed)
         if self.plan.remembers:
             self._remembers(blocks, np.stack([r.frames[-1] for r in rivals]), measures, passed)
-        goes_on = continues(blocks[0], self.truth.blocks[first], [r.blocks[first] for r in rivals], self.bottom)
-        return Outcome(name, all(moved), goes_on, all(passed), measures)
+        return Outcome(name, all(moved), self.sequel.continued_by(blocks[0], without), all(passed), measures)
 
     def _turns(self, blocks: np.ndarray, measures: dict[str, Any], moved: list[bool], passed: list[bool]) -> None:
         seen = self.turning.of(self.start, blocks)

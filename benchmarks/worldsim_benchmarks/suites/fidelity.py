@@ -29,21 +29,48 @@ SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
 }
 
 
-def run(session: Session, parts: tuple[str, ...] = PARTS, say: Callable[[str], None] = print) -> Folder:
-    """Runs the parts that the folder does not hold yet; ``ValueError`` for a part that does not exist."""
+def run(
+    session: Session, parts: tuple[str, ...] = PARTS, say: Callable[[str], None] = print, beside: Path | None = None
+) -> Folder:
+    """Runs the parts that the folder does not hold yet; ``ValueError`` for a part that does not exist. Parts that a run
+    of the same configuration has in the folder ``beside`` are taken from there."""
+    begin(session, parts)
+    fill(session, parts, say, beside)
+    return Folder(session.out)
+
+
+def begin(session: Session, parts: tuple[str, ...] = PARTS) -> None:
+    """Makes the folder of a run, or opens it again."""
     unknown = [p for p in parts if p not in PARTS]
     if unknown:
         raise ValueError(f"unknown part {', '.join(unknown)}; the fidelity suite has {', '.join(PARTS)}")
-    folder = Folder.create(session.out, SUITE, configuration(session))
+    Folder.create(session.out, SUITE, configuration(session))
+
+
+def fill(
+    session: Session, parts: tuple[str, ...], say: Callable[[str], None] = print, beside: Path | None = None
+) -> None:
+    """Runs these parts into the session's folder, which was begun; several processes may, each some of them."""
+    folder = Folder(session.out)
     for part in parts:
         if folder.has(part):
             say(f"{part}: already there")
-            continue
-        begun = time.perf_counter()
-        rows = _run_part(part, session)
-        folder.write(part, rows)
-        say(f"{part}: {len(rows)} rows in {time.perf_counter() - begun:.0f} s")
-    return folder
+        elif beside is not None and _same(folder, Folder(beside)) and Folder(beside).has(part):
+            folder.write(part, Folder(beside).read(part))
+            say(f"{part}: as in {beside}")
+        else:
+            begun = time.perf_counter()
+            rows = _run_part(part, session)
+            folder.write(part, rows)
+            say(f"{part}: {len(rows)} rows in {time.perf_counter() - begun:.0f} s")
+
+
+def _same(one: Folder, other: Folder) -> bool:
+    """Whether ``other`` is a run of the same configuration."""
+    if not (other.path / "header.json").exists():
+        return False
+    mine, theirs = one.header(), other.header()
+    return all(mine[key] == theirs[key] for key in ("schema", "suite", "config"))
 
 
 def _run_part(part: str, session: Session) -> list[Row]:

@@ -23,9 +23,9 @@ MUTANTS = {
     "vanish": ("still_16",),
     "swap_identity": ("still_4",),
     "duplicate": ("walk_16",),
-    "forgetful": ("still_64",),
+    "forgetful": ("still_64", "still_32"),
 }
-"""Mutant -> the task that is meant to catch it."""
+"""Mutant -> the tasks that are meant to catch it, of which the first that is asked must."""
 FIRST = "still_1"
 RESAMPLES = 1000
 
@@ -45,7 +45,8 @@ def curves(rows: Sequence[Row]) -> Iterator[Curve]:
             points = [(steps, _mean(rows, name, task)) for task, steps in tasks_of(way).items()]
             lines[name] = [(float(x), y.value, y.low, y.high) for x, y in points if y.n]
         if any(lines.values()):
-            told = "; ".join(f"{name} {said(half_life_of(rows, name, way), way)}" for name in measured)
+            longest = max(int(x) for points in lines.values() for x, *_ in points)
+            told = "; ".join(f"{name} {said(half_life_of(rows, name, way), longest)}" for name in measured)
             title = f"{way}: the thing is there again" + (f" (half-life in steps: {told})" if told else "")
             yield Curve(title, f"steps {what}", "gate x correct", lines)
     own = [r for r in rows if r["candidate"] == MODEL]
@@ -87,11 +88,10 @@ def half_life_of(rows: Sequence[Row], candidate: str, way: str) -> Interval:
     return Interval(half(np.arange(len(seeds))), float(low), float(high), len(own), len(seeds))
 
 
-def said(half: Interval, way: str) -> str:
-    """A half-life in words."""
+def said(half: Interval, longest: int) -> str:
+    """A half-life in words, where ``longest`` steps were the most that was asked."""
     if np.isnan(half.value):
         return "none, since nothing is there after one step"
-    longest = max(WAYS[way][1])
     value, low, high = (
         f"{x:.0f}" if np.isfinite(x) else f"beyond {longest}" for x in (half.value, half.low, half.high)
     )

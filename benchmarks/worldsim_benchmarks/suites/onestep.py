@@ -59,7 +59,8 @@ def moments(session: Session) -> list[Moment]:
     out = []
     with session.reference() as reference:
         for script in twin_scripts(32):
-            count = session.preset.one_step * (EXPLORE_WEIGHT if script.family == "explore" else 1)
+            often = 1 if session.preset.brief else session.preset.one_step
+            count = often * (EXPLORE_WEIGHT if script.family == "explore" else 1)
             names = (*script.prefix, *script.actions)
             for seed in session.map_seeds:
                 rollout = reference.play(names, seed, len(script.prefix))

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.truth import Reference, Rollout
 
 AT_ONCE = 4
-T = TypeVar("T")
 
 
 class Rivals:
@@ -40,18 +38,16 @@ class Rivals:
 
     def other(self, map_seed: int, names: tuple[str, ...], prefix: int) -> Rollout:
         """The rollout of the map that plays ``other`` in the episode of ``map_seed``."""
-        i = self._place(map_seed)
+        i = self.place(map_seed)
+        if (names, prefix) in self._kept:
+            return self._kept[names, prefix][i]
         thread = i % AT_ONCE
         return self._threads[thread].submit(
             self._play, thread, [self._session.rival_seeds[i]], names, prefix
         ).result()[0]  # fmt: skip
 
-    def without_other(self, map_seed: int, rivals: Sequence[T]) -> list[T]:
-        """What belongs to the rival maps, in their order, without that map's."""
-        i = self._place(map_seed)
-        return [*rivals[:i], *rivals[i + 1 :]]
-
-    def _place(self, map_seed: int) -> int:
+    def place(self, map_seed: int) -> int:
+        """Which of the rival maps, in their order, plays ``other`` in the episode of ``map_seed``."""
         return map_seed % len(self._session.rival_seeds)
 
     def _play(self, i: int, seeds: Sequence[int], names: tuple[str, ...], prefix: int) -> list[Rollout]:

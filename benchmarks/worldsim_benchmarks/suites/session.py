@@ -50,7 +50,8 @@ class CandidateSpec:
 
 @dataclass(frozen=True)
 class Session:
-    """One run. ``bottom`` rows of every picture are not compared (worlds draw a status bar there)."""
+    """One run. ``bottom`` rows of every picture are not compared (worlds draw a status bar there); ``named`` tasks are
+    asked even where the preset leaves them out."""
 
     world: str
     candidates: dict[str, CandidateSpec]
@@ -60,6 +61,7 @@ class Session:
     bottom: int = 3
     seed: int = 0
     event_worlds: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     @property
     def map_seeds(self) -> list[int]:
@@ -80,6 +82,10 @@ class Session:
     def open(self, name: str, at_once: int | None = None) -> Candidate:
         """One of the candidates in the session's world."""
         return self.candidates[name].open(self.world, self.frame_size, at_once)
+
+    def at_once(self, most: int) -> int:
+        """Episodes of a task that are run together, of at most so many."""
+        return min(most, self.preset.seeds * self.preset.samples)
 
     def guarded(self, name: str, at_once: int | None = None) -> Guarded:
         """The same behind a guard, so that a crash costs episodes and not the run."""

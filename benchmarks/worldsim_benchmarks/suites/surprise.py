@@ -33,8 +33,11 @@ from worldsim_benchmarks.truth import Reference
 QUESTIONS = (*COMMANDS, *VANISHING)
 DRAWS = 2
 """Draws of noise that a loss is the mean of; the same for all films of a quad."""
+UNTRAINED = "untrained"
 BESIDE = ("true", "copy_last")
 """Judges that every episode is scored for beside the candidates."""
+CONTROLS = 3
+"""Maps of a brief run on which the network that has learned nothing is asked: its pairs cancel everywhere."""
 MUTANTS = {"amnesiac": ("vanish_away",), "mirror_minded": ("mirrored_turn",), "coarse_minded": ("wrong_gain",)}
 """Faulty observer -> the tasks that are meant to catch it."""
 
@@ -85,7 +88,10 @@ class Surprise:
     ) -> Result:
         films = [quad.film(*parts) for parts in CROSSED]
         outcomes = {}
+        controlled = not session.preset.brief or episode.map_seed in session.map_seeds[:CONTROLS]
         for name in (*session.candidates, *BESIDE):
+            if name == UNTRAINED and not controlled:
+                continue
             if name in guards:
                 outcomes[name] = _asked(name, quad, films, guards[name], seed)
             elif name not in outcomes:
@@ -109,13 +115,8 @@ def found(question: Question, stage: Reference, map_seed: int) -> Quad:
 
 
 def _asked(name: str, quad: Quad, films: Sequence[Film], guard: Guarded, seed: int) -> Judged:
-    losses = []
-    for film in films:
-        loss, why = guard.surprise(film.frames, film.names, seed, DRAWS)
-        if why:
-            return Judged(name, True, True, False, {}, why)
-        losses.append(loss)
-    return _judged(name, quad, told(quad, losses))
+    losses, why = guard.surprises([film.frames for film in films], [film.names for film in films], seed, DRAWS)
+    return Judged(name, True, True, False, {}, why) if why else _judged(name, quad, told(quad, list(losses)))
 
 
 def _judged(name: str, quad: Quad, answer: Told) -> Judged:

@@ -66,7 +66,7 @@ class Text:
 
     def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
         learned = [name for name, spec in session.candidates.items() if not spec.is_replay]
-        guards = {name: session.guarded(name, AT_ONCE) for name in learned}
+        guards = {name: session.guarded(name, session.at_once(AT_ONCE)) for name in learned}
         free = {name: _told_no_world(session, name) for name in learned}
         try:
             yield from text_starts.run(self.questions, session, guards, missing)
@@ -96,7 +96,7 @@ class Text:
 
 def _told_no_world(session: Session, name: str) -> Guarded:
     spec = replace(session.candidates[name], world_keyword="")
-    return Guarded(lambda: spec.open(session.world, session.frame_size, AT_ONCE))
+    return Guarded(lambda: spec.open(session.world, session.frame_size, session.at_once(AT_ONCE)))
 
 
 def _reading(task: str, rows: Sequence[Row]) -> Iterator[Rate]:

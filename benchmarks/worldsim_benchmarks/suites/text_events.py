@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from worldsim_benchmarks.candidates import Context, Told
-from worldsim_benchmarks.continuity import continues
+from worldsim_benchmarks.continuity import Sequel
 from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.probes.cues import Cue, Event, observations
@@ -51,6 +51,8 @@ def run(
         return
     with session.reference(depth=False, labels=True) as stage, Rivals(session) as rivals:
         for index, event in enumerate(events):
+            for guard in guards.values():
+                guard.anew()
             for at in range(0, len(todo[event.name]), AT_ONCE):
                 batch = todo[event.name][at : at + AT_ONCE]
                 cues = [cued(event, stage, e.map_seed) for e in batch]
@@ -88,17 +90,17 @@ def _result(
     quiet = cue.quiet
     first = quiet.acted.blocks[quiet.prefix]
     others = () if cue.alike else rivals.of(quiet.acted.names[: quiet.prefix + 1], quiet.prefix)
-    blocks = [r.blocks[quiet.prefix] for r in others]
-    rest = [] if cue.alike else rivals.without_other(episode.map_seed, blocks)
+    sequel = None if cue.alike else Sequel(first, [r.blocks[quiet.prefix] for r in others], bottom)
     outcomes = []
     for name, arms in own.items():
         if isinstance(arms, str):
             outcomes.append(judged(name, cue, arms))
             continue
-        on = cue.alike or continues(arms["empty"][0], first, blocks, bottom)
+        on = sequel is None or sequel.continued_by(arms["empty"][0])
         outcomes.append(judged(name, cue, {arm: _seen(cue, made) for arm, made in arms.items()}, on))
     for name, made in floors_of(quiet, rivals, episode.map_seed).items():
-        on = cue.alike or continues(made.acted[0], first, rest if name == "other" else blocks, bottom)
+        without = rivals.place(episode.map_seed) if name == "other" else None
+        on = sequel is None or sequel.continued_by(made.acted[0], without)
         outcomes.append(judged(name, cue, dict.fromkeys(ARMS, _seen(cue, made.acted)), on))
     truth = {"prompted": cue.happened, "swapped": cue.calm if cue.other is None else cue.other, "empty": cue.calm}
     outcomes.append(judged("true", cue, truth))

@@ -153,6 +153,8 @@ def run(
     with session.reference(depth=False) as reference:
         reader = read_world(reference)
         for index, question in enumerate(questions):
+            for guard in guards.values():
+                guard.anew()
             if todo[question.name] and len(question.slots) == 1:
                 _enough(question, reader, session.world)
             for at in range(0, len(todo[question.name]), AT_ONCE):

@@ -26,8 +26,10 @@ from worldsim_benchmarks.truth import VAL_SEEDS
 WORLD = "world"
 FITTED, RATED = 300, 50
 """True starts per world, of training maps to fit the classifier on and of validation maps to rate it on."""
-SLOW = {"worldsim/Crafter-v0": (100, 20), "worldsim/Blocks-v0": (100, 20)}
-"""The same of worlds whose starts take seconds each and look much alike."""
+SLOW = ("worldsim/Crafter-v0", "worldsim/Blocks-v0")
+"""Worlds whose starts take seconds each and look much alike."""
+SLOW_COUNTS, SLOW_COUNTS_BRIEF = (100, 20), (10, 3)
+"""The same of these, and in a brief run."""
 BLUR = 2.5
 """Pixels that starts are rated blurred by, too, as generated ones are."""
 
@@ -42,7 +44,8 @@ def starts_of(session: Session, world: str, seeds: Sequence[int]) -> list[np.nda
 
 def reader_of(session: Session, worlds: Sequence[str]) -> tuple[WorldReader, dict[str, list[int]]]:
     """The classifier of these worlds, with its hits and total on validation maps, sharp and blurred."""
-    count = {w: tuple(map(min, SLOW.get(w, (FITTED, RATED)), (FITTED, RATED))) for w in worlds}
+    slow = SLOW_COUNTS_BRIEF if session.preset.brief else SLOW_COUNTS
+    count = {w: tuple(map(min, slow if w in SLOW else (FITTED, RATED), (FITTED, RATED))) for w in worlds}
     fitted = {w: starts_of(session, w, range(count[w][0])) for w in worlds}
     rated = [(f, w) for w in worlds for f in starts_of(session, w, range(VAL_SEEDS[0], VAL_SEEDS[0] + count[w][1]))]
     reader = WorldReader.fit([f for w in worlds for f in fitted[w]], [w for w in worlds for _ in fitted[w]])
@@ -51,16 +54,18 @@ def reader_of(session: Session, worlds: Sequence[str]) -> tuple[WorldReader, dic
     return reader, {WORLD: [sharp, len(rated), 0, 0], f"{WORLD}, blurred": [hazy, len(rated), 0, 0]}
 
 
-def true_starts(session: Session, reader: WorldReader, world: str, episodes: Sequence[Episode]) -> list[np.ndarray]:
+def true_starts(
+    session: Session, reader: WorldReader, world: str, episodes: Sequence[Episode]
+) -> dict[Episode, np.ndarray]:
     """For each episode a true start that the classifier knows, from the first map of its block that has one."""
-    found = []
+    found: dict[Episode, np.ndarray] = {}
     with session.reference(world, depth=False) as reference:
         for episode in episodes:
             starts = (reference.play((), seed).first for seed in block(episode.map_seed))
             start = next((start for start in starts if reader(start) == world), None)
             if start is None:
                 raise nothing(episode.map_seed, world, WORLD)
-            found.append(start)
+            found[episode] = start
     return found
 
 
@@ -75,8 +80,9 @@ def run(
         batch = missing[at : at + AT_ONCE]
         pairs = [(session.world, others[(e.map_seed + e.sample) % len(others)]) for e in batch]
         seeds = [session.seed_of(9, e.map_seed, e.sample) for e in batch]
-        true = {w: true_starts(session, reader, w, batch) for w in worlds}
-        truth = [[true[w][i] for w in pair] for i, pair in enumerate(pairs)]
+        asked = {w: [e for e, pair in zip(batch, pairs) if w in pair] for w in worlds}
+        true = {w: true_starts(session, reader, w, of) for w, of in asked.items() if of}
+        truth = [[true[w][e] for w in pair] for e, pair in zip(batch, pairs)]
         shape = truth[0][0].shape
         texts = [[TITLES[p[arm]] for p in pairs] for arm in (0, 1)]
         made = {name: list(zip(*(guard.starts(t, shape, seeds) for t in texts))) for name, guard in guards.items()}

@@ -17,6 +17,7 @@ import numpy as np
 
 from worldsim_benchmarks import floors
 from worldsim_benchmarks.candidates import Context
+from worldsim_benchmarks.continuity import Sequel
 from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.probes.judge import Made, Motions, judged
@@ -54,7 +55,8 @@ class TwinSuite:
         return [
             Episode(deed.name, seed, sample)
             for deed in self.deeds
-            if deed.world == session.world and (session.preset.doses or not deed.thorough)
+            if deed.world == session.world
+            and (not session.preset.brief or not deed.thorough or deed.name in session.named)
             for seed in session.map_seeds
             for sample in range(session.preset.samples)
         ]
@@ -94,12 +96,14 @@ def nothing(map_seed: int, world: str, name: str) -> RuntimeError:
 
 def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
     """Runs episodes of these deeds, task by task; each result as soon as its batch is whole."""
-    guards = {name: session.guarded(name, AT_ONCE) for name in session.candidates}
+    guards = {name: session.guarded(name, session.at_once(AT_ONCE)) for name in session.candidates}
     labels = any("labels" in deed.truth for deed in deeds if deed.world == session.world)
     try:
         with session.reference(depth=False, labels=labels) as stage, Rivals(session) as rivals:
             for index, deed in enumerate(deeds):
                 todo = [e for e in missing if e.task == deed.name]
+                for guard in guards.values():
+                    guard.anew()
                 for start in range(0, len(todo), AT_ONCE):
                     batch = todo[start : start + AT_ONCE]
                     plans = [planned(deed, stage, e.map_seed) for e in batch]
@@ -123,10 +127,10 @@ def _result(
     if coded is not None:
         shown["codec"] = coded
     blocks = [r.blocks[plan.prefix] for r in rivals.of(plan.acted.names[: plan.prefix + 1], plan.prefix)]
-    rest = rivals.without_other(episode.map_seed, blocks)
-    motions = Motions(plan, bottom)
+    motions, sequel = Motions(plan, bottom), Sequel(plan.acted.blocks[plan.prefix], blocks, bottom)
+    other = {"other": rivals.place(episode.map_seed)}  # which is judged against the rest
     outcomes = tuple(
-        judged(name, plan, made, rest if name == "other" else blocks, bottom, motions) for name, made in shown.items()
+        judged(name, plan, made, blocks, bottom, motions, sequel, other.get(name)) for name, made in shown.items()
     )
     return Result(episode, outcomes, None if first.failed else _clip(episode, plan, first))
 
@@ -144,22 +148,30 @@ def continued(guard: Guarded, plans: Sequence[Plan], seeds: Sequence[int]) -> li
 def floors_of(plan: Plan, rivals: Rivals, map_seed: int) -> dict[str, Made]:
     """``frozen``, ``grey`` and ``other`` of a plan."""
     made = {name: Made(blocks, blocks) for name, blocks in floors.still(plan.acted).items()}
-    acted, twin = (rivals.other(map_seed, rollout.names, plan.prefix) for rollout in (plan.acted, plan.twin))
+    acted = rivals.other(map_seed, plan.acted.names, plan.prefix)
+    same = plan.twin.names == plan.acted.names
+    twin = acted if same else rivals.other(map_seed, plan.twin.names, plan.prefix)
     return {**made, "other": Made.of(acted, twin)}
 
 
 def _coded(plan: Plan, guard: Guarded) -> Made | None:
-    """The true frames through the candidate's codec, where it offers one."""
-    acted = _reconstructed(plan.acted, guard)
-    twin = _reconstructed(plan.twin, guard) if plan.beside else acted
+    """The true frames through the candidate's codec, where it offers one; those that nothing looks at stay black."""
+    steps = plan.seen
+    acted = _reconstructed(plan.acted, guard, steps)
+    twin = _reconstructed(plan.twin, guard, steps) if plan.beside else acted
     return None if acted is None or twin is None else Made(acted, twin)
 
 
-def _reconstructed(take: Rollout, guard: Guarded) -> np.ndarray | None:
-    """The blocks after the context, of which the codec sees the frames that are real."""
+def _reconstructed(take: Rollout, guard: Guarded, steps: Sequence[int]) -> np.ndarray | None:
+    """The blocks after the context, those of these ``steps`` (from 1) coded; the codec sees frames that are real."""
     blocks = take.blocks[take.prefix :]
-    coded = guard.reconstruct(blocks[:, : take.real])
-    return None if coded is None else np.pad(coded, [(0, 0), (0, blocks.shape[1] - take.real), *[(0, 0)] * 3], "edge")
+    at = np.array(steps) - 1
+    coded = guard.reconstruct(blocks[at, : take.real])
+    if coded is None:
+        return None
+    out = np.zeros_like(blocks)
+    out[at] = np.pad(coded, [(0, 0), (0, blocks.shape[1] - take.real), *[(0, 0)] * 3], "edge")
+    return out
 
 
 def _clip(episode: Episode, plan: Plan, made: Made) -> Clip:

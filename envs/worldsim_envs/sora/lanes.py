@@ -307,13 +307,26 @@ class Lanes:
         self, frames: np.ndarray, actions: np.ndarray, prompt: str | None, seed: int, n_noise: int
     ) -> np.ndarray:
         """Error of the prediction of each given block, see ``RolloutEngine.surprise``; float32 ``(n,)``."""
+        return self.surprises([frames], [actions], prompt, seed, n_noise)[0]
+
+    def surprises(
+        self,
+        frames: Sequence[np.ndarray],
+        actions: Sequence[np.ndarray],
+        prompt: str | None,
+        seed: int,
+        n_noise: int,
+    ) -> np.ndarray:
+        """The same of M films, see ``RolloutEngine.surprises``; float32 ``(M, n)``."""
         engine = self.predictor
         if not isinstance(engine, RolloutEngine):
             raise ValueError(f"{type(engine).__name__} offers no surprise")
-        given = LaneOptions(prompt=prompt or None, init_frames=np.asarray(frames), init_actions=np.asarray(actions))
-        episode = resolve(self.config, 0, self.count, given, None, 0, self._worlds)
-        start = LaneStart(episode.world, int(seed), episode.text, episode.frames, episode.actions)
-        return engine.surprise(start, n_noise).cpu().numpy()
+        starts = []
+        for film, names in zip(frames, actions, strict=True):
+            given = LaneOptions(prompt=prompt or None, init_frames=np.asarray(film), init_actions=np.asarray(names))
+            episode = resolve(self.config, 0, self.count, given, None, 0, self._worlds)
+            starts.append(LaneStart(episode.world, int(seed), episode.text, episode.frames, episode.actions))
+        return engine.surprises(starts, n_noise).cpu().numpy()
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """``frames`` through the codec and back: the picture quality that the dream can at best have.

@@ -352,6 +352,17 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         return self._lanes.surprise(frames, actions, prompt, seed, n_noise)
 
+    def surprises(
+        self,
+        frames: Sequence[np.ndarray],
+        actions: Sequence[np.ndarray],
+        prompt: str | None = None,
+        seed: int = 0,
+        n_noise: int = 1,
+    ) -> np.ndarray:
+        """``surprise`` at M films of equal length under the same noise, all at once: float32 ``(M, n)``."""
+        return self._lanes.surprises(frames, actions, prompt, seed, n_noise)
+
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """``frames`` (uint8 ``(F, H, W, 3)``, F 1 or a multiple of 4) through the codec and back: its
         ceiling."""

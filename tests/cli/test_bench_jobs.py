@@ -1,0 +1,105 @@
+"""Pieces in processes of their own: values, lines, what fails, and an end at Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pieces import died, process, refused, threads, told
+
+from worldsim.cli.bench_jobs import Here, Piece, Workers
+
+PIECES = [
+    Piece("a", told, ("first", 2)),
+    Piece("b", refused, ("not so",)),
+    Piece("c", died),
+    Piece("a", told, ("second", 1)),
+    Piece("d", threads),
+]
+
+
+def test_a_piece_that_fails_or_dies_costs_nothing_but_itself_and_lines_come_whole_with_their_label() -> None:
+    said: list[str] = []
+    with Workers(2, said.append) as team:
+        for piece in PIECES:
+            team.add(piece)
+        found = {id(ended.piece): ended for ended in team.ended()}
+    values, failed = ([getattr(found[id(piece)], what) for piece in PIECES] for what in ("value", "failed"))
+    assert values == [2, None, None, 1, ("1", 1)]
+    assert failed == ["", "ValueError: not so", "its process ended with exit code 3", "", ""]
+    assert sorted(said) == ["a: first 0", "a: first 1", "a: second 0"]
+
+
+def test_pieces_may_follow_from_pieces_and_there_are_no_more_processes_than_jobs() -> None:
+    values = []
+    before = dict(os.environ)
+    with Workers(1) as team:
+        team.add(Piece("a", process))
+        for ended in team.ended():
+            values.append(ended.value)
+            if len(values) < 3:
+                team.add(Piece("a", process))
+    assert len(set(values)) == 1 and values[0] != os.getpid()
+    assert dict(os.environ) == before
+    with pytest.raises(ProcessLookupError):
+        os.kill(values[0], 0)
+
+
+def test_pieces_of_a_lower_rank_are_begun_first() -> None:
+    said: list[str] = []
+    with Workers(1, said.append) as team:
+        for label, rank in (("a", 1), ("b", 2), ("c", 0), ("d", 1)):
+            team.add(Piece(label, told, ("here", 1), rank))
+        list(team.ended())
+    assert said == [f"{label}: here 0" for label in "cadb"]
+
+
+def test_this_process_does_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    pieces = [piece for piece in PIECES if piece.call is not died]
+    with Here() as team:
+        for piece in pieces:
+            team.add(piece)
+        found = list(team.ended())
+    assert [(e.piece.label, e.failed) for e in found] == [("a", ""), ("b", "ValueError: not so"), ("a", ""), ("d", "")]
+    assert [e.value for e in found][:3] == [2, None, 1]
+    assert capsys.readouterr().out.startswith("first 0\nfirst 1")
+    with Here(raises=True) as team:
+        team.add(PIECES[1])
+        with pytest.raises(ValueError, match="not so"):
+            list(team.ended())
+
+
+WAITING = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+from pieces import waited
+from worldsim.cli.bench_jobs import Piece, Workers
+
+if __name__ == "__main__":
+    with Workers(2) as team:
+        for name in ("one", "two"):
+            team.add(Piece(name, waited, (sys.argv[1], name)))
+        list(team.ended())
+"""
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["from the terminal", "to the parent alone"])
+def test_an_interrupted_parent_stops_its_workers(tmp_path: Path, group: bool) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(WAITING)
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), str(Path(__file__).parent)],
+        start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while len(list(tmp_path.glob("* begun"))) < 2:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    (os.killpg if group else os.kill)(parent.pid, signal.SIGINT)
+    _, said = parent.communicate(timeout=60)
+    assert parent.returncode != 0 and said.rstrip().endswith("KeyboardInterrupt")
+    assert sorted(p.name for p in tmp_path.glob("* closed")) == ["one closed", "two closed"]

@@ -1,0 +1,232 @@
+"""Pieces of work in processes of their own, for runs whose pieces do not depend on each other.
+
+Each worker is a fresh interpreter with one thread, since a process per core does more than threads that share small
+pictures. What a piece prints comes out in whole lines with its label before them. A piece that raises, or whose process
+dies, costs nothing but itself. When the parent is interrupted, workers are told to stop, and close what they hold
+(a true world is a process too) before they end.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What NumPy's and PyTorch's libraries read when they are loaded."""
+GRACE = 20.0
+"""Seconds in which an interrupted worker may close its worlds."""
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Piece:
+    """``call(*arguments)``, a function of a module and what can be pickled; ``label`` says for people whose it is.
+    Pieces of a lower ``rank`` are begun first."""
+
+    label: str
+    call: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A piece that has ended: the ``value`` that it returned, or why it ``failed`` ("" if it did not)."""
+
+    piece: Piece
+    value: Any = None
+    failed: str = ""
+
+
+class Workers:
+    """Up to ``jobs`` processes; a context manager that ends them. ``say`` prints a line."""
+
+    def __init__(self, jobs: int, say: Callable[[str], None] = print) -> None:
+        self._jobs, self._say = jobs, say
+        self._waiting: list[Piece] = []
+        self._idle: list[Worker] = []
+        self._busy: dict[Connection, Worker] = {}
+
+    def add(self, piece: Piece) -> None:
+        """Puts a piece behind those of its rank that wait."""
+        self._waiting.append(piece)
+
+    def ended(self) -> Iterator[Ended]:
+        """Runs all pieces, those among them that are added meanwhile, and yields each when it has ended."""
+        while self._waiting or self._busy:
+            while self._waiting and len(self._busy) < self._jobs:
+                worker = self._idle.pop() if self._idle else Worker()
+                piece = min(self._waiting, key=lambda waiting: waiting.rank)
+                self._waiting.remove(piece)
+                worker.begin(piece)
+                self._busy[worker.pipe] = worker
+            for pipe in wait(list(self._busy)):
+                found = self._heard(self._busy[pipe])  # type: ignore[index]
+                if found is not None:
+                    yield found
+
+    def _heard(self, worker: Worker) -> Ended | None:
+        """What a worker tells: a line, or how its piece ended."""
+        try:
+            kind, value = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):  # the process is gone
+            del self._busy[worker.pipe]
+            worker.end()
+            return Ended(worker.piece, failed=f"its process ended with exit code {worker.process.exitcode}")
+        if kind == "said":
+            self._say(f"{worker.piece.label}: {value}")
+            return None
+        self._idle.append(self._busy.pop(worker.pipe))
+        return Ended(worker.piece, value) if kind == "value" else Ended(worker.piece, failed=value)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        workers = [*self._idle, *self._busy.values()]
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.end()
+
+
+class Here:
+    """Does in this process what ``Workers`` do in others, one piece after the other; where ``raises``, what a piece
+    raises goes through."""
+
+    def __init__(self, raises: bool = False) -> None:
+        self._raises = raises
+        self._waiting: deque[Piece] = deque()
+
+    def add(self, piece: Piece) -> None:
+        """Puts a piece behind those that wait."""
+        self._waiting.append(piece)
+
+    def ended(self) -> Iterator[Ended]:
+        """As ``Workers.ended``."""
+        while self._waiting:
+            piece = self._waiting.popleft()
+            try:
+                found = Ended(piece, piece.call(*piece.arguments))
+            except Exception as error:
+                if self._raises:
+                    raise
+                found = Ended(piece, failed=f"{type(error).__name__}: {error}")
+            yield found
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Worker:
+    """One process, which does one piece after the other."""
+
+    piece: Piece
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, there = context.Pipe()
+        self.process: SpawnProcess = context.Process(target=_work, args=(there,))
+        with _one_thread():
+            self.process.start()
+        there.close()
+
+    def begin(self, piece: Piece) -> None:
+        """Hands it a piece."""
+        self.piece = piece
+        self.pipe.send(piece)
+
+    def stop(self) -> None:
+        """Tells it to stop at once."""
+        self.process.terminate()
+
+    def end(self) -> None:
+        """Waits until it has ended, not for ever."""
+        self.process.join(GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """What a process that is started here finds in its environment."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _Lines(io.TextIOBase):
+    """Standard output that goes through a pipe, line by line."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._begun = pipe, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._pipe.send(("said", line))
+        return len(text)
+
+    def end(self) -> None:
+        """Sends what no line break has ended."""
+        if self._begun:
+            self.write("\n")
+
+
+def _work(pipe: Connection) -> None:
+    """A worker's life: pieces come through ``pipe``; lines, values and reasons go back."""
+
+    def stop(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches all processes, and the parent says so again
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        import cv2
+
+        cv2.setNumThreads(1)
+        while True:
+            piece: Piece = pipe.recv()
+            said = _Lines(pipe)
+            try:
+                with redirect_stdout(said):
+                    value = piece.call(*piece.arguments)
+            except Exception as error:  # told to the parent, which goes on
+                if os.environ.get("WORLDSIM_TRACEBACK"):
+                    traceback.print_exc(file=sys.stderr)
+                said.end()
+                pipe.send(("failed", f"{type(error).__name__}: {error}"))
+            else:
+                said.end()
+                pipe.send(("value", value))
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):  # no more pieces, or no parent
+        pass
