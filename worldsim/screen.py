@@ -18,7 +18,7 @@ from worldsim.model.contact import Room
 from worldsim.model.detail import blended_detail, carried_detail
 from worldsim.model.memory import Shown, larger, smaller
 from worldsim.model.motion import ACTION, TRAVEL, describe
-from worldsim.model.panorama import STILL, STRIDE, Panorama
+from worldsim.model.panorama import STILL, STRIDE, WALKED, Panorama
 from worldsim.worlds import WorldSpec
 
 # B lanes, M lanes that begin, K frames of a block, H W frame
@@ -48,8 +48,8 @@ class Screen:
     """The screens of ``lanes`` lanes of frames of ``size`` (H, W), with a ``memory`` that the codec can serve. In the
     worlds that are ``drawn`` nothing is carried over: ``known (B,)`` is False there. ``detail (B, 1, h, w)`` is what is
     left of it, where that is noted (see ``carried_detail``), ``held (B, 1, h, w)`` the least share of the last picture
-    in the next, ``walks (B,)`` whether the last step led elsewhere, and ``ahead (B,)`` and ``body (B,)`` are those of a
-    ``Room``."""
+    in the next, ``walks (B,)`` whether the last step led elsewhere or was to, and ``ahead (B,)`` and ``body (B,)`` are
+    those of a ``Room``."""
 
     def __init__(
         self,
@@ -120,10 +120,8 @@ class Screen:
         actions = [describe(given.keys[:, t], given.camera[:, t]) * acted[:, t : t + 1] for t in range(len(seen))]
         for t in range(max(1, len(seen) - SETTLED), len(seen)):
             before = _picture(frames[:, -1 - (len(seen) - t) * k])
-            shown = Shown(
-                larger(before), torch.ones_like(reach, dtype=torch.bool), torch.cat([actions[t], actions[t - 1]], dim=1),
-                None, reach, travel,
-            )  # fmt: skip
+            known, both = torch.ones_like(reach, dtype=torch.bool), torch.cat([actions[t], actions[t - 1]], dim=1)
+            shown = Shown(larger(before), known, both, None, reach, travel)
             went = self.codec.show(seen[t], 1, shown)[2].travel
             travel = travel if went is None else went
         return travel
@@ -158,8 +156,9 @@ class Screen:
         self.ahead = self.ahead if carried.ahead is None else carried.ahead
         if carried.held is not None:
             self.held = HOLD * carried.held
-            self.walks = _distance(self.travel) >= STILL
-            moved = self.walks | (controls.camera[:, 0] != 0).any(1)
+            walked = _distance(self.travel) >= STILL
+            self.walks = walked | controls.keys[:, 0, WALKED].any(1)  # what is pushed against washes out, too
+            moved = walked | (controls.camera[:, 0] != 0).any(1)
             detail = torch.where(_of_lanes(moved), carried_detail(self.detail, carried.flow), self.detail)
             self.detail = blended_detail(detail, carried.share)
         if self.panorama is not None:

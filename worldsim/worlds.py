@@ -56,10 +56,10 @@ class WorldSpec:
     is k, ``fps`` video frames per second. ``reads`` are the action ids that do something. ``time_limit`` is in steps.
     ``prompt`` is the default scene text. ``lens`` is that of a world which is seen by a camera that turns at its own
     place, as a player does, and ``body`` how many metres from it walls stop one who walks (0: none does, or nobody has
-    asked whether what is learned stops there). ``living_reward`` is what an uneventful step pays, and ``goals`` the goal strings (``""``
-    is the world's own reward). ``settings`` are scene texts that also mean this world. ``package`` is the subpackage of
-    ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs its ``engine``; an
-    engine that is no package of Python is "", and then ``programs`` are what has to be installed.
+    asked whether what is learned stops there). ``living_reward`` is what an uneventful step pays, and ``goals`` the
+    goal strings (``""`` is the world's own reward). ``settings`` are scene texts that also mean this world. ``package``
+    is the subpackage of ``worldsim_envs`` that holds the true world, which is also the name of the extra that installs
+    its ``engine``; an engine that is no package of Python is "", and then ``programs`` are what has to be installed.
     """
 
     name: str

@@ -105,7 +105,8 @@ def test_a_world_that_is_only_named_is_expanded_unless_that_is_turned_off(simula
     env = SoraWorldEnv(model=simulator, denoising_steps=2)
     _, info = env.reset(seed=1, options={"prompt": "Doom rooms"})
     assert parse_prompt(info["prompt"]).view.wall != Surface()
-    assert info["prompt"] == GrammarExpander().expand("Doom rooms", lane_draws(seeding.np_random(1)[0])[1], "DoomRooms").text
+    draw = lane_draws(seeding.np_random(1)[0])[1]
+    assert info["prompt"] == GrammarExpander().expand("Doom rooms", draw, "DoomRooms").text
     env.expander = None
     assert env.reset(seed=1, options={"prompt": "Doom rooms"})[1]["prompt"] == (
         "Doom rooms: rooms and corridors with coloured walls"

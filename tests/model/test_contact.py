@@ -11,7 +11,7 @@ REACH = torch.tensor([0.75])
 
 
 def nearness(angle: float, metres: float) -> torch.Tensor:
-    """``(1, 16, 16)``: one over the distance along the view of a wall, whose normal is ``angle`` degrees to the right."""
+    """``(1, 16, 16)``: 1 over the distance along the view of a wall whose normal is ``angle`` degrees to the right."""
     right, _ = places(16, 16, torch.device("cpu"))
     turn = torch.deg2rad(torch.tensor(angle))
     return ((turn.sin() * right * REACH + turn.cos()) / metres)[None]

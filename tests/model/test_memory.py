@@ -7,8 +7,8 @@ import torch
 
 from worldsim.actions import ACTION_ID
 from worldsim.model.codec import Codec, CodecConfig
-from worldsim.model.convolutions import CELL
 from worldsim.model.contact import SEEN_TOO_FAR, Room
+from worldsim.model.convolutions import CELL
 from worldsim.model.memory import Carried, Shown, kept, larger, smaller
 from worldsim.model.motion import ACTION, Flow, describe, fetched, places, polynomial, seen_before
 from worldsim.worlds import WORLDS

@@ -38,7 +38,7 @@ leaves 0.67, and a run gains 0.34."""
 
 @dataclass(frozen=True)
 class Room:
-    """``ahead (B,)``: metres between the camera and the wall ahead when the last frame was seen, NaN where nobody knows.
+    """``ahead (B,)``: metres from the camera to the wall ahead when the last frame was seen, NaN where nobody knows.
     ``body (B,)``: metres from a wall at which one is stopped; 0 where nothing stops."""
 
     ahead: torch.Tensor
@@ -82,8 +82,8 @@ def stopped(
 
 def within_reach(travel: torch.Tensor, before: torch.Tensor, keys: torch.Tensor, body: torch.Tensor) -> torch.Tensor:
     """``travel (B, 3)``, to the right, down and ahead as the camera looked before, kept within what one can do who went
-    by ``before (B, 4)``, likewise and 1 where that is known, and holds ``keys (B, 32)``; without a ``body (B,)`` all is.
-    """
+    by ``before (B, 4)``, likewise and 1 where that is known, and holds ``keys (B, 32)``. Where ``body (B,)`` is 0 it is
+    left as it is."""
     right, down, ahead = travel.unbind(1)
     able = (before[:, 3] > 0) & (body > 0)
     right = torch.where(able, _within(right, before[:, 0], keys, "strafe_left", "strafe_right"), right)

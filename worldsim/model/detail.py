@@ -1,5 +1,5 @@
 """How much detail is left of what is carried: a picture that is walked towards is magnified, and what it held of each
-place is spread over ever more pixels; and at each step it gives way a little to what the world model expects, a mean."""
+place is spread over ever more pixels; at each step it gives way a little to what the world model expects, a mean."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def carried_detail(detail: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
 
 
 def blended_detail(carried: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """``detail (B, 1, h, w)`` of a new frame of which the ``share (B, 1, H, W)`` is carried, with the detail ``carried``
-    ``(B, 1, h, w)``, and the rest expected."""
+    """``detail (B, 1, h, w)`` of a new frame of which the ``share (B, 1, H, W)`` is ``carried``, with that detail ``(B,
+    1, h, w)``, and the rest expected."""
     return torch.lerp(torch.full_like(carried, EXPECTED), carried, F.adaptive_avg_pool2d(share, carried.shape[2:]))
