@@ -33,7 +33,7 @@ HOLD = 0.95
 """What is left after a step of the least share of what was drawn again: the transformer, which draws the rest, comes to
 know it by and by."""
 SETTLED = 4
-"""Given steps after which a travel depends no more on what it was before them."""
+"""Given steps whose travel is asked: of what went before them a fifth goes on after four."""
 _KEPT = ("canvas", "action", "reach", "travel", "known", "detail", "held", "ahead", "body")
 
 
@@ -82,11 +82,11 @@ class Screen:
         frames: torch.Tensor,
         k: int,
         given: Controls,
-        seen: Sequence[torch.Tensor],
+        latents: Sequence[torch.Tensor],
     ) -> None:
         """Lanes ``rows`` of ``worlds`` have shown uint8 ``frames (M, F, H, W, 3)``, k for each action of ``given``, and
-        ``seen`` are the latents ``(M, C, h, w)`` of their steps."""
-        latents = given.keys.shape[1]
+        ``latents (M, C, h, w)`` are those of their steps."""
+        count = given.keys.shape[1]
         acted = (given.known[:, -1:] == ACTED).float()
         self.action[rows] = acted * describe(given.keys[:, -1], given.camera[:, -1])
         self.canvas[rows] = larger(_picture(frames[:, -1]))
@@ -94,37 +94,47 @@ class Screen:
         self.held[rows] = 0.0
         reach = torch.tensor([world.reach(*self.size) for world in worlds], device=self.device)
         self.reach[rows] = reach
-        self.ahead[rows] = torch.nan
-        self.body[rows] = torch.tensor([world.body for world in worlds], device=self.device)
+        body = torch.tensor([world.body for world in worlds], device=self.device)
+        self.body[rows] = body
         self.known[rows] = torch.tensor([world.name not in self.drawn for world in worlds], device=self.device)
-        self.travel[rows] = self._travelled(frames, k, given, seen, reach)
+        self.travel[rows], self.ahead[rows] = self._travelled(frames, k, given, latents, reach, body)
         if self.panorama is None:
             return
         seen = Panorama(reach, *self.size, self.count)
-        for t in range(latents):
+        for t in range(count):
             seen.turn(given.camera[:, t])
             seen.walk(given.keys[:, t])
-            seen.show(_picture(frames[:, -1 - (latents - 1 - t) * k]))
+            seen.show(_picture(frames[:, -1 - (count - 1 - t) * k]))
         self.panorama.put(rows, seen)
 
     def _travelled(
-        self, frames: torch.Tensor, k: int, given: Controls, seen: Sequence[torch.Tensor], reach: torch.Tensor
-    ) -> torch.Tensor:
-        """How far cameras went in the last of given steps, ``(M, 4)``, as the flow of the last few of them tells; not
-        known where nothing tells. An episode begins at rest."""
+        self,
+        frames: torch.Tensor,
+        k: int,
+        given: Controls,
+        latents: Sequence[torch.Tensor],
+        reach: torch.Tensor,
+        body: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """How far cameras went in the last of given steps, ``(M, 4)``, and the metres ``(M,)`` to what is ahead then,
+        as the flow of the last few of them tells; not known where nothing tells. An episode begins at rest."""
         acted = given.known == ACTED
+        first = max(1, len(latents) - SETTLED)
         travel = torch.zeros(len(frames), TRAVEL, device=self.device)
-        travel[:, -1] = (~acted[:, -1]).float()
-        if not self.codec.config.geometry:
-            return travel
-        actions = [describe(given.keys[:, t], given.camera[:, t]) * acted[:, t : t + 1] for t in range(len(seen))]
-        for t in range(max(1, len(seen) - SETTLED), len(seen)):
-            before = _picture(frames[:, -1 - (len(seen) - t) * k])
+        travel[:, -1] = (~acted[:, first - 1]).float()
+        ahead = torch.full_like(reach, torch.nan)
+        if not self.codec.config.geometry or not (reach > 0).any():
+            travel[:, -1] = (~acted[:, -1]).float()
+            return travel, ahead
+        actions = [describe(given.keys[:, t], given.camera[:, t]) * acted[:, t : t + 1] for t in range(len(latents))]
+        for t in range(first, len(latents)):
+            before = _picture(frames[:, -1 - (len(latents) - t) * k])
             known, both = torch.ones_like(reach, dtype=torch.bool), torch.cat([actions[t], actions[t - 1]], dim=1)
-            shown = Shown(larger(before), known, both, None, reach, travel)
-            went = self.codec.show(seen[t], 1, shown)[2].travel
-            travel = travel if went is None else went
-        return travel
+            shown = Shown(larger(before), known, both, None, reach, travel, None, Room(ahead, body))
+            carried = self.codec.show(latents[t], 1, shown)[2]
+            if carried.travel is not None and carried.ahead is not None:
+                travel, ahead = carried.travel, carried.ahead
+        return travel, ahead
 
     def turn(self, controls: Controls) -> torch.Tensor | None:
         """The cameras turn; what the panorama holds of the views after it, ``(B, 4, H, W)``, None without one."""

@@ -161,7 +161,7 @@ WORLDS: dict[str, WorldSpec] = {
         ),
         WorldSpec(
             "DoomHealthGathering", 2, "Doom health gathering", 4, 35.0, _ids(*_WALK), 525,
-            "a hall with an acid floor and medkits", lens=DOOM_LENS, body=DOOM_BODY, living_reward=4.0,
+            "a hall with an acid floor and medkits", lens=DOOM_LENS, living_reward=4.0,
         ),
         WorldSpec(
             "DoomMyWayHome", 3, "Doom my way home", 4, 35.0, _ids(*_WALK), 525,

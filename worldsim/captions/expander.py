@@ -172,8 +172,10 @@ class BareExpander:
 
 
 def is_bare(said: ParsedPrompt) -> bool:
-    """Whether a prompt says of its world at most what kind of place it is: no walls, rooms, things, floor or light."""
-    return said.scene == SceneFacts(world=said.scene.world, setting=said.scene.setting) and said.view == ViewFacts()
+    """Whether a prompt says of its world at most what kind of place it is: no walls, rooms, things, floor or light,
+    nothing that happens, and no word that is not understood."""
+    place = SceneFacts(world=said.scene.world, setting=said.scene.setting)
+    return said.scene == place and said.view == ViewFacts() and not said.events and not said.unknown
 
 
 def said_of(parsed: ParsedPrompt, spec: WorldSpec, text: str) -> Moment:

@@ -75,15 +75,14 @@ def stopped(
     reckoned = room.ahead - into
     counts = straight & reckoned.isfinite() & (into >= FACING * torch.hypot(right, ahead))
     left = torch.where(counts, torch.lerp(distance, reckoned, RECKONED), distance)
-    least = torch.where(room.body > 0, room.body + SEEN_TOO_FAR, 0.0)
-    back = torch.minimum((least - left).clamp(min=0), into.clamp(min=0))
+    back = torch.minimum((room.body + SEEN_TOO_FAR - left).clamp(min=0), into.clamp(min=0)) * (room.body > 0)
     return torch.stack([right - back * normal[:, 0], down, ahead - back * normal[:, 1]], dim=1), left + back
 
 
 def within_reach(travel: torch.Tensor, before: torch.Tensor, keys: torch.Tensor, body: torch.Tensor) -> torch.Tensor:
-    """``travel (B, 3)``, to the right, down and ahead as the camera looked before, kept within what one can do who went
-    by ``before (B, 4)``, likewise and 1 where that is known, and holds ``keys (B, 32)``. Where ``body (B,)`` is 0 it is
-    left as it is."""
+    """``travel (B, 3)``, in metres to the right, down and ahead as the camera looks after it, kept within what one can
+    do who went by ``before (B, 4)``, as the camera looks now and 1 where that is known, and holds ``keys (B, 32)``.
+    Where ``body (B,)`` is 0 it is left as it is."""
     right, down, ahead = travel.unbind(1)
     able = (before[:, 3] > 0) & (body > 0)
     right = torch.where(able, _within(right, before[:, 0], keys, "strafe_left", "strafe_right"), right)

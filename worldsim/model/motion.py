@@ -93,9 +93,10 @@ class Flow(nn.Module):
             way = self.inertia.float() * travel[:, :3].float() + 4 * self.travel(known).float()
             yaw = 15.0 * actions[:, NUM_KEYS].float()
             if room is not None:
-                way = within_reach(way, travel, actions[:, :NUM_KEYS].float(), room.body)
-                limited, ahead = stopped(turned(way, yaw), *wall_ahead(near, right, reach), yaw == 0, room)
-                way = turned(limited, -yaw)
+                before = torch.cat([turned(travel[:, :3], yaw), travel[:, 3:]], dim=1)  # keys push where it looks then
+                after = within_reach(turned(way, yaw), before, actions[:, :NUM_KEYS].float(), room.body)
+                after, ahead = stopped(after, *wall_ahead(near, right, reach), yaw == 0, room)
+                way = torch.where(room.body[:, None] > 0, turned(after, -yaw), way)
             seen = seen_before(right, down, yaw, way, near, reach)
             told = torch.where(reach[:, None, None, None] > 0, seen * x.shape[3] / 2, told)
             gone = torch.where(reach[:, None] > 0, F.pad(turned(way, yaw), (0, 1), value=1.0), 0.0)
