@@ -6,8 +6,9 @@ shown what the panorama holds of a view, told the scene, and what it draws is la
 nothing. From then on it has been seen, and stays what it is. It is drawn for a view that is turned on ahead of the
 camera, so that things are drawn whole, and that the next turns find it there.
 
-One who walks towards something sees it magnified, and sees nothing new: after a few steps a wall is a smear. So where
-little detail is left the picture is drawn again, from noise and what is left of it.
+One who walks towards something sees it magnified, and sees nothing new: after a few steps a wall is a smear; and what
+the world model expects, a mean, wears pictures away. So where little detail is left the picture is drawn again, from
+noise and what is left of it.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ class Imagination:
         return around
 
     def redraw(self, screen: Screen, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Draws detail where lanes that may be walk and are left with little of it: the numbers of those lanes and the
-        pictures ``(M, 3, H, W)`` that they show now, None without any."""
+        """Draws detail where lanes that may be walk, or push, and are left with little of it: the numbers of those
+        lanes and the pictures ``(M, 3, H, W)`` that they show now, None without any."""
         worn = (screen.detail < WORN).float().mean((1, 2, 3)) >= MUCH
         rows = torch.nonzero(worn & screen.walks & drawing.may)[:, 0]
         if not len(rows):

@@ -38,4 +38,5 @@ def carried_detail(detail: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
 def blended_detail(carried: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     """``detail (B, 1, h, w)`` of a new frame of which the ``share (B, 1, H, W)`` is ``carried``, with that detail ``(B,
     1, h, w)``, and the rest expected."""
-    return torch.lerp(torch.full_like(carried, EXPECTED), carried, F.adaptive_avg_pool2d(share, carried.shape[2:]))
+    cell = share.shape[2] // carried.shape[2]
+    return torch.lerp(torch.full_like(carried, EXPECTED), carried, F.avg_pool2d(share, cell))
