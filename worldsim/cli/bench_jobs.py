@@ -2,8 +2,8 @@
 
 Each worker is a fresh interpreter with one thread, since a process per core does more than threads that share small
 pictures. What a piece prints comes out in whole lines with its label before them. A piece that raises, or whose process
-dies, costs nothing but itself. When the parent is interrupted, workers are told to stop, and close what they hold
-(a true world is a process too) before they end.
+dies, costs nothing but itself. When the parent is interrupted or told to end, workers are told to stop, and close what
+they hold (a true world is a process too) before they end; they do so by themselves when the parent is gone.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What NumPy's and PyTorch's libraries read when they are loaded."""
@@ -61,6 +65,7 @@ class Workers:
         self._waiting: list[Piece] = []
         self._idle: list[Worker] = []
         self._busy: dict[Connection, Worker] = {}
+        self._before: Callable[[int, FrameType | None], Any] | int | None = None
 
     def add(self, piece: Piece) -> None:
         """Puts a piece behind those of its rank that wait."""
@@ -95,6 +100,8 @@ class Workers:
         return Ended(worker.piece, value) if kind == "value" else Ended(worker.piece, failed=value)
 
     def __enter__(self) -> Workers:
+        if threading.current_thread() is threading.main_thread():  # no other may say what a signal does
+            self._before = signal.signal(signal.SIGTERM, _leave)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,6 +110,8 @@ class Workers:
             worker.stop()
         for worker in workers:
             worker.end()
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class Here:
@@ -200,6 +209,29 @@ class _Lines(io.TextIOBase):
             self.write("\n")
 
 
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    """Ends this process by an exception, so that what it holds is closed; by default SIGTERM ends it at once."""
+    signal.signal(number, signal.SIG_IGN)  # said twice, it would interrupt the closing
+    raise SystemExit(128 + number)
+
+
+def _follow_the_parent() -> None:
+    """Waits until the parent is gone, however it ended; then ends this process, if need be by force."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    wait([parent.sentinel])
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, signal.SIGTERM)  # to that thread, since its sleep must end too
+    time.sleep(GRACE)
+    for children in Path("/proc/self/task").glob("*/children"):  # true worlds, which would outlive it
+        for child in children.read_text().split():
+            with suppress(OSError):
+                os.kill(int(child), signal.SIGKILL)
+    os._exit(1)
+
+
 def _work(pipe: Connection) -> None:
     """A worker's life: pieces come through ``pipe``; lines, values and reasons go back."""
 
@@ -210,6 +242,7 @@ def _work(pipe: Connection) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    threading.Thread(target=_follow_the_parent, daemon=True).start()
     try:
         import cv2
 
@@ -228,5 +261,5 @@ def _work(pipe: Connection) -> None:
             else:
                 said.end()
                 pipe.send(("value", value))
-    except (EOFError, KeyboardInterrupt, BrokenPipeError):  # no more pieces, or no parent
+    except (EOFError, KeyboardInterrupt, OSError):  # no more pieces, or no parent
         pass
