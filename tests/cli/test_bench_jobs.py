@@ -50,6 +50,20 @@ def test_pieces_may_follow_from_pieces_and_there_are_no_more_processes_than_jobs
         os.kill(values[0], 0)
 
 
+def test_an_idle_worker_that_dies_is_replaced() -> None:
+    values = []
+    with Workers(1) as team:
+        team.add(Piece("a", process))
+        for ended in team.ended():
+            assert not ended.failed
+            values.append(ended.value)
+            if len(values) == 1:
+                os.kill(values[0], signal.SIGKILL)
+                time.sleep(0.5)
+                team.add(Piece("a", process))
+    assert len(set(values)) == 2
+
+
 def test_pieces_of_a_lower_rank_are_begun_first() -> None:
     said: list[str] = []
     with Workers(1, said.append) as team:

@@ -75,21 +75,32 @@ class Workers:
         """Runs all pieces, those among them that are added meanwhile, and yields each when it has ended."""
         while self._waiting or self._busy:
             while self._waiting and len(self._busy) < self._jobs:
-                worker = self._idle.pop() if self._idle else Worker()
                 piece = min(self._waiting, key=lambda waiting: waiting.rank)
                 self._waiting.remove(piece)
-                worker.begin(piece)
+                worker = self._begun(piece)
                 self._busy[worker.pipe] = worker
             for pipe in wait(list(self._busy)):
                 found = self._heard(self._busy[pipe])  # type: ignore[index]
                 if found is not None:
                     yield found
 
+    def _begun(self, piece: Piece) -> Worker:
+        """The worker that has the piece: an idle one that still lives, or a new one. One may have died meanwhile."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.process.is_alive() and worker.begin(piece):
+                return worker
+            worker.stop()
+            worker.end()
+        worker = Worker()
+        worker.begin(piece)  # if it dies at once, that is heard of as of any other
+        return worker
+
     def _heard(self, worker: Worker) -> Ended | None:
         """What a worker tells: a line, or how its piece ended."""
         try:
             kind, value = worker.pipe.recv()
-        except (EOFError, ConnectionResetError):  # the process is gone
+        except (EOFError, OSError):  # the process is gone
             del self._busy[worker.pipe]
             worker.end()
             return Ended(worker.piece, failed=f"its process ended with exit code {worker.process.exitcode}")
@@ -151,6 +162,7 @@ class Worker:
     piece: Piece
 
     def __init__(self) -> None:
+        self._stopped = False
         context = multiprocessing.get_context("spawn")
         self.pipe, there = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_work, args=(there,))
@@ -158,18 +170,27 @@ class Worker:
             self.process.start()
         there.close()
 
-    def begin(self, piece: Piece) -> None:
-        """Hands it a piece."""
+    def begin(self, piece: Piece) -> bool:
+        """Hands it a piece; whether it could be handed."""
         self.piece = piece
-        self.pipe.send(piece)
+        try:
+            self.pipe.send(piece)
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
-        """Tells it to stop at once."""
+        """Tells it to stop at once, and again until it does: a signal just before a sleep does not end the sleep."""
         self.process.terminate()
+        self._stopped = True
 
     def end(self) -> None:
         """Waits until it has ended, not for ever."""
-        self.process.join(GRACE)
+        until = time.monotonic() + GRACE
+        while self.process.is_alive() and time.monotonic() < until:
+            self.process.join(1.0)
+            if self._stopped:
+                self.process.terminate()  # ignored while it closes what it holds
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -220,10 +241,11 @@ def _follow_the_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # the main thread's, whose sleep must end
     wait([parent.sentinel])
     main = threading.main_thread().ident
     if main is not None:
-        signal.pthread_kill(main, signal.SIGTERM)  # to that thread, since its sleep must end too
+        signal.pthread_kill(main, signal.SIGTERM)
     time.sleep(GRACE)
     for children in Path("/proc/self/task").glob("*/children"):  # true worlds, which would outlive it
         for child in children.read_text().split():
