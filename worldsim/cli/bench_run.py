@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -93,13 +94,13 @@ def run(options: Run) -> int:
         for suite in asked:
             team.add(Piece(suite.name, look, (suite,)))
         for ended in team.ended():
-            try:
-                for piece in progress[ended.piece.label].after(ended, progress):
-                    team.add(piece)
-            except Exception as error:  # of a suite that cannot be begun or sealed; the others go on
-                if alone:
-                    raise
-                progress[ended.piece.label].failed.append(f"{type(error).__name__}: {error}")
+            with progress[ended.piece.label].answerable(alone):
+                progress[ended.piece.label].after(ended)
+            for suite in progress.values():  # in any order, since what one waits for may have failed
+                if suite.ready(progress):
+                    with suite.answerable(alone):
+                        for piece in suite.begin(progress):
+                            team.add(piece)
     able = any(p.shown for p in progress.values())
     failed = [f"{name}: failed: {why}" for name, p in progress.items() for why in dict.fromkeys(p.failed)]
     for suite in (c for c in chosen if c.name == SPEED):
@@ -209,13 +210,14 @@ def work(suite: Chosen, session: Session, lot: Sequence[Any], beside: Path | Non
 
 @dataclass
 class Progress:
-    """How far a suite is: what was found of it, pieces that are not done, why some failed, how many ``seconds`` of
+    """How far a suite is: what was found of it, whether it was begun, pieces that are not done, why some failed, how many ``seconds`` of
     processor time were spent, and whether its table was printed."""
 
     suite: Chosen
     jobs: int
     rank: int
     found: Found | None = None
+    begun: bool = False
     pending: int = 0
     failed: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -224,26 +226,35 @@ class Progress:
     @property
     def over(self) -> bool:
         """Whether nothing more will come of it."""
-        return not self.pending and (bool(self.failed) or self.found is not None)
+        return not self.pending and (bool(self.failed) or self.begun)
 
-    def after(self, ended: Ended, every: Mapping[str, Progress]) -> list[Piece]:
-        """What is to be done once a piece of the suite has ended. Its table is printed when all have."""
+    def ready(self, every: Mapping[str, Progress]) -> bool:
+        """Whether it can be begun. The parts of ``control`` are among those of ``fidelity``, which are waited for."""
+        first = every.get(FIDELITY) if self.suite.name == CONTROL_SUITE else None
+        return self.found is not None and not self.begun and (first is None or first.over)
+
+    @contextmanager
+    def answerable(self, raises: bool) -> Iterator[None]:
+        """A block whose errors are this suite's, which cannot be begun or sealed; the others go on."""
+        try:
+            yield
+        except Exception as error:
+            if raises:
+                raise
+            self.failed.append(f"{type(error).__name__}: {error}")
+
+    def after(self, ended: Ended) -> None:
+        """Notes that a piece of the suite has ended. Its table is printed when all have."""
         if ended.failed:
             self.failed.append(ended.failed)
         elif self.found is None:
             self.found = ended.value
             print("\n".join(ended.value.lines), end="\n" if ended.value.lines else "", flush=True)
-            fidelity = every.get(FIDELITY)
-            if self.suite.name != CONTROL_SUITE or fidelity is None or fidelity.over:
-                return self.begin(every)
-            return []  # its parts are among those of fidelity, which are waited for
+            return
         if self.pending:
             self.pending -= 1
             self.seconds += ended.value or 0.0
         self._close()
-        control = every.get(CONTROL_SUITE)
-        waits = self.suite.name == FIDELITY and self.over and control is not None and control.found is not None
-        return control.begin(every) if waits and control is not None else []
 
     def begin(self, every: Mapping[str, Progress]) -> list[Piece]:
         """Makes the folder, and pieces of what is missing in it."""
@@ -251,6 +262,7 @@ class Progress:
         from worldsim_benchmarks.suites import fidelity
         from worldsim_benchmarks.suites.registry import PROBES
 
+        self.begun = True
         suite, found = self.suite, self.found
         if found is None or found.session is None or not found.asked:
             return []
