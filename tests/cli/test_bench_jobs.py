@@ -50,6 +50,21 @@ def test_pieces_may_follow_from_pieces_and_there_are_no_more_processes_than_jobs
         os.kill(values[0], 0)
 
 
+def test_what_a_user_can_put_right_goes_through_where_asked_and_tracebacks_where_the_variable_is_set(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLDSIM_TRACEBACK", "1")
+    with Workers(1, raises=True) as team:
+        team.add(PIECES[1])
+        with pytest.raises(ValueError, match="not so"):
+            list(team.ended())
+    assert capfd.readouterr().err.count("Traceback") == 1
+    with Here() as here:
+        here.add(PIECES[1])
+        assert [e.failed for e in here.ended()] == ["ValueError: not so"]
+    assert capfd.readouterr().err.count("Traceback") == 1
+
+
 def test_an_idle_worker_that_dies_is_replaced() -> None:
     values = []
     with Workers(1) as team:

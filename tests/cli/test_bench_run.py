@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pieces import refused
 from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.records import Folder
 from worldsim_benchmarks.runner import RESULT, ROWS, shared_out
@@ -18,6 +19,7 @@ from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.suite import Suite
 
 from worldsim.cli import bench_run, main
+from worldsim.cli.bench_jobs import cores
 from worldsim.cli.bench_options import ROOMS
 
 TASKS = ["paint", "switch"]
@@ -81,6 +83,25 @@ def test_a_suite_that_fails_is_named_and_the_others_are_there(
     assert (
         run(tmp_path, "--suite", "permanence", "--seed", "1", env="true") == 2
     )  # alone, a user's error is told as ever
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_error_of_a_single_suite_is_told_alike_by_one_process_and_by_several(
+    jobs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_run, "look", refused)
+    assert run(tmp_path, "--suite", "interaction", "--jobs", jobs, env="true") == 2
+    assert capsys.readouterr().err.startswith("worldsim bench: Chosen(name='interaction'")
+
+
+def test_there_is_one_process_where_all_would_share_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    found = []
+    for available in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+        found.append(bench_run.by_default())
+    assert found == [1, cores()]
 
 
 @pytest.mark.parametrize("broken", ["fidelity", "control"])

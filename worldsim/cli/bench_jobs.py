@@ -11,11 +11,10 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
+import pickle
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -25,6 +24,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+
+from worldsim.cli.main import USER_ERRORS, show_traceback
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What NumPy's and PyTorch's libraries read when they are loaded."""
@@ -58,10 +59,11 @@ class Ended:
 
 
 class Workers:
-    """Up to ``jobs`` processes; a context manager that ends them. ``say`` prints a line."""
+    """Up to ``jobs`` processes; a context manager that ends them. ``say`` prints a line. Where ``raises``, an error
+    of a piece that a user can put right goes through."""
 
-    def __init__(self, jobs: int, say: Callable[[str], None] = print) -> None:
-        self._jobs, self._say = jobs, say
+    def __init__(self, jobs: int, say: Callable[[str], None] = print, raises: bool = False) -> None:
+        self._jobs, self._say, self._raises = jobs, say, raises
         self._waiting: list[Piece] = []
         self._idle: list[Worker] = []
         self._busy: dict[Connection, Worker] = {}
@@ -108,7 +110,12 @@ class Workers:
             self._say(f"{worker.piece.label}: {value}")
             return None
         self._idle.append(self._busy.pop(worker.pipe))
-        return Ended(worker.piece, value) if kind == "value" else Ended(worker.piece, failed=value)
+        if kind == "value":
+            return Ended(worker.piece, value)
+        failed, error = value
+        if self._raises and error is not None:
+            raise error
+        return Ended(worker.piece, failed=failed)
 
     def __enter__(self) -> Workers:
         if threading.current_thread() is threading.main_thread():  # no other may say what a signal does
@@ -146,6 +153,7 @@ class Here:
             except Exception as error:
                 if self._raises:
                     raise
+                show_traceback()
                 found = Ended(piece, failed=f"{type(error).__name__}: {error}")
             yield found
 
@@ -230,6 +238,17 @@ class _Lines(io.TextIOBase):
             self.write("\n")
 
 
+def _user_error(error: Exception) -> Exception | None:
+    """An error that a user can put right, as one that can be pickled; None for a fault."""
+    if not isinstance(error, USER_ERRORS):
+        return None
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class says or does when it is made anew
+        return ValueError(str(error))
+    return error
+
+
 def _leave(number: int, _: FrameType | None) -> NoReturn:
     """Ends this process by an exception, so that what it holds is closed; by default SIGTERM ends it at once."""
     signal.signal(number, signal.SIG_IGN)  # said twice, it would interrupt the closing
@@ -276,10 +295,9 @@ def _work(pipe: Connection) -> None:
                 with redirect_stdout(said):
                     value = piece.call(*piece.arguments)
             except Exception as error:  # told to the parent, which goes on
-                if os.environ.get("WORLDSIM_TRACEBACK"):
-                    traceback.print_exc(file=sys.stderr)
+                show_traceback()
                 said.end()
-                pipe.send(("failed", f"{type(error).__name__}: {error}"))
+                pipe.send(("failed", (f"{type(error).__name__}: {error}", _user_error(error))))
             else:
                 said.end()
                 pipe.send(("value", value))

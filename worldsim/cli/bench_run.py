@@ -21,6 +21,7 @@ import tyro
 from worldsim.cli.bench_jobs import Ended, Here, Piece, Workers, cores
 from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, speed
+from worldsim.cli.main import show_traceback
 from worldsim.registration import SORA_WORLD
 
 if TYPE_CHECKING:
@@ -76,9 +77,17 @@ class Run:
     tasks: tuple[str, ...] = ()
     """Only these tasks of a suite with a headline, those that --n quick leaves out among them (default: all that can be
     asked)."""
-    jobs: int = field(default_factory=cores)
-    """Processes that share the work, a thread each; 1: this one does all, with all threads (which round otherwise)."""
+    jobs: int | None = None
+    """Processes that share the work, each with a thread, a model and worlds of its own: about 1.5 GB of memory each.
+    1: this one does all, with all threads (which round otherwise). Default: one per core; 1 where CUDA is available."""
     seed: int = 0
+
+
+def by_default() -> int:
+    """Processes that share the work: one per core, but one where each would open its model on the same device."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else cores()
 
 
 def run(options: Run) -> int:
@@ -86,11 +95,12 @@ def run(options: Run) -> int:
     import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
 
     chosen = chosen_by(options)
+    jobs = by_default() if options.jobs is None else options.jobs
     asked = [c for c in chosen if c.name != SPEED]
     # side by side the suites of the longest pieces come first, so that all processes end at about the same time
-    progress = {c.name: Progress(c, options.jobs, len(asked) - i) for i, c in enumerate(asked)}
+    progress = {c.name: Progress(c, jobs, len(asked) - i) for i, c in enumerate(asked)}
     alone = len(chosen) == 1
-    with Here(alone) if options.jobs == 1 else Workers(options.jobs) as team:
+    with Here(alone) if jobs == 1 else Workers(jobs, raises=alone) as team:
         for suite in asked:
             team.add(Piece(suite.name, look, (suite,)))
         for ended in team.ended():
@@ -109,6 +119,7 @@ def run(options: Run) -> int:
         except Exception as error:
             if alone:
                 raise
+            show_traceback()
             failed.append(f"{SPEED}: failed: {type(error).__name__}: {error}")
     print("\n".join(failed), end="\n" if failed else "", flush=True)
     return 0 if able and not failed else 1
@@ -145,7 +156,7 @@ def chosen_by(options: Run) -> list[Chosen]:
     unknown = [s for s in options.suite if s not in (*every, "all")]
     if unknown or not options.suite:
         raise ValueError(f"unknown suite {', '.join(unknown)!r}; accepted are {', '.join(every)}, all")
-    if options.jobs < 1:
+    if options.jobs is not None and options.jobs < 1:
         raise ValueError(f"--jobs {options.jobs}: expected a number of processes of at least 1")
     names = every if "all" in options.suite else tuple(dict.fromkeys(options.suite))
     asks = {task.name for name in names if name in PROBES for task in PROBES[name].tasks}
@@ -210,8 +221,8 @@ def work(suite: Chosen, session: Session, lot: Sequence[Any], beside: Path | Non
 
 @dataclass
 class Progress:
-    """How far a suite is: what was found of it, whether it was begun, pieces that are not done, why some failed, how many ``seconds`` of
-    processor time were spent, and whether its table was printed."""
+    """How far a suite is: what was found of it, whether it was begun, pieces that are not done, why some failed, how
+    many ``seconds`` of processor time were spent, and whether its table was printed."""
 
     suite: Chosen
     jobs: int
@@ -241,6 +252,7 @@ class Progress:
         except Exception as error:
             if raises:
                 raise
+            show_traceback()
             self.failed.append(f"{type(error).__name__}: {error}")
 
     def after(self, ended: Ended) -> None:
