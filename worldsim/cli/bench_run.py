@@ -106,10 +106,10 @@ def run(options: Run) -> int:
         for ended in team.ended():
             with progress[ended.piece.label].answerable(alone):
                 progress[ended.piece.label].after(ended)
-            for suite in progress.values():  # in any order, since what one waits for may have failed
-                if suite.ready(progress):
-                    with suite.answerable(alone):
-                        for piece in suite.begin(progress):
+            for each in progress.values():  # all of them, since what one waits for may have failed
+                if each.ready(progress):
+                    with each.answerable(alone):
+                        for piece in each.begin(progress):
                             team.add(piece)
     able = any(p.shown for p in progress.values())
     failed = [f"{name}: failed: {why}" for name, p in progress.items() for why in dict.fromkeys(p.failed)]
