@@ -50,6 +50,35 @@ def test_pieces_may_follow_from_pieces_and_there_are_no_more_processes_than_jobs
         os.kill(values[0], 0)
 
 
+def test_what_a_user_can_put_right_goes_through_where_asked_and_tracebacks_where_the_variable_is_set(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLDSIM_TRACEBACK", "1")
+    with Workers(1, raises=True) as team:
+        team.add(PIECES[1])
+        with pytest.raises(ValueError, match="not so"):
+            list(team.ended())
+    assert capfd.readouterr().err.count("Traceback") == 1
+    with Here() as here:
+        here.add(PIECES[1])
+        assert [e.failed for e in here.ended()] == ["ValueError: not so"]
+    assert capfd.readouterr().err.count("Traceback") == 1
+
+
+def test_an_idle_worker_that_dies_is_replaced() -> None:
+    values = []
+    with Workers(1) as team:
+        team.add(Piece("a", process))
+        for ended in team.ended():
+            assert not ended.failed
+            values.append(ended.value)
+            if len(values) == 1:
+                os.kill(values[0], signal.SIGKILL)
+                time.sleep(0.5)
+                team.add(Piece("a", process))
+    assert len(set(values)) == 2
+
+
 def test_pieces_of_a_lower_rank_are_begun_first() -> None:
     said: list[str] = []
     with Workers(1, said.append) as team:
@@ -88,18 +117,40 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("group", [True, False], ids=["from the terminal", "to the parent alone"])
-def test_an_interrupted_parent_stops_its_workers(tmp_path: Path, group: bool) -> None:
-    script = tmp_path / "run.py"
+def begun(folder: Path) -> subprocess.Popen[str]:
+    """A parent whose two workers have begun to wait."""
+    script = folder / "run.py"
     script.write_text(WAITING)
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path), str(Path(__file__).parent)],
+        [sys.executable, str(script), str(folder), str(Path(__file__).parent)],
         start_new_session=True, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    while len(list(tmp_path.glob("* begun"))) < 2:
+    while len(list(folder.glob("* begun"))) < 2:
         assert parent.poll() is None
         time.sleep(0.05)
-    (os.killpg if group else os.kill)(parent.pid, signal.SIGINT)
+    return parent
+
+
+def closed(folder: Path) -> list[str]:
+    """Whose workers could close what they held."""
+    return sorted(p.name for p in folder.glob("* closed"))
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["from the terminal", "to the parent alone"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_parent_stops_its_workers(tmp_path: Path, group: bool, number: signal.Signals) -> None:
+    parent = begun(tmp_path)
+    (os.killpg if group else os.kill)(parent.pid, number)
     _, said = parent.communicate(timeout=60)
-    assert parent.returncode != 0 and said.rstrip().endswith("KeyboardInterrupt")
-    assert sorted(p.name for p in tmp_path.glob("* closed")) == ["one closed", "two closed"]
+    if number == signal.SIGINT:
+        assert parent.returncode != 0 and said.rstrip().endswith("KeyboardInterrupt")
+    else:
+        assert parent.returncode == 128 + signal.SIGTERM
+    assert closed(tmp_path) == ["one closed", "two closed"]
+
+
+def test_workers_end_when_their_parent_is_gone(tmp_path: Path) -> None:
+    parent = begun(tmp_path)
+    parent.kill()
+    parent.communicate(timeout=60)  # workers hold its standard error: it ends with them
+    assert closed(tmp_path) == ["one closed", "two closed"]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pieces import refused
 from worldsim_benchmarks.presets import PRESETS
+from worldsim_benchmarks.records import Folder
 from worldsim_benchmarks.runner import RESULT, ROWS, shared_out
+from worldsim_benchmarks.suites import fidelity
 from worldsim_benchmarks.suites.fidelity import fill
 from worldsim_benchmarks.suites.registry import PROBES
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.suite import Suite
 
-from worldsim.cli import main
+from worldsim.cli import bench_run, main
+from worldsim.cli.bench_jobs import cores
 from worldsim.cli.bench_options import ROOMS
 
 TASKS = ["paint", "switch"]
@@ -80,6 +85,48 @@ def test_a_suite_that_fails_is_named_and_the_others_are_there(
     )  # alone, a user's error is told as ever
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_error_of_a_single_suite_is_told_alike_by_one_process_and_by_several(
+    jobs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_run, "look", refused)
+    assert run(tmp_path, "--suite", "interaction", "--jobs", jobs, env="true") == 2
+    assert capsys.readouterr().err.startswith("worldsim bench: Chosen(name='interaction'")
+
+
+def test_there_is_one_process_where_all_would_share_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    found = []
+    for available in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+        found.append(bench_run.by_default())
+    assert found == [1, cores()]
+
+
+@pytest.mark.parametrize("broken", ["fidelity", "control"])
+def test_control_does_not_depend_on_fidelity_and_errors_are_those_of_the_suite_that_is_begun(
+    broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, shown = [], []
+
+    def begin(session: Session, parts: tuple[str, ...]) -> None:
+        if session.out.name.startswith(broken):
+            raise ValueError("holds a run of another configuration")
+        begun.append(session.out.name)
+
+    _, session = quick("memory")
+    monkeypatch.setattr(fidelity, "begin", begin)
+    monkeypatch.setattr(bench_run, "look", lambda c: bench_run.Found((), replace(session, out=c.folder), ("control",)))
+    monkeypatch.setattr(bench_run, "work", lambda *_: 0.0)
+    monkeypatch.setattr(bench_run, "show", lambda folder: shown.append(folder.name))
+    assert run(tmp_path, "--suite", "fidelity", "control", "--jobs", "1", env="true") == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == f"{broken}: failed: ValueError: holds a run of another configuration"
+    other = "control-Table" if broken == "fidelity" else "fidelity-Table"
+    assert begun == shown == [other] and sum("failed" in line for line in said) == 1
+
+
 def test_jobs_are_counted_from_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "--suite", "interaction", "--jobs", "0") == 2
     assert "--jobs 0: expected a number of processes of at least 1" in capsys.readouterr().err
@@ -115,11 +162,6 @@ def test_quick_asks_no_more_than_32_steps_of_memory_but_what_is_named() -> None:
 
 
 def test_parts_are_taken_from_a_run_of_the_same_configuration(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from worldsim_benchmarks.records import Folder
-    from worldsim_benchmarks.suites import fidelity
-
     _, session = quick("memory")
     one, two, other = (replace(session, out=tmp_path / name) for name in ("one", "two", "other"))
     for run, seed in ((one, 0), (two, 0), (other, 1)):

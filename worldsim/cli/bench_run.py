@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ import tyro
 from worldsim.cli.bench_jobs import Ended, Here, Piece, Workers, cores
 from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, speed
+from worldsim.cli.main import show_traceback
 from worldsim.registration import SORA_WORLD
 
 if TYPE_CHECKING:
@@ -75,9 +77,17 @@ class Run:
     tasks: tuple[str, ...] = ()
     """Only these tasks of a suite with a headline, those that --n quick leaves out among them (default: all that can be
     asked)."""
-    jobs: int = field(default_factory=cores)
-    """Processes that share the work, a thread each; 1: this one does all, with all threads (which round otherwise)."""
+    jobs: int | None = None
+    """Processes that share the work, each with a thread, a model and worlds of its own: about 1.5 GB of memory each.
+    1: this one does all, with all threads (which round otherwise). Default: one per core; 1 where CUDA is available."""
     seed: int = 0
+
+
+def by_default() -> int:
+    """Processes that share the work: one per core, but one where each would open its model on the same device."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else cores()
 
 
 def run(options: Run) -> int:
@@ -85,21 +95,22 @@ def run(options: Run) -> int:
     import worldsim_envs  # noqa: F401  (so that a broken installation is told at once)
 
     chosen = chosen_by(options)
+    jobs = by_default() if options.jobs is None else options.jobs
     asked = [c for c in chosen if c.name != SPEED]
     # side by side the suites of the longest pieces come first, so that all processes end at about the same time
-    progress = {c.name: Progress(c, options.jobs, len(asked) - i) for i, c in enumerate(asked)}
+    progress = {c.name: Progress(c, jobs, len(asked) - i) for i, c in enumerate(asked)}
     alone = len(chosen) == 1
-    with Here(alone) if options.jobs == 1 else Workers(options.jobs) as team:
+    with Here(alone) if jobs == 1 else Workers(jobs, raises=alone) as team:
         for suite in asked:
             team.add(Piece(suite.name, look, (suite,)))
         for ended in team.ended():
-            try:
-                for piece in progress[ended.piece.label].after(ended, progress):
-                    team.add(piece)
-            except Exception as error:  # of a suite that cannot be begun or sealed; the others go on
-                if alone:
-                    raise
-                progress[ended.piece.label].failed.append(f"{type(error).__name__}: {error}")
+            with progress[ended.piece.label].answerable(alone):
+                progress[ended.piece.label].after(ended)
+            for each in progress.values():  # all of them, since what one waits for may have failed
+                if each.ready(progress):
+                    with each.answerable(alone):
+                        for piece in each.begin(progress):
+                            team.add(piece)
     able = any(p.shown for p in progress.values())
     failed = [f"{name}: failed: {why}" for name, p in progress.items() for why in dict.fromkeys(p.failed)]
     for suite in (c for c in chosen if c.name == SPEED):
@@ -108,6 +119,7 @@ def run(options: Run) -> int:
         except Exception as error:
             if alone:
                 raise
+            show_traceback()
             failed.append(f"{SPEED}: failed: {type(error).__name__}: {error}")
     print("\n".join(failed), end="\n" if failed else "", flush=True)
     return 0 if able and not failed else 1
@@ -144,7 +156,7 @@ def chosen_by(options: Run) -> list[Chosen]:
     unknown = [s for s in options.suite if s not in (*every, "all")]
     if unknown or not options.suite:
         raise ValueError(f"unknown suite {', '.join(unknown)!r}; accepted are {', '.join(every)}, all")
-    if options.jobs < 1:
+    if options.jobs is not None and options.jobs < 1:
         raise ValueError(f"--jobs {options.jobs}: expected a number of processes of at least 1")
     names = every if "all" in options.suite else tuple(dict.fromkeys(options.suite))
     asks = {task.name for name in names if name in PROBES for task in PROBES[name].tasks}
@@ -209,13 +221,14 @@ def work(suite: Chosen, session: Session, lot: Sequence[Any], beside: Path | Non
 
 @dataclass
 class Progress:
-    """How far a suite is: what was found of it, pieces that are not done, why some failed, how many ``seconds`` of
-    processor time were spent, and whether its table was printed."""
+    """How far a suite is: what was found of it, whether it was begun, pieces that are not done, why some failed, how
+    many ``seconds`` of processor time were spent, and whether its table was printed."""
 
     suite: Chosen
     jobs: int
     rank: int
     found: Found | None = None
+    begun: bool = False
     pending: int = 0
     failed: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -224,26 +237,36 @@ class Progress:
     @property
     def over(self) -> bool:
         """Whether nothing more will come of it."""
-        return not self.pending and (bool(self.failed) or self.found is not None)
+        return not self.pending and (bool(self.failed) or self.begun)
 
-    def after(self, ended: Ended, every: Mapping[str, Progress]) -> list[Piece]:
-        """What is to be done once a piece of the suite has ended. Its table is printed when all have."""
+    def ready(self, every: Mapping[str, Progress]) -> bool:
+        """Whether it can be begun. The parts of ``control`` are among those of ``fidelity``, which are waited for."""
+        first = every.get(FIDELITY) if self.suite.name == CONTROL_SUITE else None
+        return self.found is not None and not self.begun and (first is None or first.over)
+
+    @contextmanager
+    def answerable(self, raises: bool) -> Iterator[None]:
+        """A block whose errors are this suite's, which cannot be begun or sealed; the others go on."""
+        try:
+            yield
+        except Exception as error:
+            if raises:
+                raise
+            show_traceback()
+            self.failed.append(f"{type(error).__name__}: {error}")
+
+    def after(self, ended: Ended) -> None:
+        """Notes that a piece of the suite has ended. Its table is printed when all have."""
         if ended.failed:
             self.failed.append(ended.failed)
         elif self.found is None:
             self.found = ended.value
             print("\n".join(ended.value.lines), end="\n" if ended.value.lines else "", flush=True)
-            fidelity = every.get(FIDELITY)
-            if self.suite.name != CONTROL_SUITE or fidelity is None or fidelity.over:
-                return self.begin(every)
-            return []  # its parts are among those of fidelity, which are waited for
+            return
         if self.pending:
             self.pending -= 1
             self.seconds += ended.value or 0.0
         self._close()
-        control = every.get(CONTROL_SUITE)
-        waits = self.suite.name == FIDELITY and self.over and control is not None and control.found is not None
-        return control.begin(every) if waits and control is not None else []
 
     def begin(self, every: Mapping[str, Progress]) -> list[Piece]:
         """Makes the folder, and pieces of what is missing in it."""
@@ -251,6 +274,7 @@ class Progress:
         from worldsim_benchmarks.suites import fidelity
         from worldsim_benchmarks.suites.registry import PROBES
 
+        self.begun = True
         suite, found = self.suite, self.found
         if found is None or found.session is None or not found.asked:
             return []

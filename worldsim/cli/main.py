@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -66,6 +67,12 @@ def one_line(error: BaseException) -> str:
             return f"this installation has no module {error.name!r}; reinstall with: pip install worldsim-gym"
         return f"the package {package!r} is not installed; `worldsim doctor` says how to add it"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def show_traceback() -> None:
+    """Prints the traceback of the error that is handled, where ``WORLDSIM_TRACEBACK`` asks for it."""
+    if os.environ.get("WORLDSIM_TRACEBACK"):
+        traceback.print_exc(file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
