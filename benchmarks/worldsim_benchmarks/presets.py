@@ -1,4 +1,4 @@
-"""How much is run: ``quick`` is a smoke test (some ten to fifteen minutes on two cores), ``default`` and ``publish``
+"""How much is run: ``quick`` is a smoke test (about ten minutes on two cores), ``default`` and ``publish``
 are for numbers that are quoted."""
 
 from __future__ import annotations

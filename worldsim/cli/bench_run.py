@@ -311,7 +311,7 @@ def timed(suite: Chosen) -> bool:
         Speed(
             batch=BRIEF_BATCH if brief else Speed.batch,
             rounds=BRIEF_ROUNDS if brief else Speed.rounds,
-            denoising_steps=Speed.denoising_steps if ours else (),
+            denoising_steps=() if not ours else Speed.denoising_steps[:1] if brief else Speed.denoising_steps,
             env=spec.env,
             env_kwargs=json.dumps(spec.kwargs),
             beside=suite.options.beside,
