@@ -6,13 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from worldsim_benchmarks import requirements
 from worldsim_benchmarks.candidates import Context, ReplayCandidate
 from worldsim_benchmarks.defects import SPAN
+from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.probes import detect, doom, doom_recall
 from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.probes.plan import Plan
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites import memory, twins
+from worldsim_benchmarks.suites.registry import PROBES
+from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.suite import Curve
 from worldsim_benchmarks.truth import Reference
 
@@ -150,3 +154,18 @@ def test_a_world_that_remembers_for_a_span_has_its_cliff_there(stage: Reference)
         scores[steps] = judged("forgetful", plan, Made(seen, seen), RIVALS, 3).score
     forgets.close()
     assert SPAN == 24 and scores == {8: 1.0, 16: 1.0, 32: 0.0}
+
+
+def test_a_task_that_a_brief_run_leaves_out_says_which_runs_ask_it(tmp_path) -> None:
+    suite = PROBES["memory"]
+    tasks = {task.name: task for task in suite.tasks}
+
+    def lacks(amount: str, task: str, *named: str) -> list[str]:
+        asked = Session(
+            "worldsim/DoomRooms-v0", {"model": CandidateSpec("true")}, PRESETS[amount], tmp_path, named=named
+        )
+        return requirements.amount_lacks(suite, asked, tasks[task])
+
+    assert lacks("quick", "still_128") == ["still_128 is asked by --n default and publish alone"]
+    assert lacks("default", "still_128") == lacks("quick", "still_32") == lacks("quick", "tour_64") == []
+    assert lacks("quick", "still_128", "still_128") == []

@@ -33,9 +33,9 @@ CONTROL: tuple[Parts, ...] = ("control", "reading")
 """The parts of fidelity that the suite ``control`` runs alone."""
 FIDELITY, CONTROL_SUITE, SPEED = "fidelity", "control", "speed"
 """Suites without a headline."""
-BRIEF, BRIEF_BATCH, BRIEF_ROUNDS = ("tiny", "quick"), (1, 16), 3
-"""Amounts of which ``speed`` takes the time of these batches alone, those with a number to reach, in fewer rounds: a
-step of 64 lanes of the U-Net takes half a minute."""
+BRIEF_BATCH, BRIEF_ROUNDS = (1, 16), 3
+"""In a brief run ``speed`` takes the time of these batches alone, those with a number to reach, in fewer rounds: a step
+of 64 lanes of the U-Net takes half a minute."""
 LOTS = 2
 """Lots of a suite's episodes for each process: more end more evenly, and each opens worlds and a model of its own."""
 
@@ -306,7 +306,9 @@ def timed(suite: Chosen) -> bool:
     if spec.is_replay:
         print("speed: cannot be run: it is asked of learned environments only", flush=True)
         return False
-    ours, brief = spec.env == SORA_WORLD, suite.options.n in BRIEF
+    from worldsim_benchmarks.presets import preset_named
+
+    ours, brief = spec.env == SORA_WORLD, preset_named(suite.options.n).brief
     speed(
         Speed(
             batch=BRIEF_BATCH if brief else Speed.batch,
