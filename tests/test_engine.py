@@ -14,7 +14,7 @@ import torch
 
 from worldsim.actions import ACTION_ID, KEY_BIT, multi_hot
 from worldsim.diffusion import flow, noise, sampler
-from worldsim.engine import RolloutEngine
+from worldsim.engine import STATE_VERSION, RolloutEngine
 from worldsim.lane_text import TextMemory
 from worldsim.model.attention import TextKV
 from worldsim.model.conditioning import ACTED, FIRST, NO_VIEW, Controls, TextTokens
@@ -399,7 +399,7 @@ def test_a_state_of_another_model_or_size_is_refused(simulator: WorldSimulator) 
         rollout.get_state(0)
     rollout.begin([0], [start(1)])
     state = rollout.get_state(0)
-    with pytest.raises(ValueError, match=f"takes version 10 of model {simulator.digest}"):
+    with pytest.raises(ValueError, match=f"takes version {STATE_VERSION} of model {simulator.digest}"):
         rollout.set_state(0, {**state, "digest": "0" * 12})
     with pytest.raises(ValueError, match="another size"):
         engine(simulator, frame_size=(32, 64)).set_state(0, state)
@@ -744,11 +744,12 @@ def test_what_a_turn_moved_out_of_view_is_there_when_it_comes_back(name: str, me
 
 @pytest.mark.parametrize("memory, returns", [("places", True), ("panorama", False), ("window", False)])
 def test_one_who_walks_away_and_comes_back_finds_what_was_there(memory: Memory, returns: bool) -> None:
-    """Six metres off with one's back to it, and home; half of it in another lane of another engine."""
-    frame = mirrored_ramps()
+    """Six metres off with one's back to it, and home; half of it in another lane of another engine. Who has no body
+    goes a metre at a step from the first on."""
+    frame, free = mirrored_ramps(), replace(ROOMS, body=0.0)
     simulator = recalling_simulator()
     first, second = (engine(simulator, lanes, context_noise=0.0, memory=memory) for lanes in (1, 2))
-    first.begin([0], [LaneStart(ROOMS, 0, frames=frame[None])])
+    first.begin([0], [LaneStart(free, 0, frames=frame[None])])
     still = torch.zeros(1, 32)
     keys = {name: still.clone() for name in ("forward", "backward")}
     for name, key in keys.items():
@@ -757,7 +758,7 @@ def test_one_who_walks_away_and_comes_back_finds_what_was_there(memory: Memory, 
     first.step(still, there)
     for _ in range(6):
         first.step(keys["forward"], straight)
-    second.begin([0, 1], [LaneStart(ROOMS, 1, frames=picture(3)), LaneStart(ROOMS, 2, frames=picture(4))])
+    second.begin([0, 1], [LaneStart(free, 1, frames=picture(3)), LaneStart(free, 2, frames=picture(4))])
     second.set_state(1, first.get_state(0))
     for _ in range(6):
         second.step(keys["backward"].expand(2, -1), straight.expand(2, -1))

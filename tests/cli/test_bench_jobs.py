@@ -104,12 +104,13 @@ def test_this_process_does_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 WAITING = """
-import sys, time
+import signal, sys
 sys.path.insert(0, sys.argv[2])
 from pieces import waited
 from worldsim.cli.bench_jobs import Piece, Workers
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
     with Workers(2) as team:
         for name in ("one", "two"):
             team.add(Piece(name, waited, (sys.argv[1], name)))
