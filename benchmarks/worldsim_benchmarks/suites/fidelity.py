@@ -29,13 +29,10 @@ SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
 }
 
 
-def run(
-    session: Session, parts: tuple[str, ...] = PARTS, say: Callable[[str], None] = print, beside: Path | None = None
-) -> Folder:
-    """Runs the parts that the folder does not hold yet; ``ValueError`` for a part that does not exist. Parts that a run
-    of the same configuration has in the folder ``beside`` are taken from there."""
+def run(session: Session, parts: tuple[str, ...] = PARTS, say: Callable[[str], None] = print) -> Folder:
+    """Runs the parts that the folder does not hold yet; ``ValueError`` for a part that does not exist."""
     begin(session, parts)
-    fill(session, parts, say, beside)
+    fill(session, parts, say)
     return Folder(session.out)
 
 
@@ -50,7 +47,8 @@ def begin(session: Session, parts: tuple[str, ...] = PARTS) -> None:
 def fill(
     session: Session, parts: tuple[str, ...], say: Callable[[str], None] = print, beside: Path | None = None
 ) -> None:
-    """Runs these parts into the session's folder, which was begun; several processes may, each some of them."""
+    """Runs these parts into the session's folder, which was begun; several processes may, each some of them. Parts that
+    a run of the same configuration has in the folder ``beside`` are taken from there."""
     folder = Folder(session.out)
     for part in parts:
         if folder.has(part):
