@@ -18,6 +18,7 @@ from worldsim.cli.bench_options import ROOMS, Amount, session
 from worldsim.cli.bench_packing import Packing, packing
 from worldsim.cli.bench_play import Play, play
 from worldsim.cli.bench_run import CONTROL, PARTS, Environment, Parts, Run, run, show, spec_of
+from worldsim.cli.bench_selfcheck import Selfcheck, selfcheck
 from worldsim.cli.bench_speed import Speed, speed
 
 
@@ -44,17 +45,6 @@ class Score:
 
     folder: tyro.conf.Positional[Path]
     """A run's folder, or the OUT of several."""
-
-
-@dataclass(frozen=True)
-class Selfcheck:
-    """Runs the true world and its mutants as candidates and proves that they are ranked and flagged."""
-
-    out: Path
-    suite: str = "fidelity"
-    n: Amount = "quick"
-    world: str = ROOMS
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,26 +124,6 @@ def score(options: Score) -> int:
     for path in folders_in([options.folder]):
         show(path)
     return 0
-
-
-def selfcheck(options: Selfcheck) -> int:
-    from worldsim_benchmarks import proof
-    from worldsim_benchmarks import selfcheck as fidelity_check
-    from worldsim_benchmarks.presets import preset_named
-    from worldsim_benchmarks.report import table
-    from worldsim_benchmarks.suites.registry import suite_named
-
-    from worldsim.worlds import world_named
-
-    world, preset = world_named(options.world).env_id, preset_named(options.n)
-    if options.suite == "fidelity":
-        lines, holds = fidelity_check.run(fidelity_check.session_for(world, preset, options.out, options.seed))
-    else:
-        suite = suite_named(options.suite)
-        lines, holds = proof.prove(suite, proof.session_for(suite, world, preset, options.out, options.seed))
-    print(table(lines))
-    print("\nall checks hold" if holds else "\nSOME CHECKS FAIL: do not believe this benchmark's numbers")
-    return 0 if holds else 1
 
 
 def compare(options: Compare) -> int:

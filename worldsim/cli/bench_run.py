@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from worldsim.cli.bench_jobs import Ended, Here, Piece, Workers, cores
-from worldsim.cli.bench_options import ROOMS, Amount, candidate, session, variants, with_untrained
+from worldsim.cli.bench_options import LOTS, ROOMS, Amount, candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, speed
 from worldsim.cli.main import show_traceback
 from worldsim.registration import SORA_WORLD
@@ -36,8 +36,6 @@ FIDELITY, CONTROL_SUITE, SPEED = "fidelity", "control", "speed"
 BRIEF_BATCH, BRIEF_ROUNDS = (1, 16), 3
 """In a brief run ``speed`` takes the time of these batches alone, those with a number to reach, in fewer rounds: a step
 of 64 lanes of the U-Net takes half a minute."""
-LOTS = 2
-"""Lots of a suite's episodes for each process: more end more evenly, and each opens worlds and a model of its own."""
 
 
 @dataclass(frozen=True)
