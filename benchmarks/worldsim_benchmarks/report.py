@@ -5,7 +5,7 @@ Lines are made from a summary alone. ``ok`` is None where a number is only repor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,6 +164,20 @@ def net_lines(rows: dict[str, list[dict[str, Any]]]) -> list[Line]:
         each = f"net right {_share(r['net_right'])}, vote right {_share(r['vote_right'])}"
         lines.append(Line(f"net and exact vote agree, {r['look']}", f"{told}; {each}"))
     return lines
+
+
+def world_net_lines(ratings: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Line]:
+    """How often the shipped net reads a picture's world right: a line for each world and one for all, by look."""
+    totals: dict[str, list[int]] = {}
+    for looks in ratings.values():
+        for look, (right, count) in looks.items():
+            before = totals.get(look, [0, 0])
+            totals[look] = [before[0] + right, before[1] + count]
+    each = {world.rpartition("/")[2]: looks for world, looks in ratings.items()} | {"all": totals}
+    return [
+        Line(f"{name}: read right", ", ".join(f"{look} {right} of {n}" for look, (right, n) in looks.items()))
+        for name, looks in each.items()
+    ]
 
 
 def _events(part: dict[str, Any]) -> Iterator[Line]:

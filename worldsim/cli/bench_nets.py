@@ -15,18 +15,21 @@ from worldsim.registration import SORA_WORLD
 if TYPE_CHECKING:
     from worldsim_benchmarks.nets.recipes import Recipe
 
-Kind = Literal["actions", "things"]
-KINDS: tuple[Kind, ...] = ("actions", "things")
+Kind = Literal["actions", "things", "worlds"]
+KINDS: tuple[Kind, ...] = ("actions", "things", "worlds")
 WORLDS = ("DoomRooms",)
 """Worlds whose nets ship; Table has a recipe as well."""
 
 
 @dataclass(frozen=True)
 class Train:
-    """Records random play of training and validation maps and trains the nets of each world on it."""
+    """Records random play of training and validation maps and trains nets on it."""
 
     worlds: tuple[str, ...] = WORLDS
+    """Whose nets are trained, of the kinds that belong to one world."""
     kinds: tuple[Kind, ...] = KINDS
+    """actions (which command was given) and things (which coloured thing is where), of each world; worlds (which world
+    a picture is of), one net of all worlds, which must be installed."""
     out: Path = Path("runs/nets")
     """Folder to write the weights to. ``score --weights`` reads it; nets that are to ship are written to the package's
     own folder, by its name."""
@@ -40,6 +43,7 @@ class Score:
     """Accuracy, coverage and agreement with exact detectors on test maps: true, blurred, and coded frames."""
 
     worlds: tuple[str, ...] = WORLDS
+    kinds: tuple[Kind, ...] = KINDS
     weights: Path | None = None
     """Folder of the weights (default: that of the package)."""
     env: str = SORA_WORLD
@@ -80,12 +84,17 @@ def _recipes(worlds: tuple[str, ...]) -> dict[str, Recipe]:
 
 def train(options: Train) -> int:
     from worldsim_benchmarks.nets import shipped
+    from worldsim_benchmarks.offers import TITLES
 
-    out = options.out
-    for recipe in _recipes(options.worlds).values():
-        for entry in shipped.train(recipe, out, options.seed, options.recordings, options.kinds):
-            size = (out / entry["file"]).stat().st_size / 1e3
-            print(f"{out / entry['file']}: {entry['parameters']} numbers, {size:.0f} KB")
+    out, entries = options.out, []
+    of_one = tuple(kind for kind in options.kinds if kind != shipped.WORLDS)
+    for recipe in _recipes(options.worlds).values() if of_one else ():
+        entries += shipped.train(recipe, out, options.seed, options.recordings, of_one)
+    if shipped.WORLDS in options.kinds:
+        entries.append(shipped.train_worlds(out, tuple(TITLES), options.seed))
+    for entry in entries:
+        size = (out / entry["file"]).stat().st_size / 1e3
+        print(f"{out / entry['file']}: {entry['parameters']} numbers, {size:.0f} KB")
     return 0
 
 
@@ -96,9 +105,11 @@ def score(options: Score) -> int:
     from worldsim_benchmarks.report import net_lines, table
 
     found: dict[str, Any] = {}
-    for name, recipe in _recipes(options.worlds).items():
-        folder = options.weights or shipped.WEIGHTS
-        reader, detector = shipped.reader_of(recipe.world, folder), shipped.detector_of(recipe.world, folder)
+    folder = options.weights or shipped.WEIGHTS
+    of_one = [kind for kind in options.kinds if kind != shipped.WORLDS]
+    for name, recipe in _recipes(options.worlds).items() if of_one else ():
+        reader = shipped.reader_of(recipe.world, folder) if shipped.ACTIONS in of_one else None
+        detector = shipped.detector_of(recipe.world, folder) if shipped.THINGS in of_one else None
         if reader is None and detector is None:
             print(f"{name}: {folder} has no nets of this world; `worldsim bench nets train --out {folder}` makes them")
             continue
@@ -109,9 +120,31 @@ def score(options: Score) -> int:
         finally:
             close()
         print(f"\n{name}, {options.maps} test maps of seed {options.seed}\n{table(net_lines(found[name]))}")
+    if shipped.WORLDS in options.kinds:
+        found[shipped.WORLDS] = _score_worlds(folder, options)
     if options.out is not None:
         write_text(options.out, json.dumps(found, indent=1) + "\n")
     return 0
+
+
+def _score_worlds(folder: Path, options: Score) -> dict[str, dict[str, list[int]]]:
+    """How many pictures of test maps the net that tells worlds apart reads right, by world and look; printed."""
+    from worldsim_benchmarks.nets import shipped, worlds
+    from worldsim_benchmarks.report import table, world_net_lines
+
+    net = shipped.world_net(folder)
+    if net is None:
+        print(f"{folder} has no net that tells worlds apart; `worldsim bench nets train --out {folder}` makes it")
+        return {}
+    found: dict[str, dict[str, list[int]]] = {}
+    for world in net.worlds:
+        codec, close = _codec(options.env, world)
+        try:
+            found[world] = worlds.rate(net, world, worlds.record(world, "test", options.seed), codec)
+        finally:
+            close()
+    print(f"\nwhich world, test maps of seed {options.seed}\n{table(world_net_lines(found))}")
+    return found
 
 
 def _codec(env: str, world: str) -> tuple[Callable[..., Any] | None, Callable[[], None]]:

@@ -10,28 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from worldsim_benchmarks.nets import actions, eyes, things
+from worldsim_benchmarks.nets import actions, eyes, things, worlds
 from worldsim_benchmarks.nets.actions import ActionReader
 from worldsim_benchmarks.nets.corpus import Corpus, record
 from worldsim_benchmarks.nets.eyes import Motion
 from worldsim_benchmarks.nets.net import Net
 from worldsim_benchmarks.nets.recipes import CELLS, MATCHES, Recipe
 from worldsim_benchmarks.nets.things import ThingDetector
+from worldsim_benchmarks.nets.worlds import WorldNet
 from worldsim_benchmarks.records import plain, run_block, write_text
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
-ACTIONS, THINGS = "actions", "things"
+ACTIONS, THINGS, WORLDS = "actions", "things", "worlds"
 """Kinds of nets."""
-CONSTANTS = {ACTIONS: eyes.constants, THINGS: things.constants}
+EVERY_WORLD = "all"
+"""In the place of a world: a net of all of them."""
+CONSTANTS = {ACTIONS: eyes.constants, THINGS: things.constants, WORLDS: worlds.constants}
 """What nets of a kind were trained with that is written in the code."""
 Entry = dict[str, Any]
 
@@ -81,6 +85,23 @@ def train(
         more = {**trained, "batches": recipe.palette_batches}
         entries.append(_written(out, recipe.world, THINGS, found.net, told, more))
     return entries
+
+
+def train_worlds(out: Path, names: Sequence[str], seed: int = 0, say: Callable[[str], None] = print) -> Entry:
+    """Trains the net that tells these worlds apart and writes it and its line of the manifest to ``out``."""
+    commit = run_block()["commit"]
+    found: dict[str, dict[str, list[np.ndarray]]] = {"train": {}, "val": {}}
+    for split, pictures in found.items():
+        for world in names:
+            say(f"{world}: playing {worlds.maps_of(world, split)} maps of the {split} split")
+            pictures[world] = worlds.record(world, split, seed)
+    net = worlds.train(found["train"], found["val"], seed)
+    maps = {split: {w: worlds.maps_of(w, split) for w in names} for split in found}
+    trained = {
+        "split": "train", "maps": maps["train"], "steps": worlds.EVERY * (worlds.MOMENTS - 1),
+        "batches": worlds.BATCHES, "seed": seed, "thresholds_from": {"split": "val", "maps": maps["val"]}, "commit": commit,
+    }  # fmt: skip
+    return _written(out, EVERY_WORLD, WORLDS, net.net, {"worlds": net.worlds, "rated": net.rated}, trained)
 
 
 def _written(out: Path, world: str, kind: str, net: Net, told: Entry, trained: Entry) -> Entry:
@@ -147,3 +168,12 @@ def detector_of(world: str, folder: Path = WEIGHTS) -> ThingDetector | None:
         return None
     net, entry = found
     return ThingDetector(net, tuple(entry["palette"]), entry["present"], entry["absent"])
+
+
+def world_net(folder: Path = WEIGHTS) -> WorldNet | None:
+    """The shipped net that tells worlds apart, None where there is none; errors as ``reader_of``."""
+    found = _loaded(EVERY_WORLD, WORLDS, folder)
+    if found is None:
+        return None
+    net, entry = found
+    return WorldNet(net, tuple(entry["worlds"]), entry["rated"])

@@ -1,19 +1,22 @@
 """Does the prompt select the world? Starts from nothing but a world's name, told apart by a classifier.
 
 The candidate is told no world by its constructor. Each episode has two starts with the same noise, of the session's
-world and of another one; both must be that of the world whose name was given. The classifier (``probes.which``) is
-fitted on true starts of training maps and rated on validation maps; as with facts, true starts are shown beside from
-the first map of the episode's block on which it is right.
+world and of another one; both must be that of the world whose name was given. A name says nothing of the moment that a
+start shows, so pictures are read by what knows moments of play of each world: the net that ships (``nets.worlds``), or,
+where a world is asked that it does not know, a classifier (``probes.which``) that is fitted on the spot. As with facts,
+true starts are shown beside from the first map of the episode's block on which the reader is right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
 
 from worldsim_benchmarks.guard import Guarded
+from worldsim_benchmarks.nets.shipped import world_net
+from worldsim_benchmarks.nets.worlds import HAZY, moments
 from worldsim_benchmarks.offers import TITLES
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.probes.which import WorldReader
@@ -24,39 +27,35 @@ from worldsim_benchmarks.tasks import Episode, Outcome
 from worldsim_benchmarks.truth import VAL_SEEDS
 
 WORLD = "world"
-FITTED, RATED = 300, 50
-"""True starts per world, of training maps to fit the classifier on and of validation maps to rate it on."""
-SLOW = ("worldsim/Crafter-v0", "worldsim/Blocks-v0")
-"""Worlds whose starts take seconds each and look much alike."""
-SLOW_COUNTS, SLOW_COUNTS_BRIEF = (100, 20), (10, 3)
-"""The same of these, and in a brief run."""
-BLUR = 2.5
-"""Pixels that starts are rated blurred by, too, as generated ones are."""
+FITTED, RATED = 60, 12
+"""Maps of each world that a classifier is fitted on where no net is shipped, and that it is rated on."""
 
 Frames = Sequence[np.ndarray | str]
+Reader = Callable[[np.ndarray], str]
+"""A uint8 ``(H, W, 3)`` -> the world that it is of."""
 
 
-def starts_of(session: Session, world: str, seeds: Sequence[int]) -> list[np.ndarray]:
-    """The true starts of these maps."""
-    with session.reference(world, depth=False) as reference:
-        return [reference.play((), seed).first for seed in seeds]
-
-
-def reader_of(session: Session, worlds: Sequence[str]) -> tuple[WorldReader, dict[str, list[int]]]:
-    """The classifier of these worlds, with its hits and total on validation maps, sharp and blurred."""
-    slow = SLOW_COUNTS_BRIEF if session.preset.brief else SLOW_COUNTS
-    count = {w: tuple(map(min, slow if w in SLOW else (FITTED, RATED), (FITTED, RATED))) for w in worlds}
-    fitted = {w: starts_of(session, w, range(count[w][0])) for w in worlds}
-    rated = [(f, w) for w in worlds for f in starts_of(session, w, range(VAL_SEEDS[0], VAL_SEEDS[0] + count[w][1]))]
+def reader_of(session: Session, worlds: Sequence[str]) -> tuple[Reader, dict[str, list[int]]]:
+    """What tells these worlds apart, with its hits and total on validation maps, sharp and blurred."""
+    shipped = world_net()
+    if shipped is not None and set(worlds) <= set(shipped.worlds):
+        rated = [shipped.rated[w] for w in worlds]
+        sharp, hazy = (np.sum([r[look] for r in rated], 0).tolist() for look in ("true", "blurred"))
+        return shipped.among(worlds), {WORLD: [*sharp, 0, 0], f"{WORLD}, blurred": [*hazy, 0, 0]}
+    fitted = {w: _moments(session, w, range(FITTED)) for w in worlds}
+    shown = [(f, w) for w in worlds for f in _moments(session, w, range(VAL_SEEDS[0], VAL_SEEDS[0] + RATED))]
     reader = WorldReader.fit([f for w in worlds for f in fitted[w]], [w for w in worlds for _ in fitted[w]])
-    sharp = sum(reader(f) == w for f, w in rated)
-    hazy = sum(reader(cv2.GaussianBlur(f, (0, 0), BLUR)) == w for f, w in rated)
-    return reader, {WORLD: [sharp, len(rated), 0, 0], f"{WORLD}, blurred": [hazy, len(rated), 0, 0]}
+    sharp = sum(reader(f) == w for f, w in shown)
+    hazy = sum(reader(cv2.GaussianBlur(f, (0, 0), HAZY)) == w for f, w in shown)
+    return reader, {WORLD: [sharp, len(shown), 0, 0], f"{WORLD}, blurred": [hazy, len(shown), 0, 0]}
 
 
-def true_starts(
-    session: Session, reader: WorldReader, world: str, episodes: Sequence[Episode]
-) -> dict[Episode, np.ndarray]:
+def _moments(session: Session, world: str, seeds: Sequence[int]) -> list[np.ndarray]:
+    with session.reference(world, depth=False) as reference:
+        return moments(reference, seeds)
+
+
+def true_starts(session: Session, reader: Reader, world: str, episodes: Sequence[Episode]) -> dict[Episode, np.ndarray]:
     """For each episode a true start that the classifier knows, from the first map of its block that has one."""
     found: dict[Episode, np.ndarray] = {}
     with session.reference(world, depth=False) as reference:
@@ -97,9 +96,7 @@ def run(
             )
 
 
-def judged(
-    name: str, reader: WorldReader, pair: tuple[str, str], frames: Frames, more: Mapping[str, object]
-) -> Outcome:
+def judged(name: str, reader: Reader, pair: tuple[str, str], frames: Frames, more: Mapping[str, object]) -> Outcome:
     """The outcome of a start of each of two worlds; a str is the reason why there is none."""
     failed = next((f for f in frames if isinstance(f, str)), "")
     if failed:

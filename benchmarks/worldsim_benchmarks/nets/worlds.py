@@ -1,0 +1,138 @@
+"""Which world is a picture of? A small net that has seen random play of all of them.
+
+A start that a prompt's name alone begins may show any moment of its world, so the net learns starts and what random
+play of training maps then shows, each world equally often, spoiled as generated pictures are (``spoiling``, and softer
+still). It sees 32 rows and columns, on which a blur of a pixel or two hardly tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from worldsim_benchmarks.nets.corpus import seeds_of
+from worldsim_benchmarks.nets.eyes import at_size
+from worldsim_benchmarks.nets.net import Net, Shape
+from worldsim_benchmarks.nets.spoiling import spoiled
+from worldsim_benchmarks.nets.training import fit
+from worldsim_benchmarks.truth import Reference
+
+SIDE = 32
+"""Rows and columns that the net sees."""
+EVERY, MOMENTS = 5, 3
+"""Of each map so many moments are taken: the start, and one after each so many steps of random play."""
+SPOILED, SOFT, SOFTEST = 0.8, 0.3, 1.2
+"""Shares of the pictures that training spoils, and blurs still more; the greatest deviation of that, in pixels."""
+HAZY = 2.5
+"""Standard deviation of the blur that ratings are made under too, in pixels of 64."""
+CONVS = ((16, 5, 2), (32, 3, 2), (32, 3, 1))
+HIDDEN, BATCHES = 64, 2000
+SLOW = ("worldsim/Crafter-v0", "worldsim/Blocks-v0", "worldsim/Scene-v0")
+"""Worlds whose starts take seconds each."""
+MAPS, SLOW_MAPS = (240, 24), (60, 12)
+"""Training and validation (or test) maps of each world, and of slow ones."""
+
+Ratings = dict[str, dict[str, list[int]]]
+"""World -> look ("true", "blurred", ...) -> pictures that were read right, and pictures."""
+
+
+def constants() -> dict[str, Any]:
+    """What a net was trained with that decides what it is shown."""
+    return {"side": SIDE}
+
+
+@dataclass(frozen=True)
+class WorldNet:
+    """Tells of a picture which of ``worlds`` it is of; ``rated`` is how well, on validation maps."""
+
+    net: Net
+    worlds: tuple[str, ...]
+    rated: Ratings
+
+    def among(self, worlds: Sequence[str]) -> Callable[[np.ndarray], str]:
+        """Reads a uint8 ``(H, W, 3)`` as that of ``worlds``, all of them known, which it is most like."""
+        known = [self.worlds.index(w) for w in worlds]
+
+        def read(frame: np.ndarray) -> str:
+            return worlds[int(self.net(inputs([frame]))[0, known].argmax())]
+
+        return read
+
+
+def inputs(frames: Sequence[np.ndarray]) -> np.ndarray:
+    """float32 ``(B, 3, SIDE, SIDE)`` in [-1, 1] of pictures ``(H, W, 3)`` in grey levels."""
+    small = np.stack([at_size(f, SIDE) for f in frames]).astype(np.float32)
+    return np.ascontiguousarray(np.moveaxis(small / 127.5 - 1, -1, 1))
+
+
+def moments(reference: Reference, seeds: Sequence[int]) -> list[np.ndarray]:
+    """The starts of these maps, and what random play of each then shows: uint8 ``(H, W, 3)``, ``MOMENTS`` of each."""
+    names, found = list(reference.ids), []
+    for seed in seeds:
+        drawn = np.random.default_rng((seed, 21)).integers(len(names), size=EVERY * (MOMENTS - 1))
+        played = reference.play([names[i] for i in drawn], seed)
+        found += [played.first, *played.blocks[EVERY - 1 :: EVERY, -1]]
+    return found
+
+
+def maps_of(world: str, split: str) -> int:
+    """How many maps of a split tell of a world."""
+    many, few = SLOW_MAPS if world in SLOW else MAPS
+    return many if split == "train" else few
+
+
+def record(world: str, split: str, seed: int = 0) -> list[np.ndarray]:
+    """Moments of maps of a split, at 64x64."""
+    reference = Reference(world, split=split, depth=False)
+    try:
+        return moments(reference, seeds_of(split, maps_of(world, split), seed))
+    finally:
+        reference.close()
+
+
+def train(
+    pictures: Mapping[str, Sequence[np.ndarray]], held_out: Mapping[str, Sequence[np.ndarray]], seed: int = 0
+) -> WorldNet:
+    """A net that tells the worlds of ``pictures`` apart, rated on those ``held_out``. ``ValueError`` with one world."""
+    worlds = tuple(pictures)
+    if len(worlds) < 2:
+        raise ValueError(f"worlds are told apart from two on, got {', '.join(worlds) or 'none'}")
+    small = [np.stack([at_size(f, SIDE) for f in pictures[w]]) for w in worlds]
+
+    def batch(index: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        told = index % len(worlds)
+        shown = [_seen(small[w][rng.integers(len(small[w]))], rng) for w in told]
+        return inputs(shown), told
+
+    net = fit(Shape(3, SIDE, CONVS, (HIDDEN, len(worlds))), batch, len(worlds) * 1000, BATCHES, seed)
+    made = WorldNet(net, worlds, {})
+    return WorldNet(net, worlds, {w: rate(made, w, held_out[w]) for w in worlds})
+
+
+def _seen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture as training shows it: mirrored half of the time, and mostly spoiled."""
+    shown = np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture).astype(np.float32)
+    if rng.random() < SPOILED:
+        shown = spoiled(shown, 3, rng)
+    if rng.random() < SOFT:
+        shown = np.asarray(cv2.GaussianBlur(shown, (0, 0), rng.uniform(0.3, SOFTEST)), np.float32)
+    return np.clip(shown, 0, 255)
+
+
+def rate(
+    reader: WorldNet,
+    world: str,
+    pictures: Sequence[np.ndarray],
+    codec: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> dict[str, list[int]]:
+    """How many of a world's pictures are read right, and how many there are: true, blurred, and, where there is a
+    ``codec`` (of blocks uint8 ``(B, 1, H, W, 3)``), coded."""
+    looks = {"true": list(pictures), "blurred": [cv2.GaussianBlur(f, (0, 0), HAZY * len(f) / 64) for f in pictures]}
+    if codec is not None:
+        looks["codec"] = list(codec(np.stack(pictures)[:, None])[:, 0])
+    read = reader.among(reader.worlds)
+    return {look: [sum(read(f) == world for f in frames), len(frames)] for look, frames in looks.items()}
