@@ -2,8 +2,9 @@
 
 The true world and the suite's mutants are run as candidates, with the floors of the same episodes. Truth must score at
 least 0.95 and the floors at most 0.05; every mutant's headline must lie below the truth's, and its score on the task
-that is named to catch it too (99.9 % interval of the paired difference over maps, Holm over the mutants). No episode
-may have failed: a mutant that crashes scores 0 and has proved nothing.
+that is named to catch it too (99.9 % interval of the paired difference over maps, Holm over the mutants). The truth
+that runs as a candidate must be flagged by no task: the same interval, of what it lacks of 1, must reach 0 (Holm over
+tasks). No episode may have failed: a mutant that crashes scores 0 and has proved nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from worldsim_benchmarks.presets import Preset
 from worldsim_benchmarks.records import Row, plain
 from worldsim_benchmarks.report import Line, interval
 from worldsim_benchmarks.runner import load, run
-from worldsim_benchmarks.statistics import Interval, holm
-from worldsim_benchmarks.suites.scoring import difference
+from worldsim_benchmarks.statistics import Interval, cluster_mean, holm
+from worldsim_benchmarks.suites.scoring import difference, per_map
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.suite import FLOORS, Suite, SuiteScore
 
@@ -60,6 +61,15 @@ def judge(suite: Suite, rows: list[Row]) -> list[Line]:
     def gap(mutant: str, level: float, task: str | None = None) -> Interval:
         return difference(rows, "true", mutant, task, level)
 
+    def lacks(task: str, level: float) -> Interval:
+        found = per_map(rows, "true", task)
+        return cluster_mean([1 - score for score in found.values()], list(found), level)
+
+    tasks = sorted(asked)
+    wrongly = holm(tasks, lacks, CONFIDENCE)
+    lines.append(
+        Line(f"tasks of {len(tasks)} that flag a true run", str(len(wrongly)), "0 (99.9 %, Holm)", not wrongly)
+    )
     whole = holm(list(meant), gap, CONFIDENCE)
     named = holm(list(meant), lambda m, level: gap(m, level, meant[m]), CONFIDENCE)
     for mutant, task in meant.items():

@@ -99,7 +99,8 @@ def train_worlds(out: Path, names: Sequence[str], seed: int = 0, say: Callable[[
     maps = {split: {w: worlds.maps_of(w, split) for w in names} for split in found}
     trained = {
         "split": "train", "maps": maps["train"], "steps": worlds.EVERY * (worlds.MOMENTS - 1),
-        "batches": worlds.BATCHES, "seed": seed, "thresholds_from": {"split": "val", "maps": maps["val"]}, "commit": commit,
+        "batches": worlds.BATCHES, "seed": seed, "thresholds_from": {"split": "val", "maps": maps["val"]},
+        "commit": commit,
     }  # fmt: skip
     return _written(out, EVERY_WORLD, WORLDS, net.net, {"worlds": net.worlds, "rated": net.rated}, trained)
 
