@@ -79,6 +79,7 @@ format: $(STAMP)
 RUNS ?= runs/results
 N ?= quick
 BENCH := $(BIN)/worldsim bench
+MUTANTS := $(BENCH) selfcheck --n default --samples 1
 # What a quick run leaves out of a curve is named.
 MEMORY := $(if $(filter quick,$(N)),--tasks still_1 still_2 still_4 still_8 still_16 still_32 still_64 still_128 \
 	walk_8 walk_16 walk_32 walk_64 circle_27 circle_108 tour_64)
@@ -86,7 +87,9 @@ MEMORY := $(if $(filter quick,$(N)),--tasks still_1 still_2 still_4 still_8 stil
 results: $(STAMP)
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction surprise text fidelity speed
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency --world Scene
-	$(BENCH) run --n $(N) --out $(RUNS)/model --suite interaction --world Table
+	for world in Scene Table; do $(BENCH) run --n $(N) --out $(RUNS)/model --suite permanence --world $$world || exit 1; done
+	for world in Table Crafter Blocks; do \
+		$(BENCH) run --n $(N) --out $(RUNS)/model --suite interaction --world $$world || exit 1; done
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world Table --tasks wall floor thing bind_surfaces bind_things \
 		event_switch event_shatter event_bite
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world Scene --tasks wall floor thing bind_surfaces bind_things
@@ -97,11 +100,11 @@ results: $(STAMP)
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite memory $(MEMORY) --beside 'window={"model": "?memory=window"}' \
 		'panorama={"model": "?memory=panorama"}'
 	for suite in consistency permanence memory interaction surprise text; do \
-		$(BENCH) selfcheck --suite $$suite --n $(N) --out $(RUNS)/mutants/$$suite || exit 1; done
+		$(MUTANTS) --suite $$suite --out $(RUNS)/mutants/$$suite || exit 1; done
 	for suite in consistency permanence; do \
-		$(BENCH) selfcheck --suite $$suite --world Scene --n $(N) --out $(RUNS)/mutants/$$suite-scene || exit 1; done
+		$(MUTANTS) --suite $$suite --world Scene --out $(RUNS)/mutants/$$suite-scene || exit 1; done
 	for suite in permanence interaction; do \
-		$(BENCH) selfcheck --suite $$suite --world Table --n $(N) --out $(RUNS)/mutants/$$suite-table || exit 1; done
+		$(MUTANTS) --suite $$suite --world Table --out $(RUNS)/mutants/$$suite-table || exit 1; done
 	$(BENCH) publish $(RUNS)/model $(RUNS)/mutants --out benchmarks/results
 
 clean:

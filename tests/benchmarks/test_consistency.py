@@ -115,6 +115,12 @@ def test_a_world_that_is_right_is_not_flagged(perfect: dict[tuple[str, str], lis
     assert next(line.ok for line in lines if line.what == "episodes in which nothing was produced")
     broken = [{**r, "failed": "it broke"} if r["candidate"] == "mirrored" else r for r in alike]
     assert not next(line.ok for line in proof.judge(suite(*TASKS), broken) if "nothing was produced" in line.what)
+
+    def flagging(some: list[Row]) -> str:
+        return next(line.value for line in proof.judge(suite(*TASKS), some) if "flag a true run" in line.what)
+
+    assert flagging(alike) == "0"
+    assert flagging([{**r, "score": 0.0} if r["task"] == "pan_90" else r for r in alike]) == "1"
     verdicts = {line.what.partition(":")[0]: line.ok for line in lines if "caught by" in line.what}
     assert verdicts == {"gain_0.8": False, "mirrored": False, "delayed": False, "amnesic": False, "colour_drift": False}
 

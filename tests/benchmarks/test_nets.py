@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from worldsim_benchmarks.nets import accuracy, actions, eyes, shipped, things, training
+from worldsim_benchmarks import offers
+from worldsim_benchmarks.nets import accuracy, actions, eyes, shipped, things, training, worlds
 from worldsim_benchmarks.nets.actions import macro_f1, mirrored_name
 from worldsim_benchmarks.nets.corpus import SPLITS, Corpus, record, seeds_of, wander
 from worldsim_benchmarks.nets.eyes import Motion
@@ -316,7 +317,8 @@ def test_nets_are_trained_and_scored_by_command(
     )  # fmt: skip
     monkeypatch.setitem(RECIPES, "Panorama", recipe)
     monkeypatch.chdir(tmp_path)
-    assert bench_nets.train(bench_nets.Train(("Panorama",), recordings=tmp_path / "play")) == 0
+    kinds: tuple[bench_nets.Kind, ...] = ("actions", "things")
+    assert bench_nets.train(bench_nets.Train(("Panorama",), kinds, recordings=tmp_path / "play")) == 0
     assert sorted(p.name for p in (tmp_path / "runs/nets").iterdir()) == [
         "Panorama-actions.safetensors",
         "manifest.json",
@@ -324,7 +326,7 @@ def test_nets_are_trained_and_scored_by_command(
     asked = {"weights": tmp_path / "runs/nets", "env": "", "maps": 2, "recordings": tmp_path / "play"}
     for seed in (0, 1):
         out = tmp_path / f"{seed}.json"
-        assert bench_nets.score(bench_nets.Score(("Panorama",), seed=seed, out=out, **asked)) == 0
+        assert bench_nets.score(bench_nets.Score(("Panorama",), kinds, seed=seed, out=out, **asked)) == 0
         rows = json.loads(out.read_text())["Panorama"]
         assert [row["look"] for row in rows["actions"]] == ["true", "blurred"]
         assert rows["actions"][0]["accuracy"]["value"] > 0.9
@@ -333,14 +335,56 @@ def test_nets_are_trained_and_scored_by_command(
     assert not set(kept[0]) & set(kept[1])
 
 
+def test_worlds_are_told_apart_by_a_net_that_is_trained_and_scored_by_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("vizdoom")
+    monkeypatch.setattr(offers, "TITLES", {"worldsim/DoomBasic-v0": "", "worldsim/DoomTakeCover-v0": ""})
+    for name, value in (("MAPS", (8, 3)), ("BATCHES", 40)):
+        monkeypatch.setattr(worlds, name, value)
+    assert bench_nets.score(bench_nets.Score(kinds=("worlds",), weights=tmp_path)) == 0
+    assert "has no net that tells worlds apart" in capsys.readouterr().out
+    assert bench_nets.train(bench_nets.Train(kinds=("worlds",), out=tmp_path)) == 0
+    (entry,) = json.loads((tmp_path / "manifest.json").read_text())["nets"]
+    assert entry["worlds"] == ["worldsim/DoomBasic-v0", "worldsim/DoomTakeCover-v0"]
+    assert set(entry["rated"]) == set(entry["worlds"])
+    assert entry["trained"]["maps"] == dict.fromkeys(entry["worlds"], 8)
+    out = tmp_path / "found.json"
+    assert bench_nets.score(bench_nets.Score(kinds=("worlds",), weights=tmp_path, env="", out=out)) == 0
+    for looks in json.loads(out.read_text())["worlds"].values():
+        assert looks["true"] == [9, 9]
+        assert list(looks) == ["true", "blurred"]
+    assert "all: read right  true 18 of 18" in " ".join(capsys.readouterr().out.split()).replace(
+        "right true", "right  true"
+    )
+
+
+def test_a_net_of_worlds_reads_among_those_that_are_asked() -> None:
+    scores = np.array([0.0, 3.0, 2.0], np.float32)
+    net = Net((Dense(np.zeros((3, 3 * worlds.SIDE**2), np.float32), scores, True),))
+    found = worlds.WorldNet(net, ("a", "b", "c"), {})
+    picture = np.zeros((64, 48, 3), np.uint8)
+    assert found.among(("a", "b", "c"))(picture) == "b"
+    assert found.among(("c", "a"))(picture) == "c"
+    halved = worlds.rate(found, "b", [picture, picture], lambda blocks: blocks // 2)
+    assert halved == {"true": [2, 2], "blurred": [2, 2], "codec": [2, 2]}
+    with pytest.raises(ValueError, match="told apart from two on, got a"):
+        worlds.train({"a": [picture]}, {"a": [picture]})
+
+
 def test_the_shipped_nets_are_small_and_of_training_maps() -> None:
     entries = json.loads((shipped.WEIGHTS / shipped.MANIFEST).read_text())["nets"]
     assert sum((shipped.WEIGHTS / e["file"]).stat().st_size for e in entries) < 600_000
     for entry in entries:
         assert entry["trained"]["split"] == "train"
         assert entry["trained"]["thresholds_from"]["split"] == "val"
+        if entry["kind"] == shipped.WORLDS:
+            net = shipped.world_net()
+            assert net is not None
+            assert net.worlds == tuple(offers.TITLES)
+            continue
         load = shipped.reader_of if entry["kind"] == shipped.ACTIONS else shipped.detector_of
         assert load(entry["world"]) is not None
     assert {(e["world"], e["kind"]) for e in entries} >= {
-        ("worldsim/DoomRooms-v0", "actions"), ("worldsim/DoomRooms-v0", "things"),
+        ("worldsim/DoomRooms-v0", "actions"), ("worldsim/DoomRooms-v0", "things"), ("all", "worlds"),
     }  # fmt: skip

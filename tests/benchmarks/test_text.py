@@ -261,6 +261,7 @@ def test_the_world_is_that_whose_name_was_given(
     for module in (offers, text_worlds):
         monkeypatch.setattr(module, "TITLES", names)
     monkeypatch.setattr(text_worlds, "FITTED", 12)
+    monkeypatch.setattr(text_worlds, "RATED", 6)
     suite, session = Text((), (), (WORLD, PANORAMA)), asked(tmp_path, fault)
     assert offers.worlds_named(session) == [WORLD, PANORAMA]  # nothing else is installed here
     assert requirements.missing_for([suite], session)["text"] == {"world": []}

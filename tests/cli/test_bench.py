@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,8 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         ),
         (["run", "--suite", "memory", "--out", "x", "--beside", "window"], "--beside 'window': expected NAME=JSON"),
         (["selfcheck", "--suite", "taste", "--out", "x"], "unknown suite 'taste'"),
+        (["selfcheck", "--out", "x", "--jobs", "0"], "--jobs 0: expected a number of at least 1"),
+        (["selfcheck", "--out", "x", "--samples", "0"], "--samples 0: expected a number of at least 1"),
         (["publish", "--out", "/nowhere"], "holds no published results"),
         (["play", "--rollouts", "0"], "--rollouts 0"),
         (["play", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
@@ -267,3 +270,14 @@ def test_nets_of_unknown_worlds_are_refused_and_untrained_ones_named(
     assert (
         f"has no nets of this world; `worldsim bench nets train --out {tmp_path}` makes them" in capsys.readouterr().out
     )
+
+
+@pytest.mark.slow
+def test_a_selfcheck_is_the_same_in_one_process_and_in_two(tmp_path: Path) -> None:
+    pytest.importorskip("vizdoom")
+    asked = ["bench", "selfcheck", "--suite", "interaction", "--world", "DoomRooms", "--n", "tiny"]
+    for jobs in ("1", "2"):
+        assert main.main([*asked, "--jobs", jobs, "--out", str(tmp_path / jobs)]) in (0, 1)  # with three maps of truth
+    assert (tmp_path / "1/rows.jsonl").read_text() == (tmp_path / "2/rows.jsonl").read_text()
+    candidates = {json.loads(line)["candidate"] for line in (tmp_path / "2/rows.jsonl").read_text().splitlines()}
+    assert candidates == {"true", "undo", "frozen", "grey", "other"}
