@@ -1,8 +1,8 @@
 """Is B worse than A? Two sealed runs of one suite, paired over maps: a gate for continuous integration.
 
-Both must have been asked the same: schema, suite, world, maps, preset and seed. The headline of B fails where its
-difference from A's lies below 0 with 95 % confidence; single tasks are tested with Holm's correction (Holm 1979), since
-one of eight tasks would else fail by chance every third time.
+Both must have been asked the same: schema, suite, world, maps, preset, seed and criteria. The headline of B fails where
+its difference from A's lies below 0 with 95 % confidence; single tasks are tested with Holm's correction (Holm 1979),
+since one of eight tasks would else fail by chance every third time.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ def compare(a: Path, b: Path, candidate: str = MODEL, confidence: float = 0.95) 
                 "them again as the other was"
             )
     tasks = list(dict.fromkeys(r["task"] for r in rows_a))
+    for task in tasks:
+        if result_a["tasks"][task] != result_b["tasks"][task]:
+            raise ValueError(
+                f"{task} was judged by other criteria: in {a} {result_a['tasks'][task]!r}, in {b} "
+                f"{result_b['tasks'][task]!r}: run one of them again"
+            )
 
     def gap(task: str | None, level: float) -> Interval:  # A minus B
         x, y = per_map(rows_a, candidate, task), per_map(rows_b, candidate, task)

@@ -9,18 +9,19 @@ tasks). No episode may have failed: a mutant that crashes scores 0 and has prove
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from worldsim_benchmarks import runner
 from worldsim_benchmarks.presets import Preset
-from worldsim_benchmarks.records import Row, plain
+from worldsim_benchmarks.records import Folder, Row, plain
 from worldsim_benchmarks.report import Line, interval
-from worldsim_benchmarks.runner import load, run
 from worldsim_benchmarks.statistics import Interval, cluster_mean, holm
 from worldsim_benchmarks.suites.scoring import difference, per_map
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.suite import FLOORS, Suite, SuiteScore
+from worldsim_benchmarks.tasks import Episode
 
 CONFIDENCE = 0.999
 CEILING, FLOOR = 0.95, 0.05
@@ -34,11 +35,18 @@ def session_for(suite: Suite, world: str, preset: Preset, out: Path, seed: int =
     return replace(alone, candidates={name: CandidateSpec(name) for name in ("true", *mutants)})
 
 
-def prove(suite: Suite, session: Session, say: Callable[[str], None] = print) -> tuple[list[Line], bool]:
-    """Runs the suite on truth and mutants (it continues a run that was interrupted); the lines to print, and whether
-    all of them hold."""
-    folder = run(suite, session, say)
-    _, rows = load(folder.path)
+def prove(
+    suite: Suite,
+    session: Session,
+    say: Callable[[str], None] = print,
+    fill: Callable[[Suite, Session, Sequence[Episode]], None] = runner.fill,
+) -> tuple[list[Line], bool]:
+    """Runs the suite on truth and mutants (it continues a run that was interrupted) by ``fill``, which is given the
+    missing episodes; the lines to print, and whether all of them hold."""
+    fill(suite, session, runner.begin(suite, session, say))
+    folder = Folder(session.out)
+    runner.seal(folder, suite)
+    _, rows = runner.load(folder.path)
     lines = judge(suite, rows)
     return lines, all(line.ok for line in lines)
 

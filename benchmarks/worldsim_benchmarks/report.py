@@ -168,12 +168,9 @@ def net_lines(rows: dict[str, list[dict[str, Any]]]) -> list[Line]:
 
 def world_net_lines(ratings: Mapping[str, Mapping[str, Sequence[int]]]) -> list[Line]:
     """How often the shipped net reads a picture's world right: a line for each world and one for all, by look."""
-    totals: dict[str, list[int]] = {}
-    for looks in ratings.values():
-        for look, (right, count) in looks.items():
-            before = totals.get(look, [0, 0])
-            totals[look] = [before[0] + right, before[1] + count]
-    each = {world.rpartition("/")[2]: looks for world, looks in ratings.items()} | {"all": totals}
+    from worldsim_benchmarks.nets.worlds import total
+
+    each = {world.rpartition("/")[2]: looks for world, looks in ratings.items()} | {"all": total(ratings.values())}
     return [
         Line(f"{name}: read right", ", ".join(f"{look} {right} of {n}" for look, (right, n) in looks.items()))
         for name, looks in each.items()

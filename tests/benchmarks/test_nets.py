@@ -350,7 +350,7 @@ def test_worlds_are_told_apart_by_a_net_that_is_trained_and_scored_by_command(
     assert set(entry["rated"]) == set(entry["worlds"])
     assert entry["trained"]["maps"] == dict.fromkeys(entry["worlds"], 8)
     out = tmp_path / "found.json"
-    assert bench_nets.score(bench_nets.Score(kinds=("worlds",), weights=tmp_path, env="", out=out)) == 0
+    assert bench_nets.score(bench_nets.Score(kinds=("worlds",), weights=tmp_path, env="", maps=3, out=out)) == 0
     for looks in json.loads(out.read_text())["worlds"].values():
         assert looks["true"] == [9, 9]
         assert list(looks) == ["true", "blurred"]
@@ -366,18 +366,30 @@ def test_a_net_of_worlds_reads_among_those_that_are_asked() -> None:
     picture = np.zeros((64, 48, 3), np.uint8)
     assert found.among(("a", "b", "c"))(picture) == "b"
     assert found.among(("c", "a"))(picture) == "c"
-    halved = worlds.rate(found, "b", [picture, picture], lambda blocks: blocks // 2)
+    halved = worlds.rate(found.among(found.worlds), "b", [picture, picture], lambda blocks: blocks // 2)
     assert halved == {"true": [2, 2], "blurred": [2, 2], "codec": [2, 2]}
     with pytest.raises(ValueError, match="told apart from two on, got a"):
         worlds.train({"a": [picture]}, {"a": [picture]})
+
+
+def test_the_shipped_net_tells_true_worlds_apart() -> None:
+    pytest.importorskip("vizdoom")
+    net = shipped.world_net()
+    assert net is not None
+    read = net.among(net.worlds)
+    for world in ("worldsim/DoomHealthGathering-v0", "worldsim/DoomTakeCover-v0", "worldsim/Table-v0"):
+        right, count = worlds.rate(read, world, worlds.record(world, "val", 4, seed=5))["true"]
+        assert count == 12
+        assert right >= 11
 
 
 def test_the_shipped_nets_are_small_and_of_training_maps() -> None:
     entries = json.loads((shipped.WEIGHTS / shipped.MANIFEST).read_text())["nets"]
     assert sum((shipped.WEIGHTS / e["file"]).stat().st_size for e in entries) < 600_000
     for entry in entries:
+        held_out = "rated_on" if entry["kind"] == shipped.WORLDS else "thresholds_from"
         assert entry["trained"]["split"] == "train"
-        assert entry["trained"]["thresholds_from"]["split"] == "val"
+        assert entry["trained"][held_out]["split"] == "val"
         if entry["kind"] == shipped.WORLDS:
             net = shipped.world_net()
             assert net is not None

@@ -163,6 +163,13 @@ def test_runs_that_were_asked_other_things_cannot_be_compared(good: Path, tmp_pa
         compare(good, tmp_path)
 
 
+def test_runs_that_were_judged_by_other_criteria_cannot_be_compared(good: Path, tmp_path: Path) -> None:
+    task = replace(SUITE.tasks[0], criterion="something else")
+    run(replace(SUITE, tasks=(task,)), session(tmp_path), quiet)
+    with pytest.raises(ValueError, match="pan_90 was judged by other criteria: in .* 'something else'"):
+        compare(good, tmp_path)
+
+
 def test_the_report_holds_all_that_it_shows(good: Path, poor: Path, tmp_path: Path) -> None:
     board = page.write([good, poor], tmp_path)
     html = (tmp_path / "report.html").read_text()

@@ -281,6 +281,18 @@ def test_the_world_is_that_whose_name_was_given(
     assert rates["world: reader of world, true starts right"].value.value == 1.0
 
 
+def test_worlds_that_the_shipped_net_knows_are_read_by_it(tmp_path: Path) -> None:
+    """In whatever order, without playing anything; and runs that are read by another net cannot be compared."""
+    worlds = ("worldsim/Table-v0", "worldsim/DoomBasic-v0")
+    read, ratings = text_worlds.reader_of(asked(tmp_path), worlds)
+    net = text_worlds.world_net()
+    assert net is not None
+    assert read(np.zeros((64, 64, 3), np.uint8)) in worlds
+    sharp, hazy = (np.sum([net.rated[w][look] for w in worlds], 0).tolist() for look in ("true", "blurred"))
+    assert ratings == {"world": [*sharp, 0, 0], "world, blurred": [*hazy, 0, 0]}
+    assert net.digest in next(t.criterion for t in Text().tasks if t.name == "world")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("event", [e for e in cues.EVENTS if "Doom" in e.world], ids=lambda e: e.name)
 def test_true_events_are_seen_and_true_calm_is_calm(event: Event) -> None:

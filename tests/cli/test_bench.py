@@ -61,6 +61,7 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["run", "--suite", "memory", "--out", "x", "--beside", "window"], "--beside 'window': expected NAME=JSON"),
         (["selfcheck", "--suite", "taste", "--out", "x"], "unknown suite 'taste'"),
         (["selfcheck", "--out", "x", "--jobs", "0"], "--jobs 0: expected a number of at least 1"),
+        (["selfcheck", "--out", "x", "--jobs", "2"], "fidelity is checked in one process; leave --jobs out"),
         (["selfcheck", "--out", "x", "--samples", "0"], "--samples 0: expected a number of at least 1"),
         (["publish", "--out", "/nowhere"], "holds no published results"),
         (["play", "--rollouts", "0"], "--rollouts 0"),

@@ -29,6 +29,8 @@ from worldsim.cli.main import USER_ERRORS, show_traceback
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What NumPy's and PyTorch's libraries read when they are loaded."""
+LOTS = 2
+"""Lots of work for each process: more end more evenly, and each opens worlds and a model of its own."""
 GRACE = 20.0
 """Seconds in which an interrupted worker may close its worlds."""
 
@@ -36,6 +38,11 @@ GRACE = 20.0
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lots(jobs: int) -> int:
+    """Into how many lots the work of ``jobs`` processes is divided."""
+    return LOTS * jobs if jobs > 1 else 1
 
 
 @dataclass(frozen=True)

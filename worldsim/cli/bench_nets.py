@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from worldsim_benchmarks.nets.recipes import Recipe
 
 Kind = Literal["actions", "things", "worlds"]
-KINDS: tuple[Kind, ...] = ("actions", "things", "worlds")
+KINDS: tuple[Kind, ...] = ("actions", "things")
+"""Of one world each. The third is of all worlds, which must be installed, and is asked for by its name."""
 WORLDS = ("DoomRooms",)
 """Worlds whose nets ship; Table has a recipe as well."""
 
@@ -34,7 +35,7 @@ class Train:
     """Folder to write the weights to. ``score --weights`` reads it; nets that are to ship are written to the package's
     own folder, by its name."""
     recordings: Path | None = None
-    """Folder in which recorded play is kept, and found again."""
+    """Folder in which recorded play of one world is kept, and found again."""
     seed: int = 0
 
 
@@ -53,14 +54,14 @@ class Score:
     seed: int = 0
     """Which test maps: another seed draws others."""
     recordings: Path | None = None
-    """Folder in which recorded play is kept, and found again."""
+    """Folder in which recorded play of one world is kept, and found again."""
     out: Path | None = None
     """A JSON file of the numbers, if wanted."""
 
 
 @dataclass(frozen=True)
 class Nets:
-    """Small nets that read pictures: which command was given, which coloured thing is where."""
+    """Small nets that read pictures: which command was given, which coloured thing is where, which world it is."""
 
     do: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Train, tyro.conf.subcommand("train")] | Annotated[Score, tyro.conf.subcommand("score")]
@@ -86,15 +87,18 @@ def train(options: Train) -> int:
     from worldsim_benchmarks.nets import shipped
     from worldsim_benchmarks.offers import TITLES
 
-    out, entries = options.out, []
-    of_one = tuple(kind for kind in options.kinds if kind != shipped.WORLDS)
-    for recipe in _recipes(options.worlds).values() if of_one else ():
-        entries += shipped.train(recipe, out, options.seed, options.recordings, of_one)
-    if shipped.WORLDS in options.kinds:
-        entries.append(shipped.train_worlds(out, tuple(TITLES), options.seed))
-    for entry in entries:
+    out = options.out
+
+    def told(entry: shipped.Entry) -> None:
         size = (out / entry["file"]).stat().st_size / 1e3
         print(f"{out / entry['file']}: {entry['parameters']} numbers, {size:.0f} KB")
+
+    of_one = tuple(kind for kind in options.kinds if kind != shipped.WORLDS)
+    for recipe in _recipes(options.worlds).values() if of_one else ():
+        for entry in shipped.train(recipe, out, options.seed, options.recordings, of_one):
+            told(entry)
+    if shipped.WORLDS in options.kinds:
+        told(shipped.train_worlds(out, tuple(TITLES), options.seed))
     return 0
 
 
@@ -136,14 +140,14 @@ def _score_worlds(folder: Path, options: Score) -> dict[str, dict[str, list[int]
     if net is None:
         print(f"{folder} has no net that tells worlds apart; `worldsim bench nets train --out {folder}` makes it")
         return {}
-    found: dict[str, dict[str, list[int]]] = {}
+    read, found = net.among(net.worlds), dict[str, dict[str, list[int]]]()
     for world in net.worlds:
         codec, close = _codec(options.env, world)
         try:
-            found[world] = worlds.rate(net, world, worlds.record(world, "test", options.seed), codec)
+            found[world] = worlds.rate(read, world, worlds.record(world, "test", options.maps, options.seed), codec)
         finally:
             close()
-    print(f"\nwhich world, test maps of seed {options.seed}\n{table(world_net_lines(found))}")
+    print(f"\nwhich world, {options.maps} test maps of each, seed {options.seed}\n{table(world_net_lines(found))}")
     return found
 
 

@@ -24,8 +24,8 @@ RESERVED = ("model", "true", "codec", "frozen", "grey", "other", "copy_last", "u
 """What a run calls the environment itself, its ceilings, its floors and its controls."""
 SERVED = "?"
 """Before what says how a model is served (``worldsim_envs.sora.serving``)."""
-LOTS = 2
-"""Lots of a suite's episodes for each process: more end more evenly, and each opens worlds and a model of its own."""
+FIDELITY = "fidelity"
+"""A suite without a headline, run in parts."""
 Amount = Literal["tiny", "quick", "default", "publish"]
 
 

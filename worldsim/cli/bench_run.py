@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from worldsim.cli.bench_jobs import Ended, Here, Piece, Workers, cores
-from worldsim.cli.bench_options import LOTS, ROOMS, Amount, candidate, session, variants, with_untrained
+from worldsim.cli.bench_jobs import Ended, Here, Piece, Workers, cores, lots
+from worldsim.cli.bench_options import FIDELITY, ROOMS, Amount, candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, speed
 from worldsim.cli.main import show_traceback
 from worldsim.registration import SORA_WORLD
@@ -31,8 +31,8 @@ Parts = Literal["free", "onestep", "control", "reading", "events", "prompts", "m
 PARTS: tuple[Parts, ...] = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
 CONTROL: tuple[Parts, ...] = ("control", "reading")
 """The parts of fidelity that the suite ``control`` runs alone."""
-FIDELITY, CONTROL_SUITE, SPEED = "fidelity", "control", "speed"
-"""Suites without a headline."""
+CONTROL_SUITE, SPEED = "control", "speed"
+"""Suites without a headline, beside ``FIDELITY``."""
 BRIEF_BATCH, BRIEF_ROUNDS = (1, 16), 3
 """In a brief run ``speed`` takes the time of these batches alone, those with a number to reach, in fewer rounds: a step
 of 64 lanes of the U-Net takes half a minute."""
@@ -276,20 +276,19 @@ class Progress:
         suite, found = self.suite, self.found
         if found is None or found.session is None or not found.asked:
             return []
-        lots: Sequence[Sequence[Any]]
+        pieces: Sequence[Sequence[Any]]
         beside = None
         if suite.name in PROBES:
             missing = runner.begin(PROBES[suite.name], found.session, tasks=found.asked)
-            hands = LOTS * self.jobs if self.jobs > 1 else 1
-            lots = runner.shared_out(PROBES[suite.name], missing, hands)
+            pieces = runner.shared_out(PROBES[suite.name], missing, lots(self.jobs))
         else:
             fidelity.begin(found.session, found.asked)
-            lots = [(part,) for part in found.asked] if self.jobs > 1 else [found.asked]
+            pieces = [(part,) for part in found.asked] if self.jobs > 1 else [found.asked]
             if suite.name == CONTROL_SUITE and FIDELITY in every:
                 beside = every[FIDELITY].suite.folder
-        self.pending = len(lots)
+        self.pending = len(pieces)
         self._close()
-        return [Piece(suite.name, work, (suite, found.session, lot, beside), self.rank) for lot in lots]
+        return [Piece(suite.name, work, (suite, found.session, piece, beside), self.rank) for piece in pieces]
 
     def _close(self) -> None:
         if not self.pending and not self.failed and self.found is not None and self.found.asked:

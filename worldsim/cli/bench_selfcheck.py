@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from worldsim.cli.bench_jobs import Here, Piece, Workers, cores
-from worldsim.cli.bench_options import LOTS, ROOMS, Amount
+from worldsim.cli.bench_jobs import Here, Piece, Workers, cores, lots
+from worldsim.cli.bench_options import FIDELITY, ROOMS, Amount
 
 if TYPE_CHECKING:
     from worldsim_benchmarks.suites.session import Session
-
-FIDELITY = "fidelity"
+    from worldsim_benchmarks.suites.suite import Suite
+    from worldsim_benchmarks.tasks import Episode
 
 
 @dataclass(frozen=True)
 class Selfcheck:
-    """Runs the true world and its mutants as candidates and proves that they are ranked and flagged; a run that was
-    interrupted goes on."""
+    """Runs the true world and its mutants as candidates and proves that they are ranked and flagged.
+
+    A run of a suite with a headline that was interrupted goes on.
+    """
 
     out: Path
     suite: str = FIDELITY
@@ -54,36 +57,33 @@ def selfcheck(options: Selfcheck) -> int:
     if options.samples is not None:
         preset = replace(preset, samples=options.samples)
     if options.suite == FIDELITY:
+        if options.jobs is not None:
+            raise ValueError(f"--jobs {options.jobs}: {FIDELITY} is checked in one process; leave --jobs out")
         lines, holds = fidelity_check.run(fidelity_check.session_for(world, preset, options.out, options.seed))
     else:
         suite = suite_named(options.suite)
         session = proof.session_for(suite, world, preset, options.out, options.seed)
-        share_out(suite.name, session, cores() if options.jobs is None else options.jobs)
-        lines, holds = proof.prove(suite, session, say=lambda line: None)  # all episodes are there
+        lines, holds = proof.prove(suite, session, fill=partial(share_out, options.jobs or cores()))
     print(table(lines))
     print("\nall checks hold" if holds else "\nSOME CHECKS FAIL: do not believe this benchmark's numbers")
     return 0 if holds else 1
 
 
-def share_out(name: str, session: Session, jobs: int) -> None:
-    """Runs the episodes of a suite that the session's folder lacks. ``RuntimeError`` where some could not be run; the
-    others are there."""
+def share_out(jobs: int, suite: Suite, session: Session, missing: Sequence[Episode]) -> None:
+    """Runs these episodes in processes. ``ChildProcessError`` where some could not be run; the others are there."""
     from worldsim_benchmarks import runner
-    from worldsim_benchmarks.suites.registry import suite_named
 
-    suite = suite_named(name)
-    missing = runner.begin(suite, session)
-    lots = runner.shared_out(suite, missing, LOTS * jobs if jobs > 1 else 1)
     with Here(raises=True) if jobs == 1 else Workers(jobs, raises=True) as team:
-        for lot in lots:
-            team.add(Piece(name, fill, (name, session, lot)))
+        for lot in runner.shared_out(suite, missing, lots(jobs)):
+            team.add(Piece(suite.name, fill, (suite.name, session, lot)))
         failed = [ended.failed for ended in team.ended() if ended.failed]
     if failed:
-        raise RuntimeError(f"{name}: {'; '.join(dict.fromkeys(failed))}; run the same command again, it goes on")
+        why = "; ".join(dict.fromkeys(failed))
+        raise ChildProcessError(f"{suite.name}: {why}; run the same command again, it goes on")
 
 
-def fill(name: str, session: Session, lot: Sequence[Any]) -> None:
-    """Runs these episodes, in whatever process."""
+def fill(name: str, session: Session, lot: Sequence[Episode]) -> None:
+    """Runs these episodes of a suite, in whatever process."""
     import worldsim_envs  # noqa: F401  (registers the true worlds)
     from worldsim_benchmarks import runner
     from worldsim_benchmarks.suites.registry import suite_named

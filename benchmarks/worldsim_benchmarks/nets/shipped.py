@@ -94,12 +94,12 @@ def train_worlds(out: Path, names: Sequence[str], seed: int = 0, say: Callable[[
     for split, pictures in found.items():
         for world in names:
             say(f"{world}: playing {worlds.maps_of(world, split)} maps of the {split} split")
-            pictures[world] = worlds.record(world, split, seed)
+            pictures[world] = worlds.record(world, split, worlds.maps_of(world, split), seed)
     net = worlds.train(found["train"], found["val"], seed)
     maps = {split: {w: worlds.maps_of(w, split) for w in names} for split in found}
     trained = {
         "split": "train", "maps": maps["train"], "steps": worlds.EVERY * (worlds.MOMENTS - 1),
-        "batches": worlds.BATCHES, "seed": seed, "thresholds_from": {"split": "val", "maps": maps["val"]},
+        "batches": worlds.BATCHES, "seed": seed, "rated_on": {"split": "val", "maps": maps["val"]},
         "commit": commit,
     }  # fmt: skip
     return _written(out, EVERY_WORLD, WORLDS, net.net, {"worlds": net.worlds, "rated": net.rated}, trained)
@@ -177,4 +177,4 @@ def world_net(folder: Path = WEIGHTS) -> WorldNet | None:
     if found is None:
         return None
     net, entry = found
-    return WorldNet(net, tuple(entry["worlds"]), entry["rated"])
+    return WorldNet(net, tuple(entry["worlds"]), entry["rated"], entry["sha256"][:12])

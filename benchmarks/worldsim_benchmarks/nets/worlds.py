@@ -7,7 +7,7 @@ still). It sees 32 rows and columns, on which a blur of a pixel or two hardly te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,14 @@ HIDDEN, BATCHES = 64, 2000
 SLOW = ("worldsim/Crafter-v0", "worldsim/Blocks-v0", "worldsim/Scene-v0")
 """Worlds whose starts take seconds each."""
 MAPS, SLOW_MAPS = (240, 24), (60, 12)
-"""Training and validation (or test) maps of each world, and of slow ones."""
+"""Training and validation maps of each world, and of slow ones."""
 
 Ratings = dict[str, dict[str, list[int]]]
 """World -> look ("true", "blurred", ...) -> pictures that were read right, and pictures."""
+Reader = Callable[[np.ndarray], str]
+"""A uint8 ``(H, W, 3)`` -> the world that it is of."""
+Codec = Callable[[np.ndarray], np.ndarray]
+"""uint8 blocks ``(B, 1, H, W, 3)`` -> the same, encoded and decoded."""
 
 
 def constants() -> dict[str, Any]:
@@ -47,13 +51,15 @@ def constants() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class WorldNet:
-    """Tells of a picture which of ``worlds`` it is of; ``rated`` is how well, on validation maps."""
+    """Tells of a picture which of ``worlds`` it is of; ``rated`` is how well, on validation maps, and
+    ``digest`` 12 hex digits over its file, where it has one."""
 
     net: Net
     worlds: tuple[str, ...]
     rated: Ratings
+    digest: str = ""
 
-    def among(self, worlds: Sequence[str]) -> Callable[[np.ndarray], str]:
+    def among(self, worlds: Sequence[str]) -> Reader:
         """Reads a uint8 ``(H, W, 3)`` as that of ``worlds``, all of them known, which it is most like."""
         known = [self.worlds.index(w) for w in worlds]
 
@@ -85,11 +91,11 @@ def maps_of(world: str, split: str) -> int:
     return many if split == "train" else few
 
 
-def record(world: str, split: str, seed: int = 0) -> list[np.ndarray]:
-    """Moments of maps of a split, at 64x64."""
+def record(world: str, split: str, maps: int, seed: int = 0) -> list[np.ndarray]:
+    """Moments of so many maps of a split, at 64x64."""
     reference = Reference(world, split=split, depth=False)
     try:
-        return moments(reference, seeds_of(split, maps_of(world, split), seed))
+        return moments(reference, seeds_of(split, maps, seed))
     finally:
         reference.close()
 
@@ -110,7 +116,7 @@ def train(
 
     net = fit(Shape(3, SIDE, CONVS, (HIDDEN, len(worlds))), batch, len(worlds) * 1000, BATCHES, seed)
     made = WorldNet(net, worlds, {})
-    return WorldNet(net, worlds, {w: rate(made, w, held_out[w]) for w in worlds})
+    return WorldNet(net, worlds, {w: rate(made.among(worlds), w, held_out[w]) for w in worlds})
 
 
 def _seen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -123,16 +129,20 @@ def _seen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(shown, 0, 255)
 
 
-def rate(
-    reader: WorldNet,
-    world: str,
-    pictures: Sequence[np.ndarray],
-    codec: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> dict[str, list[int]]:
-    """How many of a world's pictures are read right, and how many there are: true, blurred, and, where there is a
-    ``codec`` (of blocks uint8 ``(B, 1, H, W, 3)``), coded."""
+def rate(read: Reader, world: str, pictures: Sequence[np.ndarray], codec: Codec | None = None) -> dict[str, list[int]]:
+    """How many of a world's pictures are read right, and how many there are, by look: true, blurred, and, where there
+    is a ``codec``, coded."""
     looks = {"true": list(pictures), "blurred": [cv2.GaussianBlur(f, (0, 0), HAZY * len(f) / 64) for f in pictures]}
     if codec is not None:
         looks["codec"] = list(codec(np.stack(pictures)[:, None])[:, 0])
-    read = reader.among(reader.worlds)
     return {look: [sum(read(f) == world for f in frames), len(frames)] for look, frames in looks.items()}
+
+
+def total(ratings: Iterable[Mapping[str, Sequence[int]]]) -> dict[str, list[int]]:
+    """The sum of what ``rate`` gives of several worlds."""
+    found: dict[str, list[int]] = {}
+    for looks in ratings:
+        for look, (right, count) in looks.items():
+            before = found.get(look, [0, 0])
+            found[look] = [before[0] + right, before[1] + count]
+    return found

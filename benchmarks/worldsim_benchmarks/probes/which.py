@@ -1,10 +1,9 @@
 """Which world is a picture of? A classifier of whole pictures, fitted on true moments of training maps.
 
 Features are the colours of ``colours.py`` and a thumbnail of 8x8; the classifier is kernel ridge regression on one
-target per world, with a Gaussian kernel, each world weighing the same: closed form, the same each time. Finer features
-(directions of gradients) tell true starts apart better, 99 % against 96 %, but call three of four *blurred* true starts
-wrong, and generated starts are blurred more often than not; so coarse ones are used, and the rating is printed on
-blurred starts too.
+target per world, with a Gaussian kernel: closed form, the same each time. Finer features (directions of gradients) tell
+true starts apart better, 99 % against 96 %, but call three of four *blurred* true starts wrong, and generated starts
+are blurred more often than not; so coarse ones are used, and the rating is printed on blurred starts too.
 """
 
 from __future__ import annotations
@@ -44,17 +43,15 @@ class WorldReader:
 
     @classmethod
     def fit(cls, frames: Sequence[np.ndarray], worlds: Sequence[str]) -> WorldReader:
-        """Fits on pictures of known worlds; ``ValueError`` with fewer than two."""
+        """Fits on starts of known worlds; ``ValueError`` with fewer than two."""
         classes = tuple(sorted(set(worlds)))
         if len(classes) < 2:
             raise ValueError(f"worlds are told apart from two on, got {classes}")
         x = np.stack([coarse(f) for f in frames])
         mean, deviation = x.mean(0), x.std(0) + SPREAD
         points = (x - mean) / deviation
-        numbers = np.array([classes.index(w) for w in worlds])
-        often = np.bincount(numbers) * len(classes) / len(numbers)  # of a world with few pictures each counts for more
-        targets = np.eye(len(classes))[numbers]
-        weights = np.linalg.solve(_kernel(points, points) + RIDGE * np.diag(often[numbers]), targets)
+        targets = np.eye(len(classes))[[classes.index(w) for w in worlds]]
+        weights = np.linalg.solve(_kernel(points, points) + RIDGE * np.eye(len(points)), targets)
         return cls(classes, mean, deviation, points, weights)
 
     def __call__(self, frame: np.ndarray) -> str:

@@ -43,7 +43,7 @@ class Text:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        chosen = "each of two starts is that of the world whose name was given"
+        chosen = f"each of two starts is that of the world whose name was given, as {text_worlds.judge()} reads them"
         return (
             *(Task(q.name, q.criterion, q.worlds, (), (), text=offers.PROMPT) for q in self.questions),
             Task(WORLD, chosen, self.worlds, (), (), text=offers.WORLDS),
