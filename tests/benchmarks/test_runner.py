@@ -166,7 +166,7 @@ def test_runs_that_were_asked_other_things_cannot_be_compared(good: Path, tmp_pa
 def test_runs_that_were_judged_by_other_criteria_cannot_be_compared(good: Path, tmp_path: Path) -> None:
     task = replace(SUITE.tasks[0], criterion="something else")
     run(replace(SUITE, tasks=(task,)), session(tmp_path), quiet)
-    with pytest.raises(ValueError, match="pan_90 was judged by other criteria: in .* 'something else'"):
+    with pytest.raises(ValueError, match=r"pan_90 was judged by other criteria: in .* 'something else'"):
         compare(good, tmp_path)
 
 

@@ -43,6 +43,7 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
             names = (*script.prefix, *script.actions)
             truth = [reference.play(names, seed, len(script.prefix)) for seed in session.map_seeds]
             masks = [rollout.masks(session.bottom) for rollout in truth]
+            judged = script.known or not session.preset.brief  # of what is explored nobody judges how near it is
             rows += _floor_rows(session, script, truth, masks)
             rows += _second_run(again, script, truth[:CEILING_SEEDS], masks)
             for position, (name, candidate) in enumerate(candidates.items()):
@@ -50,8 +51,9 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
                 rows += made[0]
                 if position == 0:
                     clips += made[1]
-                    rows += _codec_rows(candidate, script, truth, masks)
-                    if not session.main.is_replay:
+                    if judged:
+                        rows += _codec_rows(candidate, script, truth, masks)
+                    if judged and not session.main.is_replay:
                         wrong = others[script.name]
                         shuffle = _candidate_rows(
                             session, "action_shuffled", candidate, index, script, wrong, truth, masks
