@@ -169,6 +169,8 @@ class RolloutEngine(Passes):
         self._steps[rows] = 0
         self._seconds[rows] = torch.tensor([s.world.step_seconds for s in starts], device=self.device)
         self._ring.clear(rows)
+        if len(lanes) == self.lanes:  # nobody remembers anything: whoever begins again rounds as before
+            self._ring.slot = 0
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, (lane, start) in enumerate(zip(lanes, starts)):
             self._specs[lane] = start.world
