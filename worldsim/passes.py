@@ -46,6 +46,12 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def native_autocast(device: torch.device) -> torch.autocast:
+    """Autocast to bfloat16 where the device multiplies it natively, nothing elsewhere: emulated, it is slower."""
+    native = compute_dtype(device) == torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
+
+
 class Passes:
     """One model on one device for frames of one size: rings, passes over their lanes, and what needs no lane.
 

@@ -138,7 +138,10 @@ def _score_worlds(folder: Path, options: Score) -> dict[str, dict[str, list[int]
 
     net = shipped.world_net(folder)
     if net is None:
-        print(f"{folder} has no net that tells worlds apart; `worldsim bench nets train --out {folder}` makes it")
+        print(
+            f"{folder} has no net that tells worlds apart; `worldsim bench nets train --kinds worlds --out {folder}` "
+            "makes it"
+        )
         return {}
     read, found = net.among(net.worlds), dict[str, dict[str, list[int]]]()
     for world in net.worlds:

@@ -20,6 +20,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from worldsim.model.codec import Codec
+from worldsim.passes import native_autocast
 from worldsim.recording.episode import Episode
 from worldsim.recording.words import EpisodeWords, word_episode
 from worldsim.training.transfer import send
@@ -70,7 +71,7 @@ def encode_frames(frames: np.ndarray, codec: Codec) -> torch.Tensor:
     device = codec.latent_mean.device
     chunk = 64 if device.type == "cpu" else 512  # a CPU's cache, a GPU's width
     parts = torch.from_numpy(np.ascontiguousarray(frames)).split(chunk)
-    with torch.autocast(device.type, torch.bfloat16):
+    with native_autocast(device):
         return torch.cat([codec.encode(send(part, device)) for part in parts]).half()
 
 

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 import worldsim
-from worldsim.passes import compute_dtype, pick_device
+from worldsim.passes import native_autocast, pick_device
 from worldsim.training.configs import OptimConfig, RunConfig
 from worldsim.training.state import load_state, save_state
 
@@ -171,9 +171,7 @@ class Loop:
         return torch.randn(tuple(shape), generator=self.noise_generator, device=self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """In bfloat16 where that is wanted and the device multiplies it natively: emulated, it is a multiple slower."""
-        native = compute_dtype(self.device) == torch.bfloat16
-        return torch.autocast(self.device.type, torch.bfloat16) if self.run.bf16 and native else nullcontext()
+        return native_autocast(self.device) if self.run.bf16 else nullcontext()
 
     def train(
         self,

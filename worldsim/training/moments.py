@@ -9,6 +9,7 @@ from worldsim.actions import multi_hot
 from worldsim.model.codec import Codec, CodecConfig, to_pixels
 from worldsim.model.motion import ACTION, TRAVEL, describe
 from worldsim.model.transformer import WorldModel
+from worldsim.passes import native_autocast
 from worldsim.recording.episode import Episode
 from worldsim.training.arena import Arena, Column
 from worldsim.training.clips import ClipConfig, assemble
@@ -103,7 +104,7 @@ def predict_each(world: WorldModel, arena: Arena) -> torch.Tensor:
         torch.zeros(b, CLIP, dtype=torch.int64, device=device),
     )
     found = clips.z.clone()
-    with torch.autocast(device.type, torch.bfloat16):
+    with native_autocast(device):
         text = clips.words.encode(world)
         for parity in (0, 1):
             wanted = torch.arange(CLIP, device=device) % 2 == parity

@@ -17,6 +17,7 @@ import torch
 from worldsim.model.codec import Codec, to_pixels
 from worldsim.model.panorama import Panorama
 from worldsim.model.starter import seen_of
+from worldsim.passes import native_autocast
 from worldsim.recording.episode import Episode
 from worldsim.recording.words import word_episode
 from worldsim.training.columns import Columns
@@ -163,7 +164,7 @@ def _partly_seen(frames: np.ndarray, worlds: Sequence[str], codec: Codec, rng: n
         pictures = to_pixels(send(torch.from_numpy(frames[rows]), device)).permute(0, 3, 1, 2)
         reach = torch.tensor([lenses[row].reach(*size) for row in rows], device=device)
         view = _turned(pictures, reach, send(headings[:, rows], device))
-        with torch.autocast(device.type, torch.bfloat16):
+        with native_autocast(device):
             seen[rows] = seen_of(view, codec).float().cpu()
     return seen.half()
 

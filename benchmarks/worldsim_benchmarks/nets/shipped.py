@@ -141,7 +141,8 @@ def _loaded(world: str, kind: str, folder: Path) -> tuple[Net, Entry] | None:
     path = folder / entry["file"]
     if not path.exists() or _digest(path) != entry["sha256"]:
         raise ValueError(
-            f"{path} is not the net that {folder / MANIFEST} names; `worldsim bench nets train --out {folder}` makes it"
+            f"{path} is not the net that {folder / MANIFEST} names; `worldsim bench nets train --kinds {kind} --out "
+            f"{folder}` makes it"
         )
     now = CONSTANTS[kind]()
     if entry["constants"] != now:
