@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from worldsim_benchmarks.candidates import Context, ReplayCandidate
 from worldsim_benchmarks.presets import PRESETS
-from worldsim_benchmarks.probes import table, table_doses, table_speeds
+from worldsim_benchmarks.probes import table, table_collisions, table_doses, table_speeds
 from worldsim_benchmarks.probes.dose import Dose, extent, like, middle
 from worldsim_benchmarks.probes.judge import Made, judged
 from worldsim_benchmarks.records import Row
@@ -26,6 +26,7 @@ assert worldsim.__version__
 RIVALS = tuple(np.random.default_rng(0).integers(0, 256, (2, 4, 64, 64, 3), dtype=np.uint8))
 (STROKE,) = table_doses.DEEDS
 PUSH, HIT, FALL = table_speeds.DEEDS
+(BLOW,) = table_collisions.DEEDS
 
 
 def rows(candidate: str, slope: float, offset: float = 0.0) -> list[Row]:
@@ -98,7 +99,7 @@ def test_quick_runs_leave_swept_strengths_out(tmp_path: Path) -> None:
         name: {e.task for e in suite.episodes(Session(table.WORLD, {"true": CandidateSpec("true")}, preset, tmp_path))}
         for name, preset in PRESETS.items()
     }
-    swept = {"stroke_length", "push_speed", "hit_distance", "fall_rate"}
+    swept = {"stroke_length", "push_speed", "hit_distance", "fall_rate", "momentum"}
     assert swept <= asked["default"] == asked["publish"]
     assert asked["default"] - asked["quick"] == swept
 
@@ -111,7 +112,7 @@ def stage() -> Iterator[Reference]:
     opened.close()
 
 
-@pytest.mark.parametrize("deed", [STROKE, PUSH, HIT], ids=lambda d: d.name)
+@pytest.mark.parametrize("deed", [STROKE, PUSH, HIT, BLOW], ids=lambda d: d.name)
 def test_the_true_strength_is_read_from_the_true_picture(deed: table_doses.Deed, stage: Reference) -> None:
     plan = twins.planned(deed, stage, 2_000_000)
     assert plan.dose is not None
@@ -154,8 +155,9 @@ def test_the_rate_of_a_fall_is_read_from_the_true_picture_and_from_one_that_fall
     assert not judged("wrong_gravity", plan, Made(blocks, blocks), RIVALS, 0).correct
 
 
-def test_what_passes_through_hands_nothing_over(stage: Reference) -> None:
-    plan = twins.planned(HIT, stage, 2_000_000)
+@pytest.mark.parametrize("deed", [HIT, BLOW], ids=lambda d: d.name)
+def test_what_passes_through_hands_nothing_over(deed: table_doses.Deed, stage: Reference) -> None:
+    plan = twins.planned(deed, stage, 2_000_000)
     assert plan.dose is not None
     broken = ReplayCandidate(table.WORLD, mutant="ghost_collision")
     blocks = broken.go_on([Context.of(plan.acted)], [plan.acted.actions], [3]).blocks[0]

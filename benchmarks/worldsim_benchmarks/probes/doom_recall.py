@@ -132,16 +132,17 @@ def _grows(take: Rollout, at: int, steps: tuple[int, int]) -> bool:
 
 
 def reader(truth: np.ndarray, labels: np.ndarray, checks: Sequence[Check]) -> Callable[[np.ndarray], dict[str, object]]:
-    """What is read off a picture at the look back, beside the criterion: ``hit`` and ``false_alarm`` (0 or 1), the
-    ``offset`` in pixels of where the thing is found, and how much of the coloured ``background`` is nearer to its own
-    hue than to others (NaN without any)."""
+    """What is read off the last picture, at the look back, beside the criterion: ``hit`` and ``false_alarm`` (0 or 1),
+    the ``offset`` in pixels of where the thing is found, and how much of the coloured ``background`` is nearer to its
+    own hue than to others (NaN without any)."""
     there, double = checks[0], checks[-1]
     around = (labels == 0) & ~grown(there.mask, 3)
     around &= truth.max(-1).astype(int) - truth.min(-1) >= 255 * COLOURED
     around[-3:] = False  # a status bar
     hues = [recoloured(truth, around, degrees) for degrees in HUES]
 
-    def read(frame: np.ndarray) -> dict[str, object]:
+    def read(blocks: np.ndarray) -> dict[str, object]:
+        frame = blocks[-1, -1]
         met = registered(frame, truth, ~grown(there.mask, 3))
         enough = around.sum() >= BACKGROUND
         return {

@@ -132,7 +132,7 @@ def judged(
         measures["walked"] = walked = motions.walked(made.acted)
         moved = moved and walked >= TURNED
     if plan.read is not None:
-        measures |= plan.read(made.acted[-1, -1])
+        measures |= plan.read(made.acted)
     done = [looks.share(check, True) for check in plan.checks]
     correct = all(looks.holds(check, True) for check in plan.checks)
     measures["checks"] = done

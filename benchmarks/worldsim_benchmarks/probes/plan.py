@@ -60,7 +60,8 @@ class Plan:
     turns, where it does: then the picture must turn too, and is registered before it is judged. ``beside`` is False
     where there is no deed to leave out (things that fall, a look away): then the twin is not asked. ``dose`` is the
     strength of the deed, where that is asked. ``walk`` are steps in which the camera walks forward, where it does: then
-    the picture must grow. ``read`` gives further numbers of the last picture, for reading."""
+    the picture must grow. ``read`` gives further numbers, for reading, of the blocks uint8 ``(L, k, H, W, 3)`` that
+    follow the context."""
 
     acted: Rollout
     twin: Rollout

@@ -150,9 +150,8 @@ def struck(stage: Reference, map_seed: int, action: str, pose: Pose) -> tuple[Ro
     return (acted, other) if untouched(other) and not shattered else None
 
 
-def collisions(stage: Reference, map_seed: int) -> Iterator[tuple[tuple[Rollout, Rollout], int]]:
-    """Strikes at a thing that hits a second one, which the hand never meets: deed and twin, the id of the
-    second."""
+def collisions(stage: Reference, map_seed: int) -> Iterator[tuple[tuple[Rollout, Rollout], tuple[int, int]]]:
+    """Strikes at a thing that hits a second one, which the hand never meets: deed and twin, the ids of both."""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,), (0.0, 0.03, -0.03)):
         dx, dy, _ = DIRECTIONS[action]
         places = {o["id"]: o["position"][:2] for o in stage.first_objects(*MOVABLE) if o["visible"]}
@@ -163,12 +162,12 @@ def collisions(stage: Reference, map_seed: int) -> Iterator[tuple[tuple[Rollout,
             continue
         for second in ahead:
             if 0.06 < moved(takes[0], len(takes[0].names), takes[1], second) < np.inf:
-                yield takes, second
+                yield takes, (number, second)
 
 
 def collide(stage: Reference, map_seed: int) -> Plan | None:
     """A strike at a thing that hits a second one: does the second go where it should?"""
-    for takes, second in collisions(stage, map_seed):
+    for takes, (_, second) in collisions(stage, map_seed):
         plan = whole(*takes, 2 + WAIT // 2, ignored=hand(takes[0]), only=(second,))
         if plan is not None:
             return plan

@@ -99,7 +99,7 @@ def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step
 
 def hit_distance(stage: Reference, map_seed: int) -> Plan | None:
     """A thing is struck and hits a second one, which slides off and stops. The twin strikes the other way."""
-    for takes, second in table.collisions(stage, map_seed):
+    for takes, (_, second) in table.collisions(stage, map_seed):
         plan = _driven(*takes, second)
         if plan is not None:
             return plan

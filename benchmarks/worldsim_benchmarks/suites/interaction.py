@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from worldsim_benchmarks.probes import blocks, crafter, doom, table, table_doses, table_speeds
+from worldsim_benchmarks.probes import blocks, crafter, doom, table, table_collisions, table_doses, table_speeds
 from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.statistics import cluster_mean
 from worldsim_benchmarks.suites import twins
+from worldsim_benchmarks.suites.collisions import balances
 from worldsim_benchmarks.suites.suite import Curve
 
-DEEDS = (*doom.DEEDS, *table.DEEDS, *table_doses.DEEDS, *table_speeds.DEEDS, *crafter.DEEDS, *blocks.DEEDS)
+DEEDS = (
+    *doom.DEEDS, *table.DEEDS, *table_doses.DEEDS, *table_speeds.DEEDS, *table_collisions.DEEDS, *crafter.DEEDS,
+    *blocks.DEEDS,
+)  # fmt: skip
 MUTANTS = {
     "undo": ("paint", "door", "fell", "dig"),
     "gain_0.8": ("stroke_length",),
@@ -41,4 +45,4 @@ def persistence(rows: Sequence[Row]) -> Iterator[Curve]:
         yield Curve(f"{task}: how much of the deed shows", "step after the context", "share of its pixels", lines)
 
 
-INTERACTION = twins.TwinSuite("interaction", DEEDS, MUTANTS, persistence)
+INTERACTION = twins.TwinSuite("interaction", DEEDS, MUTANTS, persistence, balances)

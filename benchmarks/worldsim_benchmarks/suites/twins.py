@@ -27,7 +27,7 @@ from worldsim_benchmarks.suites import responses
 from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Curve, Result, SuiteScore
+from worldsim_benchmarks.suites.suite import Curve, Rate, Result, SuiteScore
 from worldsim_benchmarks.tasks import Episode, Task
 from worldsim_benchmarks.truth import TEST_SEEDS, Reference, Rollout
 
@@ -38,13 +38,14 @@ AT_ONCE = 48
 
 @dataclass(frozen=True)
 class TwinSuite:
-    """A ``suites.suite.Suite`` of deeds: ``mutants`` as there, ``curves`` draws the report's from the rows. Deeds that
-    sweep a strength are asked where the preset says so."""
+    """A ``suites.suite.Suite`` of deeds: ``mutants`` as there, ``curves`` draws the report's from the rows, ``rates``
+    reads off what is printed beside the scores. Deeds that sweep a strength are asked where the preset says so."""
 
     name: str
     deeds: tuple[Deed, ...]
     mutants: Mapping[str, tuple[str, ...]]
     curves: Callable[[Sequence[Row]], Iterable[Curve]]
+    rates: Callable[[Sequence[Row]], Iterable[Rate]] = lambda rows: ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -65,7 +66,8 @@ class TwinSuite:
         return run(self.deeds, session, missing)
 
     def score(self, rows: Sequence[Row]) -> SuiteScore:
-        return SuiteScore(score_tasks(rows), (*self.curves(rows), *responses.curves(rows)), responses.responses(rows))
+        curves = (*self.curves(rows), *responses.curves(rows))
+        return SuiteScore(score_tasks(rows), curves, responses.responses(rows), tuple(self.rates(rows)))
 
 
 def planned(deed: Deed, stage: Reference, map_seed: int) -> Plan:

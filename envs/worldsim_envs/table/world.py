@@ -95,6 +95,7 @@ class TableEnv(TrueWorld):
         self._painted, self._strokes_seen = np.zeros(len(_SPOTS), bool), 0
         self._scene = SceneFacts(self.spec_world.name)
         self._events: tuple[EventFact, ...] = ()
+        self._paths: dict[int, list[tuple[float, float]]] = {}
 
     # The hooks of TrueWorld
 
@@ -103,7 +104,7 @@ class TableEnv(TrueWorld):
         layout = replace(generate(start.map_seed, start.goal, width / height), **self._given)
         if start.pose is not None:
             layout = replace(layout, hand=self._free(start.pose, layout), facing=start.pose[2] % 360)
-        self.layout, self._events = layout, ()
+        self.layout, self._events, self._paths = layout, (), {}
         self.table = TablePhysics(layout, start.map_seed, start.first_dynamics)
         self._picture = Picture(self.frame_size, layout, start.map_seed)
         self._painted, self._strokes_seen = np.zeros(len(_SPOTS), bool), 0
@@ -143,11 +144,14 @@ class TableEnv(TrueWorld):
             table.plant()
         elif action == TOOL:
             table.take_brush()
-        frames = []
+        frames: list[np.ndarray] = []
+        self._paths = {}
         for number in range(self.spec_world.frames_per_step):
             strikes = action == STRIKE and number < 2 and not table.brush
             table.frame(Control(*direction, strike=strikes))
             frames.append(self._picture.frame(table))
+            for thing in table.things:
+                self._paths.setdefault(thing.number, []).append(thing.place)
         self._note_pushes(before, handle)
         self._events = tuple(table.events)
         reward, reached = self._outcome()
@@ -245,7 +249,8 @@ class TableEnv(TrueWorld):
         return x, y, 0.0, self.table.facing
 
     def truth(self) -> dict[str, Any]:
-        """``camera``, ``objects``, ``hand``, ``light``; ``depth`` and ``labels`` where asked for."""
+        """``camera``, ``objects``, ``hand``, ``light``; ``depth`` and ``labels`` where asked for. Things that move have
+        a ``path``: their places float ``(n, 2)`` after each of the step's frames in which they were there, metres."""
         height, width = self.frame_size
         focal = height * CAMERA_HEIGHT / DEPTH
         truth: dict[str, Any] = {
@@ -283,6 +288,7 @@ class TableEnv(TrueWorld):
             "angle": float(np.degrees(thing.body.angle) % 360),
             "mass": thing.mass,
             "left": thing.left,
+            "path": np.array(self._paths.get(thing.number, []), float).reshape(-1, 2),
         }
 
     def _places(self) -> list[dict[str, Any]]:
