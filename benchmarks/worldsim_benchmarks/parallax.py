@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.stats import rankdata
 
 from worldsim_benchmarks.geometry import View, world_points
 
@@ -25,6 +26,10 @@ AGREES = 0.3
 """A pixel is asked where the flow of the true frames is within this part of the expected one (and half a pixel)."""
 ASKED = 0.05
 """Share of such pixels from which on a step is asked."""
+STANDS = 0.1
+"""Pixels of mean flow under which a picture does not move."""
+SPREAD = 1.5
+"""Ratio of the farthest to the nearest asked pixels (95th to 5th percentile) from which on their order is asked."""
 SAMPSON_WIDTH = 256.0
 """Epipolar errors are given in pixels of a picture of this width."""
 
@@ -32,11 +37,15 @@ SAMPSON_WIDTH = 256.0
 @dataclass(frozen=True)
 class Parallax:
     """Over the asked steps of a clip: ``ratio`` and the median known-pose Sampson error ``sampson`` (pixels of a
-    256-wide picture), NaN where no step could be asked; ``asked`` steps."""
+    256-wide picture), NaN where no step could be asked; ``asked`` steps; ``heading``, the median of
+    ``heading_error`` (degrees, 180 for a failure); ``order``, the mean of ``depth_order`` over the steps in which near
+    and far are told apart (NaN without any)."""
 
     ratio: float
     sampson: float
     asked: int
+    heading: float = float("nan")
+    order: float = float("nan")
 
 
 def expected_flow(before: View, after: View) -> np.ndarray:
@@ -80,6 +89,48 @@ def sampson(flow: np.ndarray, before: View, after: View) -> np.ndarray:
     return np.abs((y * Fx).sum(-1)) / np.sqrt(np.maximum(gradient, 1e-12)) * SAMPSON_WIDTH / width
 
 
+def heading_error(flow: np.ndarray, pixels: np.ndarray, before: View, after: View) -> float:
+    """Degrees between where the camera is seen to go and where it goes, for a known rotation: the direction that all
+    ``pixels`` of the flow ``(H, W, 2)`` agree on best, which is where the picture expands from (the focus of expansion,
+    or far outside of the picture where one steps aside). 180 where the picture does not move."""
+    moved = np.linalg.inv(after.c2w) @ before.c2w
+    x, y = _pairs(flow, pixels)
+    if np.hypot(*(y - x)[:, :2].T).mean() < STANDS:
+        return 180.0
+    turned = x @ np.linalg.inv(before.K).T @ moved[:3, :3].T
+    seen = y @ np.linalg.inv(after.K).T
+    normals = np.cross(turned, seen)  # each lies across the plane of its two rays, and so across the way
+    way = np.linalg.eigh(normals.T @ normals)[1][:, 0]
+    shift = seen[:, :2] - turned[:, :2] / turned[:, 2:]
+    sense = float((shift * (way[:2] - way[2] * turned[:, :2] / turned[:, 2:])).sum())
+    true = moved[:3, 3] / np.linalg.norm(moved[:3, 3])
+    return float(np.degrees(np.arccos(np.clip((1 if sense > 0 else -1) * way @ true, -1, 1))))
+
+
+def depth_order(flow: np.ndarray, expected: np.ndarray, pixels: np.ndarray, before: View, after: View) -> float:
+    """Rank correlation of nearness (over depth) and of nearness by parallax, the observed flow along the expected one
+    over what a point a metre off would have, the known turn taken off both: 1 where near things move most, 0 where all
+    move alike. NaN where all pixels are about as far."""
+    far = before.depth[pixels]
+    if np.percentile(far, 95) < SPREAD * np.percentile(far, 5):
+        return float("nan")
+    x, _ = _pairs(flow, pixels)
+    turned = x @ (after.K @ (np.linalg.inv(after.c2w) @ before.c2w)[:3, :3] @ np.linalg.inv(before.K)).T
+    turn = turned[:, :2] / turned[:, 2:] - x[:, :2]
+    seen, true = flow[pixels] - turn, expected[pixels] - turn
+    nearness = (seen * true).sum(-1) / np.maximum((true**2).sum(-1) * far, 1e-9)
+    a, b = rankdata(nearness), rankdata(1 / far)
+    a, b = a - a.mean(), b - b.mean()
+    return float((a @ b) / np.sqrt((a @ a) * (b @ b))) if a.any() else 0.0
+
+
+def _pairs(flow: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Homogeneous points ``(N, 3)`` of the pixels, and where the flow takes them."""
+    rows, columns = np.nonzero(pixels)
+    x = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
+    return x, x + np.concatenate([flow[rows, columns], np.zeros((len(rows), 1))], -1)
+
+
 @dataclass(frozen=True)
 class Question:
     """A step t -> t + 1 that can be asked: its expected flow ``(H, W, 2)``, the pixels, both cameras, and the flow that
@@ -115,6 +166,8 @@ def questions(truth: np.ndarray, views: Sequence[View], steps: Sequence[int], bo
 def parallax(frames: np.ndarray, asked: Sequence[Question]) -> Parallax:
     """The motion of a clip ``(T + 1, H, W, 3)`` in the steps that are asked."""
     along, expected, errors = 0.0, 0.0, []
+    headings: list[float] = []
+    orders: list[float] = []
     still: tuple[np.ndarray, np.ndarray] | None = None  # a picture that stays, and the flow between it and itself
     for q in asked:
         truth, used, pair = q.flow, q.pixels, frames[q.t : q.t + 2]
@@ -129,6 +182,12 @@ def parallax(frames: np.ndarray, asked: Sequence[Question]) -> Parallax:
         along += float((flow[used] * truth[used]).sum()) / used.sum()
         expected += float((truth[used] ** 2).sum()) / used.sum()
         errors.append(float(np.median(sampson(flow, q.before, q.after)[used])))
+        headings.append(heading_error(flow, used, q.before, q.after))
+        orders.append(depth_order(flow, truth, used, q.before, q.after))
     if not errors:
         return Parallax(float("nan"), float("nan"), 0)
-    return Parallax(float(along / expected), float(np.median(errors)), len(errors))
+    told = [order for order in orders if np.isfinite(order)]
+    return Parallax(
+        float(along / expected), float(np.median(errors)), len(errors), float(np.median(headings)),
+        float(np.mean(told)) if told else float("nan"),
+    )  # fmt: skip

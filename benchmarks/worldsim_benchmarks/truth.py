@@ -224,6 +224,11 @@ class Reference:
         )  # fmt: skip
 
     @property
+    def steps(self) -> int:
+        """Steps since the reset."""
+        return len(self._names)
+
+    @property
     def truth(self) -> dict[str, Any]:
         """``info["truth"]`` of now."""
         return self._truths[-1]

@@ -167,15 +167,15 @@ def test_pans_take_turns_and_walks_ask_the_truth() -> None:
 
 
 def test_one_rival_plays_other_and_is_held_against_the_rest(tmp_path: Path) -> None:
-    run, names = session(tmp_path), (*LOOK_AROUND, "turn_left")
+    run, names = session(tmp_path), (*LOOK_AROUND, "turn_left", "turn_left")
     with Rivals(run) as rivals:
         every = rivals.of(names, len(LOOK_AROUND))
+        assert rivals.of(names, len(LOOK_AROUND)) is every  # played once
         other = rivals.other(2_000_003, names, len(LOOK_AROUND))
-        again = rivals.other(2_000_003, names[:-1], len(LOOK_AROUND))
         place = rivals.place(2_000_003)
     assert [r.map_seed for r in every] == run.rival_seeds
-    assert other.map_seed == again.map_seed == run.rival_seeds[place] == run.rival_seeds[3]
-    assert other is every[place]  # played once
-    assert np.array_equal(again.blocks, other.blocks[:-1])
-    sequel = Sequel(other.blocks[-1], [r.blocks[-1] for r in every])
-    assert not sequel.continued_by(other.blocks[-1]) and sequel.continued_by(other.blocks[-1], without=place)
+    assert other.map_seed == run.rival_seeds[place] == run.rival_seeds[3]
+    assert np.array_equal(every[place].block, other.blocks[-2])
+    assert np.array_equal(every[place].last, other.frames[-1])
+    sequel = Sequel(other.blocks[-2], [r.block for r in every])
+    assert not sequel.continued_by(other.blocks[-2]) and sequel.continued_by(other.blocks[-2], without=place)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from worldsim_benchmarks.suites.consistency_judge import Asked
 from worldsim_benchmarks.suites.consistency_scripts import PLANS
+from worldsim_benchmarks.suites.rivals import Rival
 from worldsim_benchmarks.truth import Reference, Rollout
 
 import worldsim
@@ -36,7 +37,7 @@ def test_an_orbit_is_judged_by_what_stands_still() -> None:
         return reference.play((*PLAN.prefix, *script), map_seed, prefix, dynamics=dynamics)
 
     truth = play(LEFT, seed)
-    asked = Asked(PLAN, truth, (play(LEFT, seed + 50), play(LEFT, seed + 51)), 0)
+    asked = Asked(PLAN, truth, (Rival.of(play(LEFT, seed + 50)), Rival.of(play(LEFT, seed + 51))), 0)
     again, mirrored = play(LEFT, seed, 5), play(RIGHT, seed)
     assert np.array_equal(again.blocks[:prefix], truth.blocks[:prefix])
     assert not np.array_equal(again.blocks[-1], truth.blocks[-1])

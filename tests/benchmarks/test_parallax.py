@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from worldsim_benchmarks.geometry import View
-from worldsim_benchmarks.parallax import expected_flow, parallax, questions, sampson
+from worldsim_benchmarks.parallax import depth_order, expected_flow, heading_error, parallax, questions, sampson
 
 SIZE, FOCAL, DEPTH = 64, 48.0, 4.0
 
@@ -67,3 +67,56 @@ def test_what_cannot_be_seen_is_not_asked() -> None:
     nothing = parallax(TRUE, [])
     assert nothing.asked == 0
     assert np.isnan(nothing.ratio)
+
+
+def uneven(z: float, turned: float = 0.0, x: float = 0.0) -> View:
+    """A camera at ``z`` metres ahead and ``x`` to the right, turned by so many degrees; what it sees first is 2 to 6
+    metres off, farther from row to row."""
+    view = camera(x, z)
+    c, s = np.cos(np.radians(turned)), np.sin(np.radians(turned))
+    c2w = view.c2w.copy()
+    c2w[:3, :3] = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return View(view.K, c2w, np.broadcast_to(np.linspace(2, 6, SIZE)[:, None], (SIZE, SIZE)) + 0.0)
+
+
+@pytest.mark.parametrize(("x", "z", "turned"), [(0.0, 0.3, 0.0), (0.0, -0.3, 0.0), (0.2, 0.0, 0.0), (0.1, 0.2, 5.0)])
+def test_the_focus_of_expansion_is_where_the_camera_goes(x: float, z: float, turned: float) -> None:
+    before, after = uneven(0.0), uneven(z, turned, x)
+    flow = expected_flow(before, after)
+    pixels = np.isfinite(flow[..., 0])
+    assert heading_error(flow, pixels, before, after) == pytest.approx(0.0, abs=1e-3)
+    noise = np.random.default_rng(0).normal(0, 0.3, flow.shape)
+    assert heading_error(flow + noise, pixels, before, after) < 10
+    assert heading_error(np.zeros_like(flow), pixels, before, after) == (
+        180.0 if not turned else pytest.approx(90, abs=90)
+    )
+    if not turned:
+        assert heading_error(-flow, pixels, before, after) == pytest.approx(180.0, abs=10)
+
+
+def test_a_step_aside_is_told_from_a_step_ahead() -> None:
+    before, ahead, aside = uneven(0.0), uneven(0.3), uneven(0.0, 0.0, 0.3)
+    flow = expected_flow(before, aside)
+    assert heading_error(flow, np.isfinite(flow[..., 0]), before, ahead) == pytest.approx(90.0, abs=1)
+
+
+@pytest.mark.parametrize("turned", [0.0, 6.0])
+def test_near_things_move_more_and_a_flat_picture_does_not_know(turned: float) -> None:
+    before, after = uneven(0.0), uneven(0.0, turned, 0.2)
+    flow = expected_flow(before, after)
+    pixels = np.isfinite(flow[..., 0])
+    assert depth_order(flow, flow, pixels, before, after) == pytest.approx(1.0, abs=1e-3)
+    if not turned:
+        flat = np.zeros_like(flow) + np.nanmean(flow, (0, 1))  # all pixels move alike
+        assert depth_order(flat, flow, pixels, before, after) < 0.1
+        assert depth_order(np.zeros_like(flow), flow, pixels, before, after) == 0.0
+    square = View(before.K, before.c2w, np.full((SIZE, SIZE), 4.0))
+    assert np.isnan(depth_order(flow, flow, pixels, square, after))
+
+
+def test_a_clip_tells_its_heading() -> None:
+    asked = questions(TRUE, VIEWS, range(3))
+    true, back = parallax(TRUE, asked), parallax(np.stack([wall(-x) for x in WAY]), asked)
+    assert true.heading < 10 and back.heading > 170
+    assert np.isnan(true.order)  # the wall is as far everywhere
+    assert parallax(np.repeat(TRUE[:1], 4, 0), asked).heading == 180.0

@@ -18,6 +18,7 @@ from worldsim_benchmarks.candidates import Context, ReplayCandidate
 from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row
+from worldsim_benchmarks.statistics import cluster_mean
 from worldsim_benchmarks.suites.consistency_judge import (
     LEAST_DETAIL,
     MAX_COLOUR,
@@ -31,7 +32,8 @@ from worldsim_benchmarks.suites.consistency_scripts import PLANS, choose
 from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.scoring import score_tasks
 from worldsim_benchmarks.suites.session import Session
-from worldsim_benchmarks.suites.suite import Result, SuiteScore
+from worldsim_benchmarks.suites.suite import Rate, Result, SuiteScore
+from worldsim_benchmarks.suites.twins import first_found
 from worldsim_benchmarks.tasks import Episode, Outcome, Task
 from worldsim_benchmarks.truth import Reference
 
@@ -58,17 +60,22 @@ CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
     "strafe_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "forward_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "leave_and_return": (f"{DEPTH}; {PLACE}", ROOMS),
+    "next_room_and_back": (f"{DEPTH}, in the other room too; {PLACE}", ROOMS),
+    "door_and_back": (f"{DEPTH}, behind the door too; {PLACE}", ROOMS),
+    "four_rooms_round": (f"{DEPTH}, in the farthest room too; {PLACE}", ROOMS),
     "orbit_and_back": (f"{DEPTH}; {PLACE}; {SIDE}", SCENE),
     "orbit_360": (f"{DEPTH}; {PLACE}; {SIDE}", SCENE),
 }  # fmt: skip
 """Task -> its criterion in words and the worlds that can be asked."""
+READ = {
+    "heading_degrees": "walks, degrees between the focus of expansion and the true one",
+    "depth_order": "walks, rank correlation of nearness by parallax and by true depth",
+}
+"""Measure -> how its mean is printed."""
 
 
 def _tasks(criteria: Mapping[str, tuple[str, tuple[str, ...]]]) -> tuple[Task, ...]:
-    return tuple(
-        Task(n, words, worlds, tuple(sorted({a for v in PLANS[n].variants for a in (*PLANS[n].prefix, *v)})))
-        for n, (words, worlds) in criteria.items()
-    )
+    return tuple(Task(name, words, worlds, PLANS[name].actions) for name, (words, worlds) in criteria.items())
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class Consistency:
             Episode(task.name, seed, sample)
             for task in self.tasks
             if session.world in task.worlds
+            and (not session.preset.brief or not PLANS[task.name].thorough or task.name in session.named)
             for sample in range(session.preset.samples)
             for seed in session.map_seeds
         ]
@@ -143,17 +151,22 @@ class Consistency:
             yield Result(episode, tuple(found), clip)
 
     def score(self, rows: Sequence[Row]) -> SuiteScore:
-        return SuiteScore(score_tasks(rows))
+        return SuiteScore(score_tasks(rows), rates=tuple(readings(rows)))
 
 
 def _ask(session: Session, reference: Reference, episode: Episode, rivals: Rivals) -> Asked:
-    """The true rollout of the variant that suits the map, and those of other maps under the same actions."""
+    """The true rollout of the variant that suits the map (or on the first map of the episode's block that has such a
+    way), and what other maps show under the same actions."""
     plan = PLANS[episode.task]
-    truth = choose(
-        plan,
-        episode.map_seed,
-        lambda actions: reference.play((*plan.prefix, *actions), episode.map_seed, len(plan.prefix)),
-    )
+    walked = plan.walked
+    if walked is not None:
+        truth = first_found(lambda seed: walked(reference, seed), episode.map_seed, session.world, episode.task)
+    else:
+        truth = choose(
+            plan,
+            episode.map_seed,
+            lambda actions: reference.play((*plan.prefix, *actions), episode.map_seed, len(plan.prefix)),
+        )
     return Asked(plan, truth, rivals.of(truth.names, truth.prefix), session.bottom)
 
 
@@ -162,6 +175,17 @@ def _floors(asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
     out = [asked.judge(name, blocks) for name, blocks in floors.still(asked.truth).items()]
     other = rivals.other(episode.map_seed, asked.truth.names, asked.truth.prefix)
     return [*out, asked.judge("other", other.blocks[other.prefix :], rivals.place(episode.map_seed))]
+
+
+def readings(rows: Sequence[Row]) -> Iterator[Rate]:
+    """What is read of walks beside the criterion, per candidate: means over maps."""
+    for name in dict.fromkeys(r["candidate"] for r in rows):
+        for key, what in READ.items():
+            found = [(float(r["measures"][key]), r["map_seed"]) for r in rows
+                     if r["candidate"] == name and r["measures"].get(key) is not None]  # fmt: skip
+            found = [(value, seed) for value, seed in found if np.isfinite(value)]
+            if found:
+                yield Rate(f"{name}: {what}", cluster_mean([v for v, _ in found], [seed for _, seed in found]))
 
 
 def _clip(episode: Episode, asked: Asked, blocks: np.ndarray) -> Clip:

@@ -4,7 +4,8 @@ All thresholds are absolute and stand here. *Moved*: at least half of the true r
 the true parallax was seen. *Continued*: ``continuity.py``. *Correct*: turning on the spot, the heading never strayed by
 more than ``MAX_STRAY`` degrees (less than one commanded step); walking, the parallax ratio lies in ``RATIO`` and the
 known-pose error below ``MAX_SAMPSON``; and the last picture shows the place that it must show, better than all other
-maps do, at its pose and in its colours.
+maps do, at its pose and in its colours. On a way through rooms parallax is asked far off too: who stays behind the door
+has not moved.
 
 A pair of frames on which the yaw estimator fails in the true world (a plain wall fills the picture) is not asked of
 anyone; on all others a failed estimate counts as no motion (``motion.Turning``).
@@ -24,6 +25,7 @@ from worldsim_benchmarks.motion import Turning, turned_by
 from worldsim_benchmarks.parallax import Question, parallax, questions
 from worldsim_benchmarks.revisit import NEAR_DEGREES, Place, own_match
 from worldsim_benchmarks.suites.consistency_scripts import Plan
+from worldsim_benchmarks.suites.rivals import Rival
 from worldsim_benchmarks.tasks import Outcome
 from worldsim_benchmarks.truth import Rollout
 
@@ -33,6 +35,8 @@ RATIO = (0.5, 1.5)
 MAX_SAMPSON = 3.0
 MAX_POSE_DEGREES = 10.0
 MAX_COLOUR = 12.0
+FAR = 2 / 3
+"""Part of the greatest distance from the start from which on one is far off."""
 OTHER_SIDE = 45.0
 """Degrees from which on a picture of an orbit shows another side."""
 LEAST_DETAIL = 0.5
@@ -42,11 +46,11 @@ a haze is always like itself."""
 
 @dataclass(frozen=True)
 class Asked:
-    """An episode as it is asked: the plan, the true rollout, and those of other maps under the same actions."""
+    """An episode as it is asked: the plan, the true rollout, and what other maps show under the same actions."""
 
     plan: Plan
     truth: Rollout
-    rivals: tuple[Rollout, ...]
+    rivals: tuple[Rival, ...]
     bottom: int
 
     @property
@@ -84,10 +88,18 @@ class Asked:
         return questions(self.truth.frames[first:], self.truth.views[first:], steps, self.bottom)
 
     @cached_property
+    def far_steps(self) -> list[Question]:
+        """Those of them in which one is farther off than ``FAR`` of the greatest distance: in another room, on a way
+        through rooms."""
+        first = self.truth.prefix
+        places = np.array([view.c2w[:3, 3] for view in self.truth.views[first:]])
+        away = np.linalg.norm(places - places[0], axis=1)
+        return [q for q in self.seen_steps if away[q.t] >= FAR * away.max()]
+
+    @cached_property
     def sequel(self) -> Sequel:
         """The true next block, and those of the other maps."""
-        at = self.truth.prefix
-        return Sequel(self.truth.blocks[at], [r.blocks[at] for r in self.rivals], self.bottom)
+        return Sequel(self.truth.blocks[self.truth.prefix], [r.block for r in self.rivals], self.bottom)
 
     def judge(self, name: str, blocks: np.ndarray, without: int | None = None, failed: str = "") -> Outcome:
         """The outcome of blocks uint8 ``(T, k, H, W, 3)`` against the other maps' rollouts, but for the one at the
@@ -103,9 +115,9 @@ class Asked:
         if self.plan.kind != "turn":
             self._walks(blocks, measures, moved, passed)
         if self.plan.returns:
-            self._returns(blocks[-1, -1], np.stack([r.frames[-1] for r in rivals]), measures, passed)
+            self._returns(blocks[-1, -1], np.stack([r.last for r in rivals]), measures, passed)
         if self.plan.remembers:
-            self._remembers(blocks, np.stack([r.frames[-1] for r in rivals]), measures, passed)
+            self._remembers(blocks, np.stack([r.last for r in rivals]), measures, passed)
         return Outcome(name, all(moved), self.sequel.continued_by(blocks[0], without), all(passed), measures)
 
     def _turns(self, blocks: np.ndarray, measures: dict[str, Any], moved: list[bool], passed: list[bool]) -> None:
@@ -124,8 +136,14 @@ class Asked:
     def _walks(self, blocks: np.ndarray, measures: dict[str, Any], moved: list[bool], passed: list[bool]) -> None:
         frames = np.concatenate([self.start[None], blocks[:, -1]])
         seen = parallax(frames, self.seen_steps)
-        measures |= {"parallax": seen.ratio, "sampson_px": seen.sampson, "asked_steps": seen.asked}
+        measures |= {
+            "parallax": seen.ratio, "sampson_px": seen.sampson, "asked_steps": seen.asked,
+            "heading_degrees": seen.heading, "depth_order": seen.order,
+        }  # fmt: skip
         moved.append(seen.ratio >= LEAST_MOTION)
+        if self.plan.kind == "rooms":
+            measures["far_parallax"] = parallax(frames, self.far_steps).ratio
+            moved.append(measures["far_parallax"] >= LEAST_MOTION)
         passed.append(RATIO[0] <= seen.ratio <= RATIO[1] and seen.sampson <= MAX_SAMPSON)
 
     def _returns(self, last: np.ndarray, others: np.ndarray, measures: dict[str, Any], passed: list[bool]) -> None:

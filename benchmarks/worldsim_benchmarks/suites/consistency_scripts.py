@@ -1,7 +1,8 @@
 """What the consistency suite commands: turns, pans, walks there and back, and a walk out of the context and home.
 
 A wall or a plain corner makes some scripts say nothing on some maps, so walks have variants (left or right, forward or
-backward, four ways out), and the true world alone decides which one a map is asked. Pans take turns by map seed. Turns
+backward, four ways out), and the true world alone decides which one a map is asked. Pans take turns by map seed. Ways
+through rooms are planned on the map (``probes/doom_loops.py``). Turns
 of 14 degrees and small ones of 3.5 make 360.5 degrees, the nearest to a whole turn that these worlds can do.
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from worldsim_benchmarks.scripts import LOOK_AROUND, OPPOSITE
-from worldsim_benchmarks.truth import Rollout
+from worldsim_benchmarks.probes.doom_loops import next_room, way_round
+from worldsim_benchmarks.scripts import LOOK_AROUND, OPPOSITE, TURN_DEGREES
+from worldsim_benchmarks.truth import Reference, Rollout
 
 SPIN = ("turn_left",) * 25 + ("turn_left_small",) * 3
 HALF_SPIN = ("turn_left",) * 13
@@ -27,10 +30,12 @@ OUT_OF_SIGHT = 0.2
 class Plan:
     """A task's script: ``variants`` of the actions after the prefix, and ``choose``, which gives the truth of one
     variant a number; the best is asked (None: variants take turns by map seed). ``kind`` says what is measured:
-    ``turn`` (yaw from pictures), ``walk`` (parallax) or ``both``. ``returns``: the last picture shows what the context
-    showed. ``remembers``: it shows what the candidate itself showed earlier. ``alike``: the scene
-    looks alike from other sides (a square floor does every quarter of a turn), so that the last picture must also match
-    its place better than the other sides."""
+    ``turn`` (yaw from pictures), ``walk`` (parallax), ``both``, or ``rooms`` (both, and parallax far off too).
+    ``returns``: the last picture shows what the context showed. ``remembers``: it shows what the candidate itself
+    showed earlier. ``alike``: the scene looks alike from other sides (a square floor does every quarter of a turn), so
+    that the last picture must also match its place better than the other sides. ``walked`` makes the true rollout on a
+    map of a script that depends on the map (None where it has no such way), from actions that ``variants`` lists.
+    ``thorough`` scripts are left out of quick runs."""
 
     kind: str
     variants: tuple[tuple[str, ...], ...]
@@ -39,6 +44,13 @@ class Plan:
     returns: bool = True
     remembers: bool = False
     alike: bool = False
+    walked: Callable[[Reference, int], Rollout | None] | None = None
+    thorough: bool = False
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """All that are commanded, by name."""
+        return tuple(sorted({name for variant in self.variants for name in (*self.prefix, *variant)}))
 
 
 def _there_and_back(action: str, steps: int) -> tuple[str, ...]:
@@ -69,6 +81,8 @@ def by_return(rollout: Rollout) -> float:
     return by_way(rollout)
 
 
+WALKING = (("forward", "backward", "strafe_left", "strafe_right", *TURN_DEGREES, "use", "noop"),)
+"""Actions of one who walks from point to point."""
 PLANS: dict[str, Plan] = {
     "turn_360": Plan("turn", (SPIN,)),
     "turn_540": Plan("turn", (SPIN + HALF_SPIN,), returns=False, remembers=True),
@@ -78,6 +92,9 @@ PLANS: dict[str, Plan] = {
     "strafe_and_back": Plan("walk", _sides("strafe_left", 3), by_way),
     "forward_and_back": Plan("walk", _sides("forward", 4), by_way),
     "leave_and_return": Plan("both", tuple(_leave(n) for n in (0, 4, 9, 13)), by_return),
+    "next_room_and_back": Plan("rooms", WALKING, walked=partial(next_room, door=False, length=64), thorough=True),
+    "door_and_back": Plan("rooms", WALKING, walked=partial(next_room, door=True, length=72), thorough=True),
+    "four_rooms_round": Plan("rooms", WALKING, walked=partial(way_round, length=176), thorough=True),
     "orbit_and_back": Plan("walk", _sides("turn_left", 6), alike=True),
     "orbit_360": Plan("walk", (SPIN, tuple(OPPOSITE[a] for a in SPIN)), alike=True),
 }

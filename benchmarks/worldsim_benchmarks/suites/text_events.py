@@ -90,7 +90,7 @@ def _result(
     quiet = cue.quiet
     first = quiet.acted.blocks[quiet.prefix]
     others = () if cue.alike else rivals.of(quiet.acted.names[: quiet.prefix + 1], quiet.prefix)
-    sequel = None if cue.alike else Sequel(first, [r.blocks[quiet.prefix] for r in others], bottom)
+    sequel = None if cue.alike else Sequel(first, [r.block for r in others], bottom)
     outcomes = []
     for name, arms in own.items():
         if isinstance(arms, str):

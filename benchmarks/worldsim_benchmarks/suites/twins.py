@@ -128,7 +128,7 @@ def _result(
     coded = None if first.failed else _coded(plan, main)
     if coded is not None:
         shown["codec"] = coded
-    blocks = [r.blocks[plan.prefix] for r in rivals.of(plan.acted.names[: plan.prefix + 1], plan.prefix)]
+    blocks = [r.block for r in rivals.of(plan.acted.names[: plan.prefix + 1], plan.prefix)]
     motions, sequel = Motions(plan, bottom), Sequel(plan.acted.blocks[plan.prefix], blocks, bottom)
     other = {"other": rivals.place(episode.map_seed)}  # which is judged against the rest
     outcomes = tuple(
