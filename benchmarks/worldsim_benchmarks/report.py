@@ -215,6 +215,8 @@ def _minute(part: dict[str, Any]) -> Iterator[Line]:
             "5th-95th of truth",
             verdict["all_inside"],
         )
+        for age, told in verdict.get("told_apart", {}).items():
+            yield Line(f"{name} told from the truth at {age} s, AUROC of a classifier", interval(told))
 
 
 def table(lines: list[Line]) -> str:

@@ -14,7 +14,7 @@ from panorama import NAMES
 from worldsim_benchmarks import selfcheck
 from worldsim_benchmarks.candidates import Context, EnvCandidate
 from worldsim_benchmarks.presets import Preset
-from worldsim_benchmarks.records import Folder, plain
+from worldsim_benchmarks.records import Folder, Row, plain
 from worldsim_benchmarks.report import fidelity_lines, table
 from worldsim_benchmarks.suites import control, events, fidelity, free, minute, onestep
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
@@ -100,6 +100,27 @@ def test_one_minute_of_the_same_world_is_inside_and_dark_pictures_are_not(tmp_pa
     verdicts = minute.summarise([*rows, *dark])["candidates"]
     assert verdicts["truth"]["share_of_rollout_segments_inside"] > 0.6
     assert not verdicts["dark"]["all_inside"]
+
+
+def test_seconds_of_a_minute_are_told_from_true_ones_where_they_are_others() -> None:
+    rng = np.random.default_rng(0)
+
+    def row(name: str, seed: int, shift: float = 0.0) -> Row:
+        seconds = {"1": rng.normal(size=4).tolist(), "60": (rng.normal(size=4) + shift).tolist()}
+        return {"candidate": name, "map_seed": seed, "segments": [[1.0] * 6], "seconds": seconds}
+
+    true, late = [row("truth", i) for i in range(30)], [row("late", i, 3.0) for i in range(10)]
+    few = [{**r, "candidate": "few"} for r in late[:3]]
+    verdicts = minute.summarise([*true, *late, *few])["candidates"]
+    told = verdicts["late"]["told_apart"]
+    assert told["60"]["value"] > 0.95 and told["60"]["low"] > 0.8
+    assert told["1"]["low"] < 0.5 < told["1"]["high"]
+    assert verdicts["few"]["told_apart"] == verdicts["truth"]["told_apart"] == {}
+    lines = fidelity_lines(
+        {"config": {"frame_size": (64, 64)}, "parts": {"minute": {"candidates": {"late": verdicts["late"]}}}}
+    )
+    (line,) = (x for x in lines if x.what == "late told from the truth at 60 s, AUROC of a classifier")
+    assert line.value.startswith(("0.9", "1.0"))
 
 
 def test_candidates_get_batches_of_their_lanes_in_the_given_order() -> None:

@@ -2,7 +2,8 @@
 
 No reference is possible after so long, so the statistics of each five-second segment are set against those
 of five-second segments of true episodes: the candidate's median over rollouts must lie between their 5th
-and 95th percentiles.
+and 95th percentiles. And a classifier is asked to tell seconds of the candidate's from true ones, at ages of 1, 10
+and 60 seconds (``discriminator.py``).
 """
 
 from __future__ import annotations
@@ -13,21 +14,29 @@ from typing import Any
 import numpy as np
 
 from worldsim_benchmarks.candidates import Context
+from worldsim_benchmarks.discriminator import features, told_apart
 from worldsim_benchmarks.measures import FRAME_STATISTICS, segment_statistics
 from worldsim_benchmarks.pictures import Clip
 from worldsim_benchmarks.records import Row, floats
 from worldsim_benchmarks.scripts import STROLL, explore
+from worldsim_benchmarks.statistics import Interval
 from worldsim_benchmarks.suites.session import Session
+from worldsim_benchmarks.truth import Rollout
 
 PART = "minute"
 STEPS = 525
 SEGMENT = 44
 """Steps of five seconds: 4 frames at 35 per second."""
+SECOND = 9
+"""Steps of a second."""
+AGES = {1: 9, 10: 88, 60: 517}
+"""Age in seconds -> steps after the context at which the second that a classifier is shown ends."""
 SHOWN = (8, 64, 128, 256, 384, 524)
 
 
 def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
-    """One row per rollout with the statistics of each segment (T / 44, 6); truths first."""
+    """One row per rollout with the statistics of each segment (T / 44, 6) and the features of the seconds at ``AGES``;
+    truths first."""
     preset = session.preset
     true_minutes = preset.true_minutes // 2 if preset.brief else preset.true_minutes
     rows: list[Row] = []
@@ -37,7 +46,7 @@ def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
             # actions differ from map to map: a wall must not stop all of them alike
             names = (*STROLL, *explore(steps - len(STROLL), seed=100 + i))
             rollouts.append(reference.play(names, seed, len(STROLL)))
-            rows.append({"candidate": "truth", "map_seed": seed, "segments": _segments(rollouts[-1].blocks[:, -1])})
+            rows.append(_row("truth", rollouts[-1], rollouts[-1].blocks[:, -1]))
     clips: list[Clip] = []
     chosen = rollouts[: preset.minutes]
     for position, name in enumerate(session.candidates):
@@ -48,7 +57,7 @@ def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
         )  # fmt: skip
         for rollout, frames in zip(chosen, made.frames):
             whole = np.concatenate([rollout.blocks[: rollout.prefix, -1], frames])
-            rows.append({"candidate": name, "map_seed": rollout.map_seed, "segments": _segments(whole)})
+            rows.append(_row(name, rollout, whole))
             if position == 0:
                 shown = [t - rollout.prefix for t in SHOWN if rollout.prefix <= t < len(whole)]
                 label = f"map {rollout.map_seed}, steps {SHOWN}"
@@ -56,6 +65,15 @@ def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
                 clips.append(Clip(label, False, rollout.future[shown], frames[shown], blank))
         candidate.close()
     return rows, clips
+
+
+def _row(name: str, rollout: Rollout, frames: np.ndarray) -> Row:
+    """What is kept of observations uint8 ``(T, H, W, 3)``, context included."""
+    seconds = {age: frames[rollout.prefix + end - SECOND : rollout.prefix + end] for age, end in AGES.items()}
+    return {
+        "candidate": name, "map_seed": rollout.map_seed, "segments": _segments(frames),
+        "seconds": {str(age): features(f) for age, f in seconds.items() if len(f) == SECOND},
+    }  # fmt: skip
 
 
 def _segments(frames: np.ndarray) -> list[np.ndarray]:
@@ -84,7 +102,25 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
             "inside": {n: bool(inside[:, i].all()) for i, n in enumerate(FRAME_STATISTICS)},
             "all_inside": bool(inside.all()),
             "share_of_rollout_segments_inside": float(((values >= low) & (values <= high)).mean()),
+            "told_apart": {age: told.as_dict() for age, told in _told(rows, name).items()},
         }
+    return out
+
+
+def _told(rows: Sequence[Row], name: str) -> dict[str, Interval]:
+    """age in seconds -> how well a classifier tells a candidate's seconds from true ones; those that can be asked."""
+    out = {}
+    for age in map(str, AGES):
+        clips = {
+            kind: [(floats(r["seconds"][age]), r["map_seed"]) for r in rows
+                   if r["candidate"] == kind and age in r.get("seconds", {})]
+            for kind in ("truth", name)
+        }  # fmt: skip
+        if name != "truth" and all(clips.values()):
+            (true, true_maps), (made, made_maps) = (zip(*clips[kind]) for kind in ("truth", name))
+            told = told_apart(np.stack(true), np.stack(made), true_maps, made_maps)
+            if np.isfinite(told.value):
+                out[age] = told
     return out
 
 
