@@ -2,8 +2,8 @@
 
 A way is walked once in the true world, step by step towards the next point of the map's plan
 (``env.unwrapped.layout``, which DoomRooms documents), and what was commanded then is the script of the episode: nothing
-moves by itself there, so the same commands walk it again. Who walks begins 2.2 m before a passage with his back to it,
-looks about, leaves by the passage, and in the end stands there again and looks where he looked. Metres and degrees.
+moves by itself there, so the same commands walk it again. Who walks begins 2.2 m before a passage, which the context
+shows, leaves by it, and in the end stands there again and looks at it again. Metres and degrees.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ STUCK = 0.1
 HOME = 0.5
 """Metres from the start at which a way may end."""
 SEEN, UNSEEN = 0.5, 0.1
-"""Share of the last picture that the context must have shown, and of the farthest that it may have."""
+"""Share of the last picture that the context must have shown, and of some picture far off that it may have."""
+FARTHEST = 2 / 3
+"""Part of the greatest distance from the start from which on one is far off."""
 ROUND = 4
 """Rooms of a way round: rooms stand on a grid."""
 
@@ -112,11 +114,11 @@ def ends(passage: Any, side: int) -> tuple[Point, Point]:
 
 
 def _way(entry: Point, leave: Point, points: Sequence[Point]) -> Way:
-    """The way that begins before ``entry``, with its back to the passage."""
+    """The way that begins before ``entry``, looking at the passage."""
     out = np.array(entry) - np.array(leave)
     out /= np.linalg.norm(out)
     x, y = np.array(entry) + (BEFORE - BEYOND) * out
-    start = pose(x, y, float(np.degrees(np.arctan2(out[1], out[0])) % 360))
+    start = pose(x, y, float(np.degrees(np.arctan2(-out[1], -out[0])) % 360))
     return Way(start, (leave, *points, start[:2]))
 
 
@@ -135,9 +137,13 @@ def _walked(stage: Reference, map_seed: int, way: Way, length: int) -> Rollout |
     away = np.linalg.norm(places - places[0], axis=1)
     if stage.over or away[-1] > HOME:
         return None
-    context = take.views[: at + 1]
-    shares = [co_visible(take.views[i], context).mean() for i in (len(take.views) - 1, int(away.argmax()))]
-    return take if shares[0] >= SEEN and shares[1] <= UNSEEN else None
+    context, far = take.views[: at + 1], np.flatnonzero(away > FARTHEST * away.max())
+
+    def seen(step: int) -> float:
+        return float(co_visible(take.views[step], context).mean())
+
+    home = seen(len(take.views) - 1) >= SEEN
+    return take if home and any(seen(int(step)) <= UNSEEN for step in far[::3]) else None
 
 
 def _follow(stage: Reference, way: Way, length: int) -> bool:

@@ -23,6 +23,7 @@ from worldsim_benchmarks.continuity import Sequel, unit
 from worldsim_benchmarks.measures import frame_statistics
 from worldsim_benchmarks.motion import Turning, turned_by
 from worldsim_benchmarks.parallax import Question, parallax, questions
+from worldsim_benchmarks.probes.doom_loops import FARTHEST
 from worldsim_benchmarks.revisit import NEAR_DEGREES, Place, own_match
 from worldsim_benchmarks.suites.consistency_scripts import Plan
 from worldsim_benchmarks.suites.rivals import Rival
@@ -35,8 +36,6 @@ RATIO = (0.5, 1.5)
 MAX_SAMPSON = 3.0
 MAX_POSE_DEGREES = 10.0
 MAX_COLOUR = 12.0
-FAR = 2 / 3
-"""Part of the greatest distance from the start from which on one is far off."""
 OTHER_SIDE = 45.0
 """Degrees from which on a picture of an orbit shows another side."""
 LEAST_DETAIL = 0.5
@@ -89,12 +88,12 @@ class Asked:
 
     @cached_property
     def far_steps(self) -> list[Question]:
-        """Those of them in which one is farther off than ``FAR`` of the greatest distance: in another room, on a way
-        through rooms."""
+        """Those of them in which one is farther off than ``FARTHEST`` of the greatest distance: in another room, on a
+        way through rooms."""
         first = self.truth.prefix
         places = np.array([view.c2w[:3, 3] for view in self.truth.views[first:]])
         away = np.linalg.norm(places - places[0], axis=1)
-        return [q for q in self.seen_steps if away[q.t] >= FAR * away.max()]
+        return [q for q in self.seen_steps if away[q.t] > FARTHEST * away.max()]
 
     @cached_property
     def sequel(self) -> Sequel:

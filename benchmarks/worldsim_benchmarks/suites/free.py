@@ -53,7 +53,9 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
                     clips += made[1]
                     if judged:
                         rows += _codec_rows(candidate, script, truth, masks)
-                    if judged and not session.main.is_replay:
+                    # a quick run plays the wrong actions where the right ones lead back
+                    swaps = judged and (not session.preset.brief or script.family == "there_and_back")
+                    if swaps and not session.main.is_replay:
                         wrong = others[script.name]
                         shuffle = _candidate_rows(
                             session, "action_shuffled", candidate, index, script, wrong, truth, masks
