@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from worldsim_benchmarks import page
+from worldsim_benchmarks.presets import Preset
 from worldsim_benchmarks.records import Folder, plain, write_text
 from worldsim_benchmarks.runner import RESULT, ROWS, load
-from worldsim_benchmarks.suites.registry import suite_named
+from worldsim_benchmarks.suites.registry import PROBES, suite_named
+from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.suite import MODEL
 
 INDEX, BOARD, PAGE = "index.json", "leaderboard.json", "report.html"
@@ -34,8 +36,9 @@ def publish(runs: Sequence[Path], out: Path, weights: str = "") -> dict[str, Any
     the index.
 
     ``runs`` are run folders, or folders of several; ``weights`` is the digest of the measured weights for runs whose
-    own records do not say it. Raises ``ValueError`` where a run is not finished or was changed, and where two are of
-    the same suite, world and kind.
+    own records do not say it. A run of nothing but tasks that a run of its size leaves out is published beside that
+    one, as ``<suite>-<world>-more``. Raises ``ValueError`` where a run is not finished or was changed, and where two
+    are of the same suite, world and kind.
     """
     folders = page.folders_in(runs)
     entries: dict[str, dict[str, Any]] = {}
@@ -125,7 +128,8 @@ def _entry(folder: Path, weights: str) -> tuple[str, dict[str, Any]]:
         versions[MODEL] = weights
     learned = MODEL in candidates or not candidates  # speed names no candidates
     world = str(config.get("world", "")).rpartition("/")[2].removesuffix("-v0")
-    name = "-".join(part for part in (suite, world, "" if learned else "mutants") if part)
+    kind = "" if learned else "mutants"
+    name = "-".join(part for part in (suite, world, "more" if _left_out(suite, config) else "", kind) if part)
     return name, {
         "suite": suite, "world": world, "maps": config.get("preset", {}).get("seeds"),
         "samples": config.get("preset", {}).get("samples"), "candidates": list(candidates),
@@ -133,6 +137,16 @@ def _entry(folder: Path, weights: str) -> tuple[str, dict[str, Any]]:
         "time": header["run"]["time"], "commit": header["run"]["commit"], "cpu": header["run"]["cpu"],
         "cores": header["run"]["cores"], "files": files,
     }  # fmt: skip
+
+
+def _left_out(suite: str, config: dict[str, Any]) -> bool:
+    """Whether a run asked nothing but what a run of its size leaves out unless it is named: it stands beside that."""
+    if suite not in PROBES or "tasks" not in config:
+        return False
+    candidates = {name: CandidateSpec(**spec) for name, spec in config["candidates"].items()}
+    session = Session(config["world"], candidates, Preset(**config["preset"]), Path())
+    usual = {e.task for e in PROBES[suite].episodes(session)}
+    return bool(usual) and not usual & set(config["tasks"])
 
 
 def _published(out: Path) -> list[str]:

@@ -14,7 +14,9 @@ import pytest
 from probes import session, suite
 from worldsim_benchmarks import publish as publishing
 from worldsim_benchmarks.defects import BROKEN
+from worldsim_benchmarks.presets import PRESETS
 from worldsim_benchmarks.publish import BOARD, INDEX, publish, sha256, verify
+from worldsim_benchmarks.records import Folder
 from worldsim_benchmarks.runner import RESULT, ROWS, run
 from worldsim_benchmarks.suites.session import CandidateSpec
 from worldsim_benchmarks.suites.surprise import MUTANTS as SURPRISED
@@ -68,6 +70,25 @@ def test_what_is_printed_says_how_much_was_asked(published: Path, capsys: pytest
     assert main.main(["bench", "publish", "--out", str(published)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert "consistency, Panorama-v0, tasks: 1, maps: 3: model 1.00 [1.00, 1.00]" in said
+
+
+@pytest.mark.parametrize(
+    ("suite_name", "preset", "tasks", "name"),
+    [
+        ("consistency", "quick", ("next_room_and_back",), "consistency-DoomRooms-more"),
+        ("consistency", "quick", ("next_room_and_back", "pan_90"), "consistency-DoomRooms"),
+        ("consistency", "default", ("next_room_and_back",), "consistency-DoomRooms"),
+        ("memory", "quick", ("still_128", "walk_64"), "memory-DoomRooms-more"),
+    ],
+)
+def test_what_is_left_out_stands_beside_what_is_asked(
+    suite_name: str, preset: str, tasks: tuple[str, ...], name: str, tmp_path: Path
+) -> None:
+    config = {"world": "worldsim/DoomRooms-v0", "preset": vars(PRESETS[preset]), "tasks": tasks,
+              "candidates": {"model": {"env": "x"}}}  # fmt: skip
+    Folder.create(tmp_path / "run", suite_name, config)
+    (tmp_path / "run" / "summary.json").write_text("{}")
+    assert publishing._entry(tmp_path / "run", "")[0] == name
 
 
 def test_weights_that_a_run_says_itself_count(runs: list[Path], tmp_path: Path) -> None:
