@@ -81,7 +81,9 @@ N ?= quick
 BENCH := $(BIN)/worldsim bench
 # Whatever N says: true worlds cost little. Of the suite text there are none, since a true world takes no text.
 MUTANTS := $(BENCH) selfcheck --n default --samples 1
-# What a quick run leaves out of a curve is named.
+# What a quick run leaves out is named: of a curve in the same run, else in one that is published beside it.
+ROOMS := next_room_and_back door_and_back four_rooms_round
+DOSES := stroke_length push_speed hit_distance fall_rate momentum
 MEMORY := $(if $(filter quick,$(N)),--tasks still_1 still_2 still_4 still_8 still_16 still_32 still_64 still_128 \
 	walk_8 walk_16 walk_32 walk_64 circle_27 circle_108 tour_64)
 
@@ -94,9 +96,11 @@ results: $(STAMP)
 		$(MUTANTS) --suite $$suite --world Table --out $(RUNS)/mutants-50/$$suite-table || exit 1; done
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction surprise text fidelity speed
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency --world Scene
+	$(if $(filter quick,$(N)),$(BENCH) run --n $(N) --out $(RUNS)/more --suite consistency --tasks $(ROOMS))
 	for world in Scene Table; do $(BENCH) run --n $(N) --out $(RUNS)/model --suite permanence --world $$world || exit 1; done
 	for world in Table Crafter Blocks; do \
 		$(BENCH) run --n $(N) --out $(RUNS)/model --suite interaction --world $$world || exit 1; done
+	$(if $(filter quick,$(N)),$(BENCH) run --n $(N) --out $(RUNS)/more --suite interaction --world Table --tasks $(DOSES))
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world Table --tasks wall floor thing bind_surfaces bind_things \
 		event_switch event_shatter event_bite
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world Scene --tasks wall floor thing bind_surfaces bind_things
@@ -106,7 +110,7 @@ results: $(STAMP)
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite text --world DoomBasic --tasks event_shoot
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite memory $(MEMORY) --beside 'window={"model": "?memory=window"}' \
 		'panorama={"model": "?memory=panorama"}'
-	$(BENCH) publish $(RUNS)/model $(RUNS)/mutants-50 --out benchmarks/results
+	$(BENCH) publish $(RUNS)/model $(if $(filter quick,$(N)),$(RUNS)/more) $(RUNS)/mutants-50 --out benchmarks/results
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache
