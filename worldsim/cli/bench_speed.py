@@ -41,8 +41,12 @@ class Speed:
     """Least length of one round of one competitor."""
     baseline: bool = True
     """Whether the U-Net takes part."""
+    laid_out: bool = True
+    """Whether it does so a second time with its weights laid out once, where that helps."""
     startup: bool = True
     """Whether import, first reset and memory are measured too."""
+    starts: int = 3
+    """Processes in which they are measured."""
     out: Path | None = None
     """Folder for the rows."""
 
@@ -54,7 +58,7 @@ def speed(options: Speed) -> int:
 
     spec = candidate(options.env, options.env_kwargs, 1, "")
     rows = compete(contestants(options, spec), options.batch, options.rounds, options.seconds)
-    begun = startup("worldsim", spec.env, spec.kwargs) if options.startup else None
+    begun = startup("worldsim", spec.env, spec.kwargs, options.starts) if options.startup else None
     print(table(speed_lines(rows, begun)))
     if options.out is not None:
         config = {"env": spec.env, "env_kwargs": spec.kwargs, "beside": options.beside, "batch": options.batch}
@@ -81,7 +85,7 @@ def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
     out += [Contestant(name, environment(v.env, **v.kwargs)) for name, v in variants(spec, options.beside).items()]
     if options.baseline:
         out.append(Contestant(BASELINE, unet_stepper))
-        if can_prepack(torch.device("cpu"), torch.bfloat16):
+        if options.laid_out and can_prepack(torch.device("cpu"), torch.bfloat16):
             out.append(Contestant(PREPACKED, partial(unet_stepper, prepacked=True)))
     return out
 

@@ -193,10 +193,10 @@ def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.nd
     context; None where at one of the steps something covers it or lies beside it, which would move its middle."""
     at, scale, shape = take.prefix, take.first.shape[0], take.first.shape[:2]
     mask = pixels(take, at, number)
-    colour = take.frame(at)[mask].mean(0)
     first = take.object(at + steps[0], number)
-    if first is None:
+    if first is None or not mask.any():
         return None
+    colour = take.frame(at)[mask].mean(0)
     x, y = first["position"][:2]
     across = np.abs((np.indices(shape) + 0.5) / scale - np.array([1 - y, x])[:, None, None])[axis]
     regions = []
