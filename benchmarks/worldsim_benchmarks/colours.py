@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import logsumexp, softmax
+
+from worldsim_benchmarks import logistic
 
 HUES = 16
 BANDS = 5
@@ -49,18 +49,7 @@ class ColourDetector:
             raise ValueError(f"a colour detector needs frames of at least two colours, got {classes}")
         x = np.stack([features(f) for f in frames])
         y = np.array([classes.index(n) for n in names])
-        target = np.eye(len(classes))[y]
-
-        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            w = flat.reshape(x.shape[1], -1)
-            scores = x @ w
-            value = (logsumexp(scores, 1) - scores[np.arange(len(y)), y]).mean() + penalty * (w**2).sum() / 2
-            gradient = x.T @ (softmax(scores, 1) - target) / len(y) + penalty * w
-            return float(value), gradient.ravel()
-
-        start = np.zeros(x.shape[1] * len(classes))
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300})
-        return cls(classes, found.x.reshape(x.shape[1], -1))
+        return cls(classes, logistic.fit(x, y, len(classes), penalty))
 
     def __call__(self, frame: np.ndarray) -> str:
         """The colour's name."""

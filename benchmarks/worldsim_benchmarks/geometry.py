@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -78,3 +79,17 @@ def co_visible(
     if bottom:
         mask[-bottom:] = False
     return mask
+
+
+Angle = TypeVar("Angle", float, np.ndarray)
+
+
+def wrapped(degrees: Angle) -> Angle:
+    """Angles, a number or an array, as the same from -180 up to 180 degrees."""
+    return (degrees + 180) % 360 - 180
+
+
+def vertex(left: float, middle: float, right: float) -> float:
+    """Where the parabola through three evenly spaced values turns, in steps from the middle one; 0 for a line."""
+    bend = left - 2 * middle + right
+    return float(0.5 * (left - right) / bend) if bend else 0.0

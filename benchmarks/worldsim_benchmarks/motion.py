@@ -20,6 +20,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from worldsim_benchmarks.geometry import vertex, wrapped
+
 MIN_CORRELATION = 0.6
 """Peaks below this normalised correlation are failures."""
 
@@ -129,10 +131,8 @@ def _peak(values: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     i = int(scores.argmax())
     if scores[i] < MIN_CORRELATION or i in (0, len(values) - 1):
         return float("nan"), float(scores[i])
-    left, middle, right = scores[i - 1 : i + 2]
-    bend = left - 2 * middle + right
-    shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return float(values[i] + shift * (values[1] - values[0])), float(middle)
+    shift = vertex(*scores[i - 1 : i + 2])
+    return float(values[i] + shift * (values[1] - values[0])), float(scores[i])
 
 
 def _crop(frame: np.ndarray, bottom: int) -> np.ndarray:
@@ -289,4 +289,4 @@ class Turning:
 
 def turned_by(yaw: np.ndarray) -> np.ndarray:
     """float ``(T,)``: degrees between ``T + 1`` headings, each in [-180, 180)."""
-    return np.asarray((np.diff(yaw) + 180) % 360 - 180)
+    return np.asarray(wrapped(np.diff(yaw)))

@@ -13,6 +13,7 @@ import cv2
 import gymnasium as gym
 import numpy as np
 
+from worldsim_benchmarks.geometry import wrapped
 from worldsim_benchmarks.scripts import OPPOSITE
 
 
@@ -132,7 +133,7 @@ class Amnesic(Mutant):
         before, self.yaw = self.yaw, float(info["truth"]["camera"]["yaw"])
         if not self.active:
             return observation, reward, terminated, truncated, info
-        turned = (self.yaw - before + 180) % 360 - 180
+        turned = wrapped(self.yaw - before)
         K, k = info["truth"]["camera"]["K"], len(info["frames"])
         columns = np.degrees(np.arctan((np.arange(observation.shape[1]) + 0.5 - K[0, 2]) / K[0, 0]))
         frames = info["frames"].copy()

@@ -125,8 +125,9 @@ def _probe(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> str:
     tasks = "".join(_task_row(t, s, result["tasks"][t]) for t, s in scores[main]["tasks"].items())
     curves = "".join(f'<img alt="{escape(c["title"])}" src="{chart(c)}">' for c in result["score"]["curves"])
     run, seeds = result["run"], config["map_seeds"]
+    where = f"{_short(config['world'])}, {len(result['tasks'])} task{'s' * (len(result['tasks']) > 1)}"
     return (
-        f"<section><h2>{escape(result['suite'])}: {escape(env)} in {escape(_short(config['world']))}</h2>"
+        f"<section><h2>{escape(result['suite'])}: {escape(env)} in {escape(where)}</h2>"
         f"<p class=verdict>{escape(verdict(result, rows, main))}</p><div class=bars>{bars}</div>"
         "<div class=wide><table><tr><th>task<th>score [95 %]<th>moved<th>continued<th>correct, given both"
         f"</tr>{tasks}</table></div><div class=curves>{curves}</div>{_clips(path, rows, main)}"

@@ -111,12 +111,15 @@ def depth_order(flow: np.ndarray, expected: np.ndarray, pixels: np.ndarray, befo
     """Rank correlation of nearness (over depth) and of nearness by parallax, the observed flow along the expected one
     over what a point a metre off would have, the known turn taken off both: 1 where near things move most, 0 where all
     move alike. NaN where all pixels are about as far."""
-    far = before.depth[pixels]
-    if np.percentile(far, 95) < SPREAD * np.percentile(far, 5):
+    first = before.depth[pixels]
+    if np.percentile(first, 95) < SPREAD * np.percentile(first, 5):
         return float("nan")
     x, _ = _pairs(flow, pixels)
-    turned = x @ (after.K @ (np.linalg.inv(after.c2w) @ before.c2w)[:3, :3] @ np.linalg.inv(before.K)).T
+    moved = np.linalg.inv(after.c2w) @ before.c2w
+    rays = x @ np.linalg.inv(before.K).T @ moved[:3, :3].T
+    turned = rays @ after.K.T
     turn = turned[:, :2] / turned[:, 2:] - x[:, :2]
+    far = first * rays[:, 2] + moved[2, 3]  # in the second view: that is what parallax goes by
     seen, true = flow[pixels] - turn, expected[pixels] - turn
     nearness = (seen * true).sum(-1) / np.maximum((true**2).sum(-1) * far, 1e-9)
     a, b = rankdata(nearness.round(6)), rankdata((1 / far).round(6))  # what is equal but for rounding is tied
@@ -163,11 +166,27 @@ def questions(truth: np.ndarray, views: Sequence[View], steps: Sequence[int], bo
     return out
 
 
+@dataclass(frozen=True)
+class Step:
+    """What is seen of a step t: the flow ``along`` the expected one and the ``expected`` one squared, means over the
+    asked pixels; the median Sampson error; ``heading_error`` and ``depth_order``."""
+
+    t: int
+    along: float
+    expected: float
+    sampson: float
+    heading: float
+    order: float
+
+
 def parallax(frames: np.ndarray, asked: Sequence[Question]) -> Parallax:
     """The motion of a clip ``(T + 1, H, W, 3)`` in the steps that are asked."""
-    along, expected, errors = 0.0, 0.0, []
-    headings: list[float] = []
-    orders: list[float] = []
+    return summed(seen_steps(frames, asked))
+
+
+def seen_steps(frames: np.ndarray, asked: Sequence[Question]) -> list[Step]:
+    """The same, step by step."""
+    out = []
     still: tuple[np.ndarray, np.ndarray] | None = None  # a picture that stays, and the flow between it and itself
     for q in asked:
         truth, used, pair = q.flow, q.pixels, frames[q.t : q.t + 2]
@@ -179,15 +198,28 @@ def parallax(frames: np.ndarray, asked: Sequence[Question]) -> Parallax:
         else:
             flow = observed_flow(pair[0], pair[1])
             still = (pair[0], flow) if stays else still
-        along += float((flow[used] * truth[used]).sum()) / used.sum()
-        expected += float((truth[used] ** 2).sum()) / used.sum()
-        errors.append(float(np.median(sampson(flow, q.before, q.after)[used])))
-        headings.append(heading_error(flow, used, q.before, q.after))
-        orders.append(depth_order(flow, truth, used, q.before, q.after))
-    if not errors:
+        out.append(
+            Step(
+                q.t,
+                float((flow[used] * truth[used]).sum()) / used.sum(),
+                float((truth[used] ** 2).sum()) / used.sum(),
+                float(np.median(sampson(flow, q.before, q.after)[used])),
+                heading_error(flow, used, q.before, q.after),
+                depth_order(flow, truth, used, q.before, q.after),
+            )
+        )
+    return out
+
+
+def summed(steps: Sequence[Step]) -> Parallax:
+    """The steps of a clip as one; NaN where there is none."""
+    if not steps:
         return Parallax(float("nan"), float("nan"), 0)
-    told = [order for order in orders if np.isfinite(order)]
+    told = [step.order for step in steps if np.isfinite(step.order)]
     return Parallax(
-        float(along / expected), float(np.median(errors)), len(errors), float(np.median(headings)),
+        sum(step.along for step in steps) / sum(step.expected for step in steps),
+        float(np.median([step.sampson for step in steps])),
+        len(steps),
+        float(np.median([step.heading for step in steps])),
         float(np.mean(told)) if told else float("nan"),
-    )  # fmt: skip
+    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldsim_benchmarks.continuity import unit
+from worldsim_benchmarks.geometry import wrapped
 from worldsim_benchmarks.truth import Rollout
 
 NEAR_DEGREES = 21.0
@@ -49,7 +50,7 @@ class Place:
         yaw = np.interp(at, np.arange(step + 1), np.unwrap(rollout.yaw[: step + 1], period=360))
         positions = np.array([v.c2w[:3, 3] for v in rollout.views[: step + 1]])
         xyz = np.stack([np.interp(at, np.arange(step + 1), p) for p in positions.T], -1)
-        turned = (yaw - yaw[-1] + 180) % 360 - 180
+        turned = wrapped(yaw - yaw[-1])
         distance = np.linalg.norm(xyz - xyz[-1], axis=1)
         near = np.flatnonzero((np.abs(turned) <= NEAR_DEGREES) & (distance <= NEAR_METRES))
         video = np.concatenate([rollout.first[None], rollout.video(0, step)]) if step else rollout.first[None]

@@ -11,28 +11,35 @@ from worldsim_benchmarks.records import Row
 from worldsim_benchmarks.suites.collisions import balances
 
 
-def blow(masses: tuple[float, float], restitution: float, speed: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Places ``(F, 2)`` of two things that meet head on at the end of the fifth frame, without friction."""
+def blow(
+    masses: tuple[float, float], restitution: float, speed: float = 1.0, phase: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places ``(F, 2)`` of two things that meet head on at the end of the fifth frame (or a part of a frame later),
+    without friction."""
     m, n = masses
     after = speed * (m - restitution * n) / (m + n)
     driven = speed * m * (1 + restitution) / (m + n)
-    t = (np.arange(10) - 4) * FRAME
+    t = (np.arange(10) - 4 - phase) * FRAME
     first = np.where(t < 0, speed * t, after * t)
     second = 0.1 + np.where(t < 0, 0.0, driven * t)
     return np.stack([first, np.zeros(10)], 1), np.stack([second, np.zeros(10)], 1)
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97])
 @pytest.mark.parametrize(("masses", "restitution"), [((1.0, 1.0), 1.0), ((1.0, 3.0), 0.5), ((2.0, 1.0), 0.0)])
-def test_a_collision_without_friction_keeps_its_momentum(masses: tuple[float, float], restitution: float) -> None:
-    found = collision(*blow(masses, restitution), masses)
+def test_a_collision_without_friction_keeps_its_momentum(
+    masses: tuple[float, float], restitution: float, phase: float
+) -> None:
+    found = collision(*blow(masses, restitution, 1.0, phase), masses)
     assert found is not None
     m, n = masses
     assert found.handed == pytest.approx(n * (1 + restitution) / (m + n))
     assert found.momentum_residual == pytest.approx(0.0, abs=1e-9)
     lost = (1 - restitution**2) * n / (m + n)  # of the energy of motion, where the second thing lies still
     assert found.energy_kept == pytest.approx(1 - lost)
-    assert (found.contact, found.speed) == (5, pytest.approx(1.0))
-    assert found.nearest == pytest.approx(0.1)
+    assert found.speed == pytest.approx(1.0)
+    assert found.contact == 5 or (found.contact == 4 and not phase)  # at the very end of a frame it may be either
+    assert found.nearest + 1e-9 >= 0.1 and (phase or found.nearest == pytest.approx(0.1))
 
 
 def test_what_is_doubled_is_told_from_what_is_kept() -> None:
@@ -45,7 +52,7 @@ def test_what_is_doubled_is_told_from_what_is_kept() -> None:
 
 
 def test_nothing_is_told_where_nothing_is_hit_or_a_thing_is_lost() -> None:
-    first, second = blow((1.0, 1.0), 1.0)
+    first, second = blow((1.0, 1.0), 1.0, 1.0, 0.5)
     assert collision(first, np.broadcast_to(second[0], second.shape), (1.0, 1.0)) is None
     lost = first.copy()
     lost[4] = np.nan  # the last place before the blow
@@ -86,10 +93,12 @@ def test_what_is_printed_is_the_difference_from_the_truth() -> None:
         for name, all_found in (("true", [true, true]), ("model", [seen, nothing]))
         for i, found in enumerate(all_found)
     ]
-    rows.append({"candidate": "model", "map_seed": 0, "measures": {}})  # another task
+    rows = [{"task": "momentum", **r} for r in rows]
+    rows += [{"task": "momentum", "candidate": "model", "map_seed": i, "measures": {}} for i in (2, 3)]  # it crashed
+    rows.append({"task": "push", "candidate": "model", "map_seed": 0, "measures": {}})
     values = {r.what: r.value.value for r in balances(rows)}
     assert values["true: collisions seen"] == 1.0
-    assert values["model: collisions seen"] == 0.5
+    assert values["model: collisions seen"] == 0.25
     assert values["true: collisions, share of the momentum missing beyond the truth's"] == 0.0
     assert values["model: collisions, share of the momentum missing beyond the truth's"] == pytest.approx(0.2)
     assert values["model: collisions, video frames late"] == pytest.approx(2.0)

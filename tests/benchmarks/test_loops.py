@@ -13,6 +13,7 @@ from worldsim_benchmarks.probes.doom_loops import HOME, circles, ends
 from worldsim_benchmarks.suites.consistency import Consistency
 from worldsim_benchmarks.suites.consistency_judge import Asked
 from worldsim_benchmarks.suites.consistency_scripts import PLANS
+from worldsim_benchmarks.suites.interaction import DEEDS
 from worldsim_benchmarks.suites.rivals import Rival
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.twins import first_found
@@ -34,6 +35,13 @@ def test_ways_round_are_found_both_ways_from_every_room() -> None:
     assert list(circles([(0, 1), (0, 1)], 2)) == [
         [(0, 0), (1, 1)], [(1, 0), (0, 1)], [(0, 1), (1, 0)], [(1, 1), (0, 0)],
     ]  # fmt: skip
+
+
+def test_tasks_keep_their_place_which_is_in_the_seeds_of_their_episodes() -> None:
+    assert list(PLANS)[7:] == ["leave_and_return", "orbit_and_back", "orbit_360", *LOOPS]
+    deeds = [deed.name for deed in DEEDS]
+    assert (deeds.index("paint"), deeds.index("fell"), deeds.index("dig")) == (2, 15, 18)
+    assert deeds[-1] == "momentum"
 
 
 def test_a_passage_has_a_point_in_either_room() -> None:

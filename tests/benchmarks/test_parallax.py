@@ -100,18 +100,20 @@ def test_a_step_aside_is_told_from_a_step_ahead() -> None:
     assert heading_error(flow, np.isfinite(flow[..., 0]), before, ahead) == pytest.approx(90.0, abs=1)
 
 
-@pytest.mark.parametrize("turned", [0.0, 6.0])
-def test_near_things_move_more_and_a_flat_picture_does_not_know(turned: float) -> None:
-    before, after = uneven(0.0), uneven(0.0, turned, 0.2)
+@pytest.mark.parametrize(("x", "z", "turned"), [(0.2, 0.0, 0.0), (0.2, 0.0, 6.0), (0.0, 0.3, 0.0), (0.0, -0.3, 3.0)])
+def test_near_things_move_more_and_a_flat_picture_does_not_know(x: float, z: float, turned: float) -> None:
+    before, after = uneven(0.0), uneven(z, turned, x)
     flow = expected_flow(before, after)
     pixels = np.isfinite(flow[..., 0])
     assert depth_order(flow, flow, pixels, before, after) == pytest.approx(1.0, abs=1e-3)
+    wall_before = View(before.K, before.c2w, np.full((SIZE, SIZE), 4.0))
+    flat = expected_flow(wall_before, after)  # all pixels move alike, as if everything were 4 metres off
+    noise = np.random.default_rng(0).normal(0, 0.01, flat.shape)
+    seen = np.where(np.isfinite(flat), flat, 0.0) + noise
+    assert depth_order(seen, flow, pixels & np.isfinite(flat[..., 0]), before, after) == pytest.approx(0.0, abs=0.1)
     if not turned:
-        flat = np.zeros_like(flow) + np.nanmean(flow, (0, 1))  # all pixels move alike
-        assert depth_order(flat, flow, pixels, before, after) < 0.1
         assert depth_order(np.zeros_like(flow), flow, pixels, before, after) == 0.0
-    square = View(before.K, before.c2w, np.full((SIZE, SIZE), 4.0))
-    assert np.isnan(depth_order(flow, flow, pixels, square, after))
+    assert np.isnan(depth_order(flow, flow, pixels, wall_before, after))
 
 
 def test_a_clip_tells_its_heading() -> None:

@@ -109,8 +109,8 @@ def test_seconds_of_a_minute_are_told_from_true_ones_where_they_are_others() -> 
         seconds = {"1": rng.normal(size=4).tolist(), "60": (rng.normal(size=4) + shift).tolist()}
         return {"candidate": name, "map_seed": seed, "segments": [[1.0] * 6], "seconds": seconds}
 
-    true, late = [row("truth", i) for i in range(30)], [row("late", i, 3.0) for i in range(10)]
-    few = [{**r, "candidate": "few"} for r in late[:3]]
+    true, late = [row("truth", i) for i in range(30)], [row("late", i, 3.0) for i in range(12)]
+    few = [{**r, "candidate": "few"} for r in late[:9]]
     verdicts = minute.summarise([*true, *late, *few])["candidates"]
     told = verdicts["late"]["told_apart"]
     assert told["60"]["value"] > 0.95 and told["60"]["low"] > 0.8

@@ -344,3 +344,19 @@ def test_given_physics_replace_the_tables_own():
     env.reset(seed=1)
     assert (env.layout.gravity, env.layout.friction, env.layout.restitution) == (2.0, 0.0, 0.5)
     assert env.facts()[0].setting == "coloured things on a tilted table"
+
+
+def test_things_tell_where_they_were_after_each_frame() -> None:
+    env = TableEnv()
+    try:
+        _, info = env.reset(seed=3, options={"map_seed": 3})
+        assert all(o["path"].shape == (0, 2) for o in info["truth"]["objects"] if "path" in o)
+        for action in ("forward", "attack", "noop"):
+            _, _, _, _, info = env.step(ACTION_ID[action])
+            moving = [o for o in info["truth"]["objects"] if "path" in o]
+            assert moving and all("mass" in o for o in moving)
+            for thing in moving:
+                assert 1 <= len(thing["path"]) <= 4
+                assert np.allclose(thing["path"][-1], thing["position"][:2])
+    finally:
+        env.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim_benchmarks.geometry import co_visible
+from worldsim_benchmarks.geometry import co_visible, wrapped
 from worldsim_benchmarks.probes.doom import OPENING, pose
 from worldsim_benchmarks.scripts import LOOK_AROUND
 from worldsim_benchmarks.truth import Reference, Rollout
@@ -171,7 +171,7 @@ def _follow(stage: Reference, way: Way, length: int) -> bool:
             stage.do("forward")
             stuck = stuck + 1 if float(np.linalg.norm(_place(stage) - before)) < STUCK else 0
     for _ in range(STEPS_ASIDE):
-        while turn := _turn(_wrapped(way.start[2] - float(stage.truth["camera"]["yaw"])), FACED):
+        while turn := _turn(wrapped(way.start[2] - float(stage.truth["camera"]["yaw"])), FACED):
             if stage.steps >= limit or stage.over:
                 return False
             stage.do(turn)
@@ -217,8 +217,4 @@ def _gap(stage: Reference, point: Point) -> float:
 def _bearing(stage: Reference, point: Point) -> float:
     """Degrees to the left at which a point lies."""
     x, y = np.array(point) - _place(stage)
-    return _wrapped(float(np.degrees(np.arctan2(y, x))) - float(stage.truth["camera"]["yaw"]))
-
-
-def _wrapped(degrees: float) -> float:
-    return (degrees + 180) % 360 - 180
+    return wrapped(float(np.degrees(np.arctan2(y, x))) - float(stage.truth["camera"]["yaw"]))

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
+from worldsim_benchmarks.geometry import vertex
 from worldsim_benchmarks.probes import table
 from worldsim_benchmarks.probes.dose import Dose
 from worldsim_benchmarks.probes.plan import LEAST, Deed, Plan, look
@@ -43,8 +44,8 @@ LOST = 60.0
 class Collision:
     """``handed``: momentum of the second thing after, along the way of the first, over that of the first before;
     ``momentum_residual``: length of what is missing of the momentum afterwards, over the same; ``energy_kept``: energy
-    of motion after over before; ``contact``: the video frame (from 0, after the context) in which the second thing has
-    moved; ``nearest``: least distance of the middles about then, metres; ``speed``: of the first before, m/s."""
+    of motion after over before; ``contact``: the video frame (from 0, after the context) in which the second thing is
+    hit; ``nearest``: least distance of the middles about then, metres; ``speed``: of the first before, m/s."""
 
     handed: float
     momentum_residual: float
@@ -57,12 +58,17 @@ class Collision:
 def collision(first: np.ndarray, second: np.ndarray, masses: tuple[float, float]) -> Collision | None:
     """What happens between two things of these places float ``(F, 2)``, NaN where one is lost; None where the second is
     never moved, or one of the two is lost when it must be seen. The speed before is that of the last whole frame before
-    the blow, the speeds after those of the first whole frame after it."""
-    moved = np.flatnonzero(np.linalg.norm(second - second[0], axis=1) > STARTS)
-    if not len(moved) or not 2 <= (at := int(moved[0])) < len(first) - 1:
+    the blow, the speeds after those of a whole frame after it. A second thing that has come farther, when it is seen to
+    have moved, than it goes in a frame was hit a frame before."""
+    ways = np.linalg.norm(second - second[0], axis=1)
+    moved = np.flatnonzero(ways > STARTS)
+    if not len(moved) or (at := int(moved[0])) >= len(first) - 1:
+        return None
+    late = int(ways[at] >= np.linalg.norm(second[at + 1] - second[at]))
+    if at < 2 + late:
         return None
     speed, after, driven = (
-        (p[i + 1] - p[i]) / FRAME for p, i in ((first, at - 2), (first, at), (second, at))
+        (p[i + 1] - p[i]) / FRAME for p, i in ((first, at - 2 - late), (first, at), (second, at))
     )  # fmt: skip
     before = float(np.hypot(*speed))
     if not np.isfinite([*speed, *after, *driven]).all() or before < FAST:
@@ -72,8 +78,8 @@ def collision(first: np.ndarray, second: np.ndarray, masses: tuple[float, float]
         handed=float(n * (driven @ speed) / (m * before**2)),
         momentum_residual=float(np.hypot(*(m * after + n * driven - m * speed)) / (m * before)),
         energy_kept=float((m * after @ after + n * driven @ driven) / (m * before**2)),
-        contact=at,
-        nearest=float(np.linalg.norm(first - second, axis=1)[at - 2 : at + 2].min()),
+        contact=at - late,
+        nearest=float(np.linalg.norm(first - second, axis=1)[at - 2 - late : at + 2].min()),
         speed=before,
     )
 
@@ -118,7 +124,7 @@ def _handed(acted: Rollout, twin: Rollout, numbers: tuple[int, int]) -> Plan | N
     dose = Dose(true.handed, "of the momentum", read, masses[1] * half_pixel / (masses[0] * true.speed))
     if dose.slack > COARSE * true.handed:
         return None
-    change = look(acted, twin, (true.contact + 1) // acted.real + 1, table.hand(acted), (numbers[1],))
+    change = look(acted, twin, (true.contact + 2) // acted.real + 1, table.hand(acted), (numbers[1],))
     found = seen(acted.blocks[at:])
     if found is None or abs(found.handed - true.handed) > EXACT or change.mask.sum() < LEAST:
         return None  # they look alike, or one hides the other
@@ -162,12 +168,9 @@ def tracker(frame: np.ndarray, mask: np.ndarray) -> Callable[[np.ndarray], np.nd
 
 
 def _least(costs: np.ndarray, i: int) -> float:
-    """Where, from ``i`` on, the parabola through three neighbouring costs is least; 0 at the border."""
-    if not 0 < i < len(costs) - 1:
-        return 0.0
-    before, here, after = (float(c) for c in costs[i - 1 : i + 2])
-    bend = before - 2 * here + after
-    return (before - after) / (2 * bend) if bend > 0 else 0.0
+    """Where, counted from the least of the costs at ``i``, the parabola through it and its neighbours is least; 0 at
+    the border."""
+    return vertex(*costs[i - 1 : i + 2].tolist()) if 0 < i < len(costs) - 1 else 0.0
 
 
 DEEDS = (

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from worldsim_benchmarks.records import Row, floats
-from worldsim_benchmarks.statistics import cluster_mean, proportion
+from worldsim_benchmarks.statistics import cluster_mean
 from worldsim_benchmarks.suites.suite import Rate
 
 MEASURE, TRUE = "collision", "true_collision"
@@ -26,11 +26,13 @@ WORDS = {
 
 def balances(rows: Sequence[Row]) -> Iterator[Rate]:
     """Per candidate: how many of the collisions are seen at all, and of those the differences from the truth's."""
-    asked = [r for r in rows if MEASURE in r["measures"]]
+    tasks = {r["task"] for r in rows if MEASURE in r["measures"]}
+    asked = [r for r in rows if r["task"] in tasks]
     for name in dict.fromkeys(r["candidate"] for r in asked):
         own = [r for r in asked if r["candidate"] == name]
-        found = {key: _gaps(own, key) for key in WORDS}
-        yield Rate(f"{name}: collisions seen", proportion(len(found["momentum_residual"]), len(own)))
+        found = {key: _gaps([r for r in own if MEASURE in r["measures"]], key) for key in WORDS}
+        seen = [r["measures"].get(MEASURE, {}).get("contact") is not None for r in own]
+        yield Rate(f"{name}: collisions seen", cluster_mean([float(s) for s in seen], [r["map_seed"] for r in own]))
         for key, gaps in found.items():
             if gaps:
                 yield Rate(f"{name}: {WORDS[key]}", cluster_mean([g for g, _ in gaps], [seed for _, seed in gaps]))

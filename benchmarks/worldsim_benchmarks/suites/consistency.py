@@ -60,9 +60,9 @@ CRITERIA: dict[str, tuple[str, tuple[str, ...]]] = {
     "strafe_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "forward_and_back": (f"{DEPTH}; {PLACE}", ROOMS),
     "leave_and_return": (f"{DEPTH}; {PLACE}", ROOMS),
-    "next_room_and_back": (f"{DEPTH}, in the other room too; {PLACE}", ROOMS),
-    "door_and_back": (f"{DEPTH}, behind the door too; {PLACE}", ROOMS),
-    "four_rooms_round": (f"{DEPTH}, in the farthest room too; {PLACE}", ROOMS),
+    "next_room_and_back": (f"{DEPTH}, far off too; {PLACE}", ROOMS),
+    "door_and_back": (f"{DEPTH}, far off too; {PLACE}", ROOMS),
+    "four_rooms_round": (f"{DEPTH}, far off too; {PLACE}", ROOMS),
     "orbit_and_back": (f"{DEPTH}; {PLACE}; {SIDE}", SCENE),
     "orbit_360": (f"{DEPTH}; {PLACE}; {SIDE}", SCENE),
 }  # fmt: skip
@@ -98,8 +98,8 @@ class Consistency:
             for task in self.tasks
             if session.world in task.worlds
             and (not session.preset.brief or not PLANS[task.name].thorough or task.name in session.named)
-            for sample in range(session.preset.samples)
             for seed in session.map_seeds
+            for sample in range(session.preset.samples)
         ]
 
     def run(self, session: Session, missing: Sequence[Episode]) -> Iterator[Result]:
@@ -129,7 +129,8 @@ class Consistency:
         lanes: Mapping[str, Guarded],
         again: ReplayCandidate | None,
     ) -> Iterator[Result]:
-        asked = [_ask(session, reference, e, rivals) for e in episodes]
+        maps = {seed: _ask(session, reference, e, rivals) for seed, e in {e.map_seed: e for e in episodes}.items()}
+        asked = [maps[e.map_seed] for e in episodes]
         contexts = [Context.of(a.truth) for a in asked]
         actions = [a.truth.actions for a in asked]
         seeds = [session.seed_of(list(PLANS).index(e.task), e.map_seed, e.sample) for e in episodes]
@@ -167,7 +168,7 @@ def _ask(session: Session, reference: Reference, episode: Episode, rivals: Rival
             episode.map_seed,
             lambda actions: reference.play((*plan.prefix, *actions), episode.map_seed, len(plan.prefix)),
         )
-    return Asked(plan, truth, rivals.of(truth.names, truth.prefix), session.bottom)
+    return Asked(plan, truth, rivals.of(truth.names, truth.prefix, keep=plan.walked is None), session.bottom)
 
 
 def _floors(asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
@@ -189,5 +190,5 @@ def readings(rows: Sequence[Row]) -> Iterator[Rate]:
 
 
 def _clip(episode: Episode, asked: Asked, blocks: np.ndarray) -> Clip:
-    label = f"{episode.task}, map {episode.map_seed}"
+    label = f"{episode.task}, map {asked.truth.map_seed}"
     return Clip(label, True, asked.truth.future, blocks[:, -1], np.full(len(blocks), np.nan))

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from worldsim_benchmarks.continuity import Sequel, unit
+from worldsim_benchmarks.geometry import wrapped
 from worldsim_benchmarks.measures import frame_statistics
 from worldsim_benchmarks.motion import Turning, turned_by
-from worldsim_benchmarks.parallax import Question, parallax, questions
+from worldsim_benchmarks.parallax import Question, questions, seen_steps, summed
 from worldsim_benchmarks.probes.doom_loops import FARTHEST
 from worldsim_benchmarks.revisit import NEAR_DEGREES, Place, own_match
 from worldsim_benchmarks.suites.consistency_scripts import Plan
@@ -76,7 +77,7 @@ class Asked:
     @cached_property
     def elsewhere(self) -> np.ndarray:
         """uint8 ``(N, H, W, 3)``: true pictures of this episode from other sides."""
-        off = np.abs((self.truth.yaw - self.truth.yaw[-1] + 180) % 360 - 180)
+        off = np.abs(wrapped(self.truth.yaw - self.truth.yaw[-1]))
         return self.truth.frames[off >= OTHER_SIDE]
 
     @cached_property
@@ -87,13 +88,12 @@ class Asked:
         return questions(self.truth.frames[first:], self.truth.views[first:], steps, self.bottom)
 
     @cached_property
-    def far_steps(self) -> list[Question]:
-        """Those of them in which one is farther off than ``FARTHEST`` of the greatest distance: in another room, on a
-        way through rooms."""
-        first = self.truth.prefix
-        places = np.array([view.c2w[:3, 3] for view in self.truth.views[first:]])
+    def far_steps(self) -> np.ndarray:
+        """bool ``(T,)``: steps in which one is farther off than ``FARTHEST`` of the greatest distance: in other rooms,
+        on a way through rooms."""
+        places = np.array([view.c2w[:3, 3] for view in self.truth.views[self.truth.prefix :]])
         away = np.linalg.norm(places - places[0], axis=1)
-        return [q for q in self.seen_steps if away[q.t] > FARTHEST * away.max()]
+        return np.asarray(away[:-1] > FARTHEST * away.max())
 
     @cached_property
     def sequel(self) -> Sequel:
@@ -106,7 +106,7 @@ class Asked:
         if failed:
             return Outcome(name, False, False, False, failed=failed)
         rivals = [r for i, r in enumerate(self.rivals) if i != without]
-        measures: dict[str, Any] = {}
+        measures: dict[str, Any] = {} if self.plan.walked is None else {"map": self.truth.map_seed}
         passed: list[bool] = []
         moved: list[bool] = []
         if self.plan.kind != "walk":
@@ -134,14 +134,15 @@ class Asked:
 
     def _walks(self, blocks: np.ndarray, measures: dict[str, Any], moved: list[bool], passed: list[bool]) -> None:
         frames = np.concatenate([self.start[None], blocks[:, -1]])
-        seen = parallax(frames, self.seen_steps)
+        steps = seen_steps(frames, self.seen_steps)
+        seen = summed(steps)
         measures |= {
             "parallax": seen.ratio, "sampson_px": seen.sampson, "asked_steps": seen.asked,
             "heading_degrees": seen.heading, "depth_order": seen.order,
         }  # fmt: skip
         moved.append(seen.ratio >= LEAST_MOTION)
         if self.plan.kind == "rooms":
-            measures["far_parallax"] = parallax(frames, self.far_steps).ratio
+            measures["far_parallax"] = summed([step for step in steps if self.far_steps[step.t]]).ratio
             moved.append(measures["far_parallax"] >= LEAST_MOTION)
         passed.append(RATIO[0] <= seen.ratio <= RATIO[1] and seen.sampson <= MAX_SAMPSON)
 

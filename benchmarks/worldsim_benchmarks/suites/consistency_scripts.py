@@ -83,7 +83,7 @@ def by_return(rollout: Rollout) -> float:
 
 WALKING = (("forward", "backward", "strafe_left", "strafe_right", *TURN_DEGREES, "use", "noop"),)
 """Actions of one who walks from point to point."""
-PLANS: dict[str, Plan] = {
+PLANS: dict[str, Plan] = {  # a task's place is in the seeds of its episodes: new ones come last
     "turn_360": Plan("turn", (SPIN,)),
     "turn_540": Plan("turn", (SPIN + HALF_SPIN,), returns=False, remembers=True),
     "pan_45": Plan("turn", _sides("turn_left", 3)),
@@ -92,11 +92,11 @@ PLANS: dict[str, Plan] = {
     "strafe_and_back": Plan("walk", _sides("strafe_left", 3), by_way),
     "forward_and_back": Plan("walk", _sides("forward", 4), by_way),
     "leave_and_return": Plan("both", tuple(_leave(n) for n in (0, 4, 9, 13)), by_return),
+    "orbit_and_back": Plan("walk", _sides("turn_left", 6), alike=True),
+    "orbit_360": Plan("walk", (SPIN, tuple(OPPOSITE[a] for a in SPIN)), alike=True),
     "next_room_and_back": Plan("rooms", WALKING, walked=partial(next_room, door=False, length=64), thorough=True),
     "door_and_back": Plan("rooms", WALKING, walked=partial(next_room, door=True, length=72), thorough=True),
     "four_rooms_round": Plan("rooms", WALKING, walked=partial(way_round, length=176), thorough=True),
-    "orbit_and_back": Plan("walk", _sides("turn_left", 6), alike=True),
-    "orbit_360": Plan("walk", (SPIN, tuple(OPPOSITE[a] for a in SPIN)), alike=True),
 }
 
 

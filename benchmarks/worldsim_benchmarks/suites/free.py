@@ -205,7 +205,8 @@ def _above(ssim: dict[str, dict[tuple[str, int], np.ndarray]], candidate: str, h
     x = values(candidate)
     present = [f for f in floors.FLOORS if f in ssim]
     differences = {f: cluster_mean(x - values(f), seeds) for f in present}
-    best = max(present, key=lambda f: _mean(values(f)))
+    whole = [f for f in present if all(k in ssim[f] for k in keys)]  # means over other scripts say nothing
+    best = max(whole, key=lambda f: _mean(values(f)))
     ceiling = values("codec") if "codec" in ssim else np.where(np.isfinite(x), 1.0, np.nan)
     skill = cluster_ratio(x - values(best), np.where(np.isfinite(x), ceiling - values(best), np.nan), seeds)
     return {

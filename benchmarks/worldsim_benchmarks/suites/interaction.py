@@ -16,9 +16,10 @@ from worldsim_benchmarks.suites.collisions import balances
 from worldsim_benchmarks.suites.suite import Curve
 
 DEEDS = (
-    *doom.DEEDS, *table.DEEDS, *table_doses.DEEDS, *table_speeds.DEEDS, *table_collisions.DEEDS, *crafter.DEEDS,
-    *blocks.DEEDS,
+    *doom.DEEDS, *table.DEEDS, *table_doses.DEEDS, *table_speeds.DEEDS, *crafter.DEEDS, *blocks.DEEDS,
+    *table_collisions.DEEDS,
 )  # fmt: skip
+"""A deed's place is in the seeds of its episodes: new ones come last."""
 MUTANTS = {
     "undo": ("paint", "door", "fell", "dig"),
     "gain_0.8": ("stroke_length",),

@@ -44,17 +44,20 @@ class Rivals:
         self._worlds: dict[int, Reference] = {}
         self._kept: dict[tuple[tuple[str, ...], int], tuple[Rival, ...]] = {}
 
-    def of(self, names: tuple[str, ...], prefix: int) -> tuple[Rival, ...]:
-        """One per rival map, of these actions, ``prefix`` of which are the context."""
-        if (names, prefix) not in self._kept:
+    def of(self, names: tuple[str, ...], prefix: int, keep: bool = True) -> tuple[Rival, ...]:
+        """One per rival map, of these actions, ``prefix`` of which are the context; kept, unless nobody will ask
+        again."""
+        if (found := self._kept.get((names, prefix))) is None:
             seeds = self._session.rival_seeds
             jobs = [
                 thread.submit(self._compared, i, seeds[i::AT_ONCE], names, prefix)
                 for i, thread in enumerate(self._threads)
             ]
             played = {r.map_seed: r for job in jobs for r in job.result()}
-            self._kept[names, prefix] = tuple(played[seed] for seed in seeds)
-        return self._kept[names, prefix]
+            found = tuple(played[seed] for seed in seeds)
+            if keep:
+                self._kept[names, prefix] = found
+        return found
 
     def other(self, map_seed: int, names: tuple[str, ...], prefix: int) -> Rollout:
         """The rollout, without depth, of the map that plays ``other`` in the episode of ``map_seed``."""

@@ -79,7 +79,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Rate:
-    """For the table: a share with its Wilson interval, the number to reach in words ("" if none), whether it is."""
+    """For the table: a share or a mean with its interval, the number to reach in words ("" if none), whether it is."""
 
     what: str
     value: Interval
@@ -90,7 +90,7 @@ class Rate:
 @dataclass(frozen=True)
 class SuiteScore:
     """All candidates of a run, floors and ceilings among them, the curves to draw, the lines of swept strengths, and
-    shares to print beside."""
+    what is printed beside."""
 
     candidates: Mapping[str, CandidateScore]
     curves: tuple[Curve, ...] = ()
