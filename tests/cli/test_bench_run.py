@@ -18,7 +18,7 @@ from worldsim_benchmarks.suites.registry import PROBES
 from worldsim_benchmarks.suites.session import CandidateSpec, Session
 from worldsim_benchmarks.suites.suite import Suite
 
-from worldsim.cli import bench_run, main
+from worldsim.cli import bench_run, bench_suites, main
 from worldsim.cli.bench_jobs import cores
 from worldsim.cli.bench_options import ROOMS
 
@@ -117,9 +117,11 @@ def test_control_does_not_depend_on_fidelity_and_errors_are_those_of_the_suite_t
 
     _, session = quick("memory")
     monkeypatch.setattr(fidelity, "begin", begin)
-    monkeypatch.setattr(bench_run, "look", lambda c: bench_run.Found((), replace(session, out=c.folder), ("control",)))
-    monkeypatch.setattr(bench_run, "work", lambda *_: 0.0)
-    monkeypatch.setattr(bench_run, "show", lambda folder: shown.append(folder.name))
+    monkeypatch.setattr(
+        bench_run, "look", lambda c: bench_suites.Found((), replace(session, out=c.folder), ("control",))
+    )
+    monkeypatch.setattr(bench_suites, "work", lambda *_: 0.0)
+    monkeypatch.setattr(bench_suites, "show", lambda folder: shown.append(folder.name))
     assert run(tmp_path, "--suite", "fidelity", "control", "--jobs", "1", env="true") == 1
     said = capsys.readouterr().out.splitlines()
     assert said[-1] == f"{broken}: failed: ValueError: holds a run of another configuration"

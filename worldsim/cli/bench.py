@@ -14,12 +14,13 @@ from typing import Any
 import tyro
 
 from worldsim.cli.bench_nets import Nets, nets
-from worldsim.cli.bench_options import ROOMS, Amount, session
+from worldsim.cli.bench_options import CONTROL, PARTS, ROOMS, Amount, Environment, Parts, session, spec_of
 from worldsim.cli.bench_packing import Packing, packing
 from worldsim.cli.bench_play import Play, play
-from worldsim.cli.bench_run import CONTROL, PARTS, Environment, Parts, Run, run, show, spec_of
+from worldsim.cli.bench_run import Run, run
 from worldsim.cli.bench_selfcheck import Selfcheck, selfcheck
 from worldsim.cli.bench_speed import Speed, speed
+from worldsim.cli.bench_suites import show
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,31 @@ SERVED = "?"
 FIDELITY = "fidelity"
 """A suite without a headline, run in parts."""
 Amount = Literal["tiny", "quick", "default", "publish"]
+Parts = Literal["free", "onestep", "control", "reading", "events", "prompts", "minute"]
+PARTS: tuple[Parts, ...] = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
+CONTROL: tuple[Parts, ...] = ("control", "reading")
+"""The parts of fidelity that the suite ``control`` runs alone."""
+CONTROL_SUITE, SPEED = "control", "speed"
+"""Suites without a headline, beside ``FIDELITY``."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment that is measured."""
+
+    env: str = SORA_WORLD
+    """Gymnasium id, or a model folder, or "true", or a mutant of the true world ("mirrored", "amnesic", ...)."""
+    env_kwargs: str = "{}"
+    """JSON of further constructor arguments, such as {"denoising_steps": 2}."""
+    world_keyword: str = "world"
+    """Constructor argument that tells the environment its world ("" if it has none)."""
+    lanes: int = 16
+    """Episodes that run at once."""
+
+
+def spec_of(given: Environment) -> CandidateSpec:
+    """The environment that the command line names; a package that registers it is imported."""
+    return candidate(given.env, given.env_kwargs, given.lanes, given.world_keyword)
 
 
 def constructor_arguments(text: str, option: str) -> dict[str, Any]:
