@@ -30,11 +30,16 @@ def of_block(map_seed: int, levels: Sequence[int]) -> int:
 def stroke_length(stage: Reference, map_seed: int) -> Plan | None:
     """Brush, a stroke of so many steps, hand, away. The twin does the same with the hand."""
     steps = of_block(map_seed, STROKES)
+    stage.reset(map_seed)
+    stage.do(*table.CONTEXT)
+    if not table.still(stage):
+        return None
+    bare = np.isin(stage.truth["labels"], (-1, stage.truth["hand"]["id"]))
     for action in ("strafe_right", "strafe_left"):
         sign, _, facing = table.DIRECTIONS[action]
         for y in (0.2, 0.35, 0.5, 0.65, 0.8):
             x = 0.5 - sign * 0.38
-            if not table.start(stage, map_seed, (x, y, facing)):
+            if not bare[_lane(len(bare), y)][:, 4:-4].all() or not table.start(stage, map_seed, (x, y, facing)):
                 continue
             away = ("forward" if y < 0.5 else "backward",) * 3
             done = table.filled(("next_item", *(action,) * steps, "next_item", *away), STROKE_LENGTH)
@@ -51,7 +56,7 @@ def _stroke(acted: Rollout, twin: Rollout, steps: int, y: float) -> Plan | None:
     start, stop = (acted.truths[at + s]["hand"]["position"] for s in (1, 1 + steps))
     change = look(acted, twin, end - at, table.hand(acted))
     height = acted.first.shape[0]
-    rows = np.abs((np.arange(height) + 0.5) / height - (1 - y)) <= LANE
+    rows = _lane(height, y)
     bare = ~grown(np.isin(acted.labels(end), table.hand(acted)) | np.isin(twin.labels(end), table.hand(twin)))
     region = bare & (acted.labels(end) == -1) & rows[:, None]
     colour = np.median(acted.frame(end)[change.mask], 0) if change.mask.any() else np.zeros(3)
@@ -64,6 +69,11 @@ def _stroke(acted: Rollout, twin: Rollout, steps: int, y: float) -> Plan | None:
 
     dose = Dose(float(np.hypot(*(stop - start))), "m", read, 2.5 / height)
     return Plan(acted, twin, (change,), (), (change,), dose=dose)
+
+
+def _lane(height: int, y: float) -> np.ndarray:
+    """bool ``(height,)``: rows of the picture in which a stroke at ``y`` is looked for."""
+    return np.asarray(np.abs((np.arange(height) + 0.5) / height - (1 - y)) <= LANE)
 
 
 DEEDS = (
