@@ -27,10 +27,19 @@ CONFIDENCE = 0.999
 CEILING, FLOOR = 0.95, 0.05
 
 
-def session_for(suite: Suite, world: str, preset: Preset, out: Path, seed: int = 0) -> Session:
-    """The true world as a candidate, and those of the suite's mutants that a task of this world is meant to catch."""
-    alone = Session(world, {"true": CandidateSpec("true")}, preset, out, seed=seed)
-    asked = {episode.task for episode in suite.episodes(alone)}
+def session_for(
+    suite: Suite, world: str, preset: Preset, out: Path, seed: int = 0, tasks: Sequence[str] = ()
+) -> Session:
+    """The true world as a candidate, and those of the suite's mutants that a task of this world (one of ``tasks``,
+    where some are named) is meant to catch. ``ValueError`` for a task that this world cannot be asked."""
+    alone = Session(world, {"true": CandidateSpec("true")}, preset, out, seed=seed, named=tuple(tasks))
+    able = {episode.task for episode in suite.episodes(alone)}
+    strange = sorted(set(tasks) - able)
+    if strange:
+        raise ValueError(
+            f"{world} is not asked {', '.join(strange)} by {suite.name}; it is asked {', '.join(sorted(able))}"
+        )
+    asked = set(tasks) or able
     mutants = [mutant for mutant, tasks in suite.mutants.items() if asked & set(tasks)]
     return replace(alone, candidates={name: CandidateSpec(name) for name in ("true", *mutants)})
 
@@ -40,10 +49,11 @@ def prove(
     session: Session,
     say: Callable[[str], None] = print,
     fill: Callable[[Suite, Session, Sequence[Episode]], None] = runner.fill,
+    tasks: Sequence[str] = (),
 ) -> tuple[list[Line], bool]:
     """Runs the suite on truth and mutants (it continues a run that was interrupted) by ``fill``, which is given the
-    missing episodes; the lines to print, and whether all of them hold."""
-    fill(suite, session, runner.begin(suite, session, say))
+    missing episodes (of these ``tasks``, where some are named); the lines to print, and whether all of them hold."""
+    fill(suite, session, runner.begin(suite, session, say, tasks or None))
     folder = Folder(session.out)
     runner.seal(folder, suite)
     _, rows = runner.load(folder.path)

@@ -63,6 +63,11 @@ def test_ratios_are_taken_round_by_round_and_both_bars_must_hold() -> None:
         (["selfcheck", "--out", "x", "--jobs", "0"], "--jobs 0: expected a number of at least 1"),
         (["selfcheck", "--out", "x", "--jobs", "2"], "fidelity is checked in one process; leave --jobs out"),
         (["selfcheck", "--out", "x", "--samples", "0"], "--samples 0: expected a number of at least 1"),
+        (["selfcheck", "--out", "x", "--tasks", "door"], "--tasks door: fidelity has no tasks; leave --tasks out"),
+        (
+            ["selfcheck", "--suite", "interaction", "--out", "x", "--tasks", "paint"],
+            "worldsim/DoomRooms-v0 is not asked paint by interaction; it is asked door, pick_up",
+        ),
         (["publish", "--out", "/nowhere"], "holds no published results"),
         (["play", "--rollouts", "0"], "--rollouts 0"),
         (["play", "--world", "DoomPoker"], "unknown world 'DoomPoker'"),
@@ -280,5 +285,8 @@ def test_a_selfcheck_is_the_same_in_one_process_and_in_two(tmp_path: Path) -> No
     for jobs in ("1", "2"):
         assert main.main([*asked, "--jobs", jobs, "--out", str(tmp_path / jobs)]) in (0, 1)  # with three maps of truth
     assert (tmp_path / "1/rows.jsonl").read_text() == (tmp_path / "2/rows.jsonl").read_text()
-    candidates = {json.loads(line)["candidate"] for line in (tmp_path / "2/rows.jsonl").read_text().splitlines()}
-    assert candidates == {"true", "undo", "frozen", "grey", "other"}
+    rows = [json.loads(line) for line in (tmp_path / "2/rows.jsonl").read_text().splitlines()]
+    assert {row["candidate"] for row in rows} == {"true", "undo", "frozen", "grey", "other"}
+    assert main.main([*asked, "--jobs", "1", "--tasks", "door", "--out", str(tmp_path / "door")]) in (0, 1)
+    doors = [json.loads(line) for line in (tmp_path / "door/rows.jsonl").read_text().splitlines()]
+    assert doors == [row for row in rows if row["task"] == "door"]

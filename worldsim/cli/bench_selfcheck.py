@@ -36,6 +36,9 @@ class Selfcheck:
     samples: int | None = None
     """Rollouts of each script on a map (default: by --n). No network is asked, so that one says what two do wherever a
     true world repeats itself."""
+    tasks: tuple[str, ...] = ()
+    """Only these tasks of a suite with a headline, those that --n quick leaves out among them, and the mutants that one
+    of them is meant to catch (default: all)."""
     jobs: int | None = None
     """Processes that share the episodes of a suite with a headline, each with a thread (default: one per core)."""
 
@@ -59,11 +62,15 @@ def selfcheck(options: Selfcheck) -> int:
     if options.suite == FIDELITY:
         if options.jobs is not None:
             raise ValueError(f"--jobs {options.jobs}: {FIDELITY} is checked in one process; leave --jobs out")
+        if options.tasks:
+            raise ValueError(f"--tasks {', '.join(options.tasks)}: {FIDELITY} has no tasks; leave --tasks out")
         lines, holds = fidelity_check.run(fidelity_check.session_for(world, preset, options.out, options.seed))
     else:
         suite = suite_named(options.suite)
-        session = proof.session_for(suite, world, preset, options.out, options.seed)
-        lines, holds = proof.prove(suite, session, fill=partial(share_out, options.jobs or cores()))
+        session = proof.session_for(suite, world, preset, options.out, options.seed, options.tasks)
+        lines, holds = proof.prove(
+            suite, session, fill=partial(share_out, options.jobs or cores()), tasks=options.tasks
+        )
     print(table(lines))
     print("\nall checks hold" if holds else "\nSOME CHECKS FAIL: do not believe this benchmark's numbers")
     return 0 if holds else 1
