@@ -15,22 +15,25 @@ import numpy as np
 from worldsim_benchmarks.probes.detect import differs, distance
 
 WITHIN = 0.25
-"""Part of the true strength by which the recovered one may differ, and that the twin may show at most."""
+"""Part of the true strength by which the recovered one may differ, and that the twin may show at most, unless a deed
+says otherwise."""
 
 
 @dataclass(frozen=True)
 class Dose:
     """``true`` strength in ``unit``; ``read`` gives that which blocks uint8 ``(L, k, H, W, 3)`` after the context show;
-    ``slack``, in the same unit, is what a pixel or two of the reading are worth."""
+    ``slack``, in the same unit, is what a pixel or two of the reading are worth, and ``within`` the part of the true
+    strength by which it may be off beside."""
 
     true: float
     unit: str
     read: Callable[[np.ndarray], float]
     slack: float
+    within: float = WITHIN
 
     def holds(self, recovered: float, did: bool) -> bool:
         """Whether a deed (or its twin, where it was not done) shows the strength that it should."""
-        return abs(recovered - (self.true if did else 0.0)) <= WITHIN * self.true + self.slack
+        return abs(recovered - (self.true if did else 0.0)) <= self.within * self.true + self.slack
 
 
 def like(frame: np.ndarray, colour: np.ndarray, background: np.ndarray, region: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ STROKES = (1, 2, 3, 4, 5, 6)
 """Steps of a stroke: 0.1 to 0.7 m."""
 STROKE_LENGTH = 14
 """Steps of a plan."""
+EXACT = 0.1
+"""Part by which a stroke may be too long or too short: less than one lost step of six."""
 BRUSH = 0.06
 """Metres by which a stroke is longer than the way of the brush: its width."""
 LANE = 0.05
@@ -67,7 +69,7 @@ def _stroke(acted: Rollout, twin: Rollout, steps: int, y: float) -> Plan | None:
         painted = like(blocks[-1, -1], colour, twin.frame(end), region)
         return max(extent(painted, 0, 2) / height - BRUSH, 0.0)
 
-    dose = Dose(float(np.hypot(*(stop - start))), "m", read, 2.5 / height)
+    dose = Dose(float(np.hypot(*(stop - start))), "m", read, 2.5 / height, EXACT)
     return Plan(acted, twin, (change,), (), (change,), dose=dose)
 
 
@@ -78,7 +80,7 @@ def _lane(height: int, y: float) -> np.ndarray:
 
 DEEDS = (
     Deed(
-        "stroke_length", table.WORLD, "a stroke of one to six steps is as long as it should be, to a quarter and 4 cm",
+        "stroke_length", table.WORLD, "a stroke of one to six steps is as long as it should be, to a tenth and 4 cm",
         ("next_item", *table.DIRECTIONS), stroke_length, thorough=True,
     ),
 )  # fmt: skip
