@@ -7,7 +7,7 @@ question): what they do is not the deed's effect. Metres; a step of the hand is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 
@@ -30,6 +30,8 @@ WAIT = 8
 STILL = 0.02
 """m/s and metres under which a thing counts as at rest, or as not moved."""
 HAND = 0.045
+HIT = 0.06
+"""Metres that a thing must be moved by one that hits it."""
 MOVABLE = ("disc", "box", "apple")
 
 
@@ -72,6 +74,17 @@ def both(
         stage.play((*CONTEXT, *acted), map_seed, len(CONTEXT), pose),
         stage.play((*CONTEXT, *twin), map_seed, len(CONTEXT), pose),
     )
+
+
+def gone_on(stage: Reference, names: Sequence[str]) -> Rollout:
+    """The rollout of these actions after the context that ``start`` has played."""
+    stage.do(*names)
+    return stage.played(len(CONTEXT), (*CONTEXT, *names))
+
+
+def breaks(take: Rollout) -> bool:
+    """Whether glass breaks."""
+    return any(e["kind"] == "shatter" for events in take.events for e in events)
 
 
 def filled(names: Sequence[str], length: int) -> tuple[str, ...]:
@@ -131,7 +144,7 @@ def push(stage: Reference, map_seed: int) -> Plan | None:
 def strike(stage: Reference, map_seed: int) -> Plan | None:
     """A strike at a thing, which slides, bounces, and comes to rest. The twin strikes the other way."""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,)):
-        takes = struck(stage, map_seed, action, pose)
+        takes = struck(stage, map_seed, action, pose, {number: 0.15})
         if takes is not None and moved(takes[0], len(takes[0].names), takes[1], number) > 0.15:
             plan = whole(*takes, 2, ignored=hand(takes[0]), only=(number,))
             if plan is not None:
@@ -139,15 +152,26 @@ def strike(stage: Reference, map_seed: int) -> Plan | None:
     return None
 
 
-def struck(stage: Reference, map_seed: int, action: str, pose: Pose) -> tuple[Rollout, Rollout] | None:
+def struck(
+    stage: Reference, map_seed: int, action: str, pose: Pose, far: Mapping[int, float]
+) -> tuple[Rollout, Rollout] | None:
     """The rollouts of a step and a strike in that direction, and of the same the other way; None where the latter moves
-    things or glass breaks."""
+    things, glass breaks, or none of the things in ``far`` (by id) is moved so many metres."""
     if not start(stage, map_seed, pose):
         return None
-    done, twin = filled((action, "attack"), 2 + WAIT), filled((BACK[action], "attack"), 2 + WAIT)
-    acted, other = both(stage, map_seed, pose, done, twin)
-    shattered = any(e["kind"] == "shatter" for events in (*acted.events, *other.events) for e in events)
-    return (acted, other) if untouched(other) and not shattered else None
+    acted = gone_on(stage, filled((action, "attack"), 2 + WAIT))
+    gone = (displaced(acted, number) > least - STILL for number, least in far.items())
+    if breaks(acted) or not any(gone):
+        return None  # the other way need not be played
+    twin = filled((BACK[action], "attack"), 2 + WAIT)
+    other = stage.play((*CONTEXT, *twin), map_seed, len(CONTEXT), pose)
+    return (acted, other) if untouched(other) and not breaks(other) else None
+
+
+def displaced(take: Rollout, number: int) -> float:
+    """Metres between a thing's places at the reset and at the end; infinite where it is gone."""
+    first, last = take.object(0, number), take.object(len(take.names), number)
+    return float(np.hypot(*(last["position"] - first["position"])[:2])) if first and last else np.inf
 
 
 def collisions(stage: Reference, map_seed: int) -> Iterator[tuple[tuple[Rollout, Rollout], tuple[int, int]]]:
@@ -157,11 +181,11 @@ def collisions(stage: Reference, map_seed: int) -> Iterator[tuple[tuple[Rollout,
         places = {o["id"]: o["position"][:2] for o in stage.first_objects(*MOVABLE) if o["visible"]}
         gaps = {k: p - places[number] for k, p in places.items() if k != number}
         ahead = [k for k, g in gaps.items() if 0.1 < g @ (dx, dy) < 0.5 and abs(g @ (-dy, dx)) < 0.1]
-        takes = struck(stage, map_seed, action, pose) if ahead else None
+        takes = struck(stage, map_seed, action, pose, dict.fromkeys(ahead, HIT)) if ahead else None
         if takes is None:
             continue
         for second in ahead:
-            if 0.06 < moved(takes[0], len(takes[0].names), takes[1], second) < np.inf:
+            if HIT < moved(takes[0], len(takes[0].names), takes[1], second) < np.inf:
                 yield takes, (number, second)
 
 

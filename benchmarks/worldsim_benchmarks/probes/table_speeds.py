@@ -47,34 +47,40 @@ def push_speed(stage: Reference, map_seed: int) -> Plan | None:
         if not table.start(stage, map_seed, pose):
             continue
         done = ((action,), (action,) * 2, (action, "attack"))[deed]
-        aside = table.ASIDE[action]
-        takes = table.both(
-            stage, map_seed, pose, table.filled(done, PUSHED),
-            table.filled((aside,) * len(done), PUSHED),
-        )  # fmt: skip
-        if not table.untouched(takes[1]) or any(e["kind"] == "shatter" for events in takes[0].events for e in events):
-            continue
+        acted = table.gone_on(stage, table.filled(done, PUSHED))
         along = np.array(table.DIRECTIONS[action][:2])
-        for step in range(1, PUSHED):
-            plan = _leaving(*takes, number, along, step)
-            if plan is not None:
-                return plan
+        free = [step for step in range(1, PUSHED) if _slides(acted, number, along, step)]
+        if not free or table.breaks(acted):
+            continue
+        aside = table.filled((table.ASIDE[action],) * len(done), PUSHED)
+        twin = stage.play((*table.CONTEXT, *aside), map_seed, len(table.CONTEXT), pose)
+        plans = (_leaving(acted, twin, number, along, step) for step in free if table.untouched(twin))
+        plan = next((plan for plan in plans if plan is not None), None)
+        if plan is not None:
+            return plan
     return None
 
 
-def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step: int) -> Plan | None:
-    """The plan that reads the speed between ``step`` and the next, where the thing slides freely then."""
-    at, scale = acted.prefix, acted.first.shape[0]
+def _slides(acted: Rollout, number: int, along: np.ndarray, step: int) -> bool:
+    """Whether a thing slides freely, off the hand, between ``step`` and the next."""
+    at = acted.prefix
     things = [acted.object(at + s, number) for s in (step, step + 1)]
     if things[0] is None or things[1] is None:
-        return None
+        return False
     hands = [acted.truths[at + s]["hand"]["position"] for s in (step, step + 1)]
     places, speeds = ([np.asarray(t[key])[:2] for t in things if t] for key in ("position", "velocity"))
     moved = places[1] - places[0]
     leaves = (moved @ along) > ((hands[1] - hands[0]) @ along) + 0.02
     free = speeds[1] @ along > 0.1 and 0 <= (speeds[0] - speeds[1]) @ along < SLOWER
-    if not leaves or not free or abs(moved @ along[::-1]) > 0.02 or moved @ along < 0.06:
-        return None
+    return bool(leaves and free and abs(moved @ along[::-1]) <= 0.02 and moved @ along >= 0.06)
+
+
+def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step: int) -> Plan | None:
+    """The plan that reads the speed between ``step`` and the next, in which the thing slides freely."""
+    at, scale = acted.prefix, acted.first.shape[0]
+    states = [acted.object(at + s, number) for s in (step, step + 1)]
+    places = [np.asarray(state["position"])[:2] for state in states if state]
+    moved = places[1] - places[0]
     steps, start = (step, step + 1), grown(pixels(acted, at, number))
     if (acted.labels(len(acted.names))[start] > 0).any():
         return None  # the place that it left must be seen bare in the end
