@@ -212,7 +212,10 @@ def _rank(row: Row) -> tuple[float, int, float]:
 
 def _caption(row: Row) -> str:
     marks = ", ".join(f"{k}: {'yes' if row[k] else 'no'}" for k in ("moved", "continued", "correct"))
-    numbers = ", ".join(f"{k} {v:.3g}" for k, v in row["measures"].items() if isinstance(v, int | float))
+    shown = {
+        k: v if isinstance(v, int) else f"{v:.3g}" for k, v in row["measures"].items() if isinstance(v, int | float)
+    }
+    numbers = ", ".join(f"{k} {v}" for k, v in shown.items())
     return f"{row['task']}, map {row['map_seed']} \u2013 {row['failed'] or marks}. {numbers}"
 
 
