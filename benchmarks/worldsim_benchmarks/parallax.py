@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from worldsim_benchmarks.geometry import View, world_points
 
@@ -122,9 +122,8 @@ def depth_order(flow: np.ndarray, expected: np.ndarray, pixels: np.ndarray, befo
     far = first * rays[:, 2] + moved[2, 3]  # in the second view: that is what parallax goes by
     seen, true = flow[pixels] - turn, expected[pixels] - turn
     nearness = (seen * true).sum(-1) / np.maximum((true**2).sum(-1) * far, 1e-9)
-    a, b = rankdata(nearness.round(6)), rankdata((1 / far).round(6))  # what is equal but for rounding is tied
-    a, b = a - a.mean(), b - b.mean()
-    return float((a @ b) / np.sqrt((a @ a) * (b @ b))) if a.any() else 0.0
+    nearness = nearness.round(6)  # what is equal but for rounding is tied
+    return float(spearmanr(nearness, (1 / far).round(6)).statistic) if np.ptp(nearness) else 0.0
 
 
 def _pairs(flow: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,13 +178,8 @@ class Step:
     order: float
 
 
-def parallax(frames: np.ndarray, asked: Sequence[Question]) -> Parallax:
-    """The motion of a clip ``(T + 1, H, W, 3)`` in the steps that are asked."""
-    return summed(seen_steps(frames, asked))
-
-
 def seen_steps(frames: np.ndarray, asked: Sequence[Question]) -> list[Step]:
-    """The same, step by step."""
+    """The motion of a clip ``(T + 1, H, W, 3)`` in the steps that are asked."""
     out = []
     still: tuple[np.ndarray, np.ndarray] | None = None  # a picture that stays, and the flow between it and itself
     for q in asked:

@@ -6,7 +6,17 @@ import cv2
 import numpy as np
 import pytest
 from worldsim_benchmarks.geometry import View
-from worldsim_benchmarks.parallax import depth_order, expected_flow, heading_error, parallax, questions, sampson
+from worldsim_benchmarks.parallax import (
+    Parallax,
+    Question,
+    depth_order,
+    expected_flow,
+    heading_error,
+    questions,
+    sampson,
+    seen_steps,
+    summed,
+)
 
 SIZE, FOCAL, DEPTH = 64, 48.0, 4.0
 
@@ -25,6 +35,10 @@ def wall(x: float) -> np.ndarray:
     texture = cv2.resize(noise, (192, 64), interpolation=cv2.INTER_CUBIC)
     shift = np.array([[1, 0, -64 - FOCAL * x / DEPTH], [0, 1, 0]], np.float64)
     return cv2.warpAffine(texture, shift, (SIZE, SIZE))
+
+
+def parallax(frames: np.ndarray, asked: list[Question]) -> Parallax:
+    return summed(seen_steps(frames, asked))
 
 
 WAY = (0.0, 0.25, 0.5, 0.75)

@@ -46,9 +46,8 @@ class RunConfig:
     """Where a run writes, and how often: ``log_every``, ``probe_every`` and ``save_every`` are in steps.
 
     ``threads`` of PyTorch on the CPU (0 = PyTorch's choice); ``bf16`` autocast, where the device multiplies it
-    natively; ``compile`` the networks, which takes
-    a minute or two and, on a CPU, a C++ compiler;
-    ``export_minutes`` between exports of the averaged weights (0 = at the end only).
+    natively; ``compile`` the networks, which takes a minute or two and, on a CPU, a C++ compiler; ``export_minutes``
+    between exports of the averaged weights (0 = at the end only).
     """
 
     device: str = "auto"

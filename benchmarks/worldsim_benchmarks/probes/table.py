@@ -30,8 +30,8 @@ WAIT = 8
 STILL = 0.02
 """m/s and metres under which a thing counts as at rest, or as not moved."""
 HAND = 0.045
-HIT = 0.06
-"""Metres that a thing must be moved by one that hits it."""
+STRUCK, HIT = 0.15, 0.06
+"""Metres that a thing must be moved by a strike, and by a struck one that hits it."""
 MOVABLE = ("disc", "box", "apple")
 
 
@@ -144,8 +144,8 @@ def push(stage: Reference, map_seed: int) -> Plan | None:
 def strike(stage: Reference, map_seed: int) -> Plan | None:
     """A strike at a thing, which slides, bounces, and comes to rest. The twin strikes the other way."""
     for number, action, pose in before_things(stage, map_seed, MOVABLE, (0.26,)):
-        takes = struck(stage, map_seed, action, pose, {number: 0.15})
-        if takes is not None and moved(takes[0], len(takes[0].names), takes[1], number) > 0.15:
+        takes = struck(stage, map_seed, action, pose, {number: STRUCK})
+        if takes is not None and moved(takes[0], len(takes[0].names), takes[1], number) > STRUCK:
             plan = whole(*takes, 2, ignored=hand(takes[0]), only=(number,))
             if plan is not None:
                 return plan

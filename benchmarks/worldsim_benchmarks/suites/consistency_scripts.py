@@ -2,8 +2,8 @@
 
 A wall or a plain corner makes some scripts say nothing on some maps, so walks have variants (left or right, forward or
 backward, four ways out), and the true world alone decides which one a map is asked. Pans take turns by map seed. Ways
-through rooms are planned on the map (``probes/doom_loops.py``). Turns
-of 14 degrees and small ones of 3.5 make 360.5 degrees, the nearest to a whole turn that these worlds can do.
+through rooms are planned on the map (``probes/doom_loops.py``). Turns of 14 degrees and small ones of 3.5 make 360.5
+degrees, the nearest to a whole turn that these worlds can do.
 """
 
 from __future__ import annotations
