@@ -105,7 +105,7 @@ class Teleporting(Mutant):
 class Amnesic(Mutant):
     """What leaves the view is drawn anew: directions that were out of sight come back as those of another map.
 
-    A twin of the world plays the same actions on another map. A direction (in degrees, from the camera) that left the
+    A twin of the world plays the same actions on another map, from where that begins. A direction (in degrees, from the camera) that left the
     picture since the context is shown from the twin ever after, column by column.
     """
 
@@ -122,6 +122,7 @@ class Amnesic(Mutant):
         observation, info = super().reset(**kwargs)
         options = dict(kwargs.get("options") or {})
         options["map_seed"] = options.get("map_seed", kwargs.get("seed") or 0) + self.other_map
+        options.pop("pose", None)  # there may be a wall on the other map
         _, self.twin_info = self.twin.reset(seed=kwargs.get("seed"), options=options)
         self.yaw = float(info["truth"]["camera"]["yaw"])
         self.shown, self.lost = np.zeros(360, bool), np.zeros(360, bool)

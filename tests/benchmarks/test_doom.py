@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ pytest.importorskip("vizdoom")
 from worldsim_benchmarks import selfcheck
 from worldsim_benchmarks.colours import ColourDetector
 from worldsim_benchmarks.motion import chained, yaw_between
+from worldsim_benchmarks.mutants import Amnesic
 from worldsim_benchmarks.presets import Preset
 from worldsim_benchmarks.records import plain
 from worldsim_benchmarks.scripts import LOOK_AROUND
@@ -83,3 +85,13 @@ def test_walks_to_collectibles_pay_for_the_goal_only(tmp_path: Path) -> None:
     for walk in paid:
         found = [e for step in walk.events for e in step if e["kind"] == "pick_up"]
         assert any(walk.goal == f"collect the {e['colour']} {e['shape']}" for e in found)
+
+
+def test_an_amnesic_world_begins_where_the_other_map_has_a_wall() -> None:
+    options = {"map_seed": 2_012_400, "pose": (16.75, 1.8125, 90.0)}
+    env = gym.make(ROOMS)
+    with pytest.raises(ValueError, match="not free floor"):
+        env.reset(options={**options, "map_seed": options["map_seed"] + Amnesic.other_map})
+    forgetful = Amnesic(env)
+    assert (forgetful.reset(options=options)[0] == env.reset(options=options)[0]).all()
+    forgetful.close()
