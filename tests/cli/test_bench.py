@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from worldsim.actions import ACTION_MEANINGS
 from worldsim.cli import bench_play, bench_speed, main
@@ -16,6 +15,7 @@ from worldsim.cli.bench_speed import Speed, contestants
 from worldsim.model.debug import debug_simulator
 from worldsim.model.prepacked import can_prepack
 from worldsim.model.weights import WorldSimulator
+from worldsim.passes import compute_dtype, pick_device
 from worldsim.playing import generate
 from worldsim.worlds import WORLDS
 
@@ -128,7 +128,8 @@ def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:
         return [c.name for c in bench_speed.contestants(options, spec)]
 
     baselines = [bench_speed.BASELINE, bench_speed.PREPACKED]
-    if not can_prepack(torch.device("cpu"), torch.bfloat16):
+    device = pick_device("auto")
+    if not can_prepack(device, compute_dtype(device)):
         baselines.pop()
     assert names(bench_speed.Speed(denoising_steps=(4, 1))) == ["SoraWorld-v0 K=4", "SoraWorld-v0 K=1", *baselines]
     fixed = bench_speed.Speed(env_kwargs='{"denoising_steps": 2}', baseline=False)

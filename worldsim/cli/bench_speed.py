@@ -70,10 +70,10 @@ def speed(options: Speed) -> int:
 
 def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
     """The environment with each K (once where there is none to choose, or its arguments say which), and the U-Net."""
-    import torch
     from worldsim_benchmarks.speed import Contestant, environment
 
     from worldsim.model.prepacked import can_prepack
+    from worldsim.passes import compute_dtype, pick_device
 
     if not options.denoising_steps or "denoising_steps" in spec.kwargs:
         out = [Contestant(spec.env, environment(spec.env, **spec.kwargs))]
@@ -85,7 +85,8 @@ def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
     out += [Contestant(name, environment(v.env, **v.kwargs)) for name, v in variants(spec, options.beside).items()]
     if options.baseline:
         out.append(Contestant(BASELINE, unet_stepper))
-        if options.laid_out and can_prepack(torch.device("cpu"), torch.bfloat16):
+        device = pick_device("auto")
+        if options.laid_out and can_prepack(device, compute_dtype(device)):
             out.append(Contestant(PREPACKED, partial(unet_stepper, prepacked=True)))
     return out
 
@@ -97,8 +98,9 @@ TARGETS = {("steps_per_second", 1): (20.0, 5.0), ("lane_steps_per_second", 16): 
 
 
 def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
-    """The baseline in the faster of its two number formats on this machine, without an environment around
-    it; or ``prepacked``, in bfloat16 with what an engine of ours does to its weights done to its own."""
+    """The baseline, on the device that an environment takes, in the faster of float32 and, where that is native there,
+    bfloat16, without an environment around it; or ``prepacked``, in bfloat16 with what an engine of ours does to its
+    weights done to its own."""
     import time
 
     import numpy as np
@@ -106,6 +108,7 @@ def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
 
     from worldsim.baselines.predictor import UNetPredictor
     from worldsim.baselines.unet import PixelUNet
+    from worldsim.passes import compute_dtype, pick_device
     from worldsim.predictor import LaneStart
     from worldsim.worlds import WORLDS
 
@@ -114,8 +117,10 @@ def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
     keys, camera = torch.zeros(lanes, 32), torch.zeros(lanes, 2)
     frame = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     fastest: tuple[float, UNetPredictor] | None = None
-    for bfloat16 in (True,) if prepacked else (False, True):
-        predictor = UNetPredictor(net, lanes, bfloat16=bfloat16, prepacked=prepacked)
+    device = pick_device("auto")
+    native = compute_dtype(device) == torch.bfloat16  # emulated, one step takes a minute
+    for bfloat16 in (True,) if prepacked else (False, True) if native else (False,):
+        predictor = UNetPredictor(net, lanes, device=device, bfloat16=bfloat16, prepacked=prepacked)
         predictor.begin(range(lanes), [LaneStart(WORLDS["DoomRooms"], i, frames=frame) for i in range(lanes)])
         predictor.step(keys, camera)
         begun = time.perf_counter()
@@ -127,7 +132,7 @@ def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
     chosen = fastest[1]
 
     def step() -> None:
-        chosen.step(keys, camera)
+        chosen.step(keys, camera).frames.cpu()  # as an environment hands them out
 
     return step
 
