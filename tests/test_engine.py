@@ -568,8 +568,8 @@ def test_a_memory_shows_the_last_frame_and_remembers_what_it_shows() -> None:
         rollout = engine(simulator, context_noise=0.0)
         rollout.begin([0], [replace(start(1), frames=picture(1))])
         with torch.inference_mode():
-            assert rollout._screen is not None
-            rollout._screen.canvas[:] = larger((torch.from_numpy(first) / 127.5 - 1).permute(0, 3, 1, 2))
+            assert rollout.pictures.screen is not None
+            rollout.pictures.screen.canvas[:] = larger((torch.from_numpy(first) / 127.5 - 1).permute(0, 3, 1, 2))
         block = run(rollout, [[1]])[0]
         again = simulator.codec.encode(block.frames).clamp(-4, 4)
         assert float((again - block.latent).abs().max()) < 0.05  # frames are rounded to 8 bits
@@ -715,9 +715,9 @@ def mirrored_ramps() -> np.ndarray:
 
 def is_shown(rollout: RolloutEngine, frame: np.ndarray, lane: int = 0) -> bool:
     """Whether the right half of a lane's picture, away from its rim, is that of ``frame``."""
-    assert rollout._screen is not None
+    assert rollout.pictures.screen is not None
     wanted = larger(torch.from_numpy(frame).permute(2, 0, 1)[None] / 127.5 - 1)
-    return float((wanted - rollout._screen.canvas[lane])[..., 32:96, 32:].abs().mean()) < 0.03
+    return float((wanted - rollout.pictures.screen.canvas[lane])[..., 32:96, 32:].abs().mean()) < 0.03
 
 
 @pytest.mark.parametrize(
@@ -775,10 +775,10 @@ def test_one_who_walks_away_and_comes_back_finds_what_was_there(memory: Memory, 
     assert not is_shown(second, frame, 1)
     second.step(still.expand(2, -1), there.expand(2, -1))
     assert is_shown(second, frame, 1) == returns
-    assert second._screen is not None
+    assert second.pictures.screen is not None
     if memory == "places":
-        assert second._screen.panorama is not None
-        assert torch.allclose(second._screen.panorama.place[1], torch.zeros(3), atol=1e-3)
+        assert second.pictures.screen.panorama is not None
+        assert torch.allclose(second.pictures.screen.panorama.place[1], torch.zeros(3), atol=1e-3)
 
 
 def test_a_memory_that_a_model_cannot_serve_and_a_state_of_another_are_refused() -> None:

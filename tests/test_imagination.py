@@ -183,7 +183,7 @@ def test_worlds_whose_pictures_are_completed_are_carried(simulator) -> None:
     for imagine in (True, False):
         lanes = engine(drawn, 2, imagine=imagine)
         lanes.begin([0, 1], [start(1, MAZE), start(2, WORLDS["Crafter"])])
-        assert lanes._screen is not None and lanes._screen.known.tolist() == [imagine, False]
+        assert lanes.pictures.screen is not None and lanes.pictures.screen.known.tolist() == [imagine, False]
 
 
 def test_a_world_that_the_starter_has_not_learned_to_complete_has_none(simulator, monkeypatch) -> None:
@@ -200,9 +200,9 @@ def worn(simulator: WorldSimulator, lanes: int = 2, **kwargs: Any) -> RolloutEng
     """An engine whose first lane has little detail left."""
     made = engine(simulator, lanes, **kwargs)
     made.begin(range(lanes), [start(i + 1) for i in range(lanes)])
-    assert made._screen is not None
+    assert made.pictures.screen is not None
     with torch.inference_mode():
-        made._screen.detail[0, :, :, :8] = WORN / 2
+        made.pictures.screen.detail[0, :, :, :8] = WORN / 2
     return made
 
 
@@ -219,7 +219,7 @@ def test_what_has_lost_its_detail_is_drawn_again_where_it_has(simulator, monkeyp
     changed = (shown.frames.int() - before.frames.int()).abs().amax(-1)
     assert changed[1].max() == 0 and changed[0, :3].max() == 0  # another lane, and the frames before the last
     assert changed[0, 3, :, :24].float().mean() > 3 and changed[0, 3, :, 48:].max() <= 1
-    screen = lanes._screen
+    screen = lanes.pictures.screen
     assert screen is not None and screen.detail[0].min() > WORN
     assert (screen.held[0, 0, :, :6] == 1).all() and not screen.held[1].any()
     assert torch.allclose(smaller(screen.canvas)[0], to_pixels(shown.frames[0, 3]).permute(2, 0, 1), atol=0.02)
@@ -267,7 +267,7 @@ def test_nothing_is_laid_down_of_what_is_not_finite(simulator, monkeypatch) -> N
 def test_where_nobody_walks_nothing_is_drawn_again_however_much_gives_way(simulator, monkeypatch) -> None:
     monkeypatch.setattr(simulator.starter, "redraw", lambda *_: pytest.fail("drawn again"))
     lanes = worn(simulator)
-    screen = lanes._screen
+    screen = lanes.pictures.screen
     assert screen is not None
     steps(lanes, [0] * 3)
     assert (screen.detail[1] < 1).all() and (screen.detail[1] > EXPECTED).all()  # the share of a fresh memory is a half
@@ -309,7 +309,7 @@ def test_a_new_scene_is_imagined_from_then_on(simulator) -> None:
 def test_a_lane_that_begins_again_has_all_its_detail(simulator) -> None:
     lanes = worn(simulator)
     steps(lanes, [FORWARD])
-    screen = lanes._screen
+    screen = lanes.pictures.screen
     assert screen is not None and screen.held[0].any()
     lanes.begin([0], [start(7)])
     assert (screen.detail[0] == 1).all() and not screen.held[0].any()

@@ -43,8 +43,8 @@ def begun(simulator: WorldSimulator, frames: np.ndarray, actions: int) -> Screen
     engine = RolloutEngine(simulator, 1, device="cpu", dtype=torch.float32, denoising_steps=1)
     start = LaneStart(ROOMS, 1, LaneText("", "", ""), frames, np.full(actions, FORWARD))
     engine.begin([0], [start])
-    assert engine._screen is not None
-    return engine._screen
+    assert engine.pictures.screen is not None
+    return engine.pictures.screen
 
 
 def pictures(count: int) -> np.ndarray:
@@ -58,9 +58,9 @@ def test_a_camera_is_as_fast_after_given_steps_as_after_steps_of_its_own(simulat
     table = ROOMS.table
     for _ in range(steps):
         engine.step(torch.from_numpy(multi_hot(table.keys[[FORWARD]])), torch.from_numpy(table.camera[[FORWARD]]))
-    assert engine._screen is not None
+    assert engine.pictures.screen is not None
     expected = [0.0, 0.0, 0.8 * (1 - 0.5**steps), 1.0]
-    assert engine._screen.travel[0].tolist() == pytest.approx(expected)
+    assert engine.pictures.screen.travel[0].tolist() == pytest.approx(expected)
     assert begun(simulator, pictures(1 + 4 * steps), steps).travel[0].tolist() == pytest.approx(expected)
 
 
@@ -76,8 +76,8 @@ def walked(engine: RolloutEngine, steps: int) -> Screen:
     for _ in range(steps):
         ids = [FORWARD] * engine.lanes
         engine.step(torch.from_numpy(multi_hot(table.keys[ids])), torch.from_numpy(table.camera[ids]))
-    assert engine._screen is not None
-    return engine._screen
+    assert engine.pictures.screen is not None
+    return engine.pictures.screen
 
 
 def of_worlds(simulator: WorldSimulator, *names: str) -> RolloutEngine:

@@ -32,7 +32,8 @@ from einops import repeat
 from worldsim.control_tables import control_tables
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
-from worldsim.imagination import Drawing, Imagination
+from worldsim.imagination import Imagination
+from worldsim.lane_pictures import LanePictures
 from worldsim.lane_player import NO_PLAYER, LanePlayer
 from worldsim.lane_referee import LaneReferee
 from worldsim.lane_text import LaneWords, TextMemory
@@ -44,7 +45,7 @@ from worldsim.model.transformer import Prediction, PreparedStep
 from worldsim.model.weights import CacheMode, WorldSimulator
 from worldsim.passes import Passes
 from worldsim.predictor import BLOCK_FRAMES, Block, LaneStart, LaneText, TextKind
-from worldsim.screen import Memory, Screen, memories
+from worldsim.screen import Memory, memories
 from worldsim.starts import check_start, first_controls, given_controls, given_latents
 from worldsim.worlds import WORLDS, WorldSpec
 
@@ -119,28 +120,20 @@ class RolloutEngine(Passes):
         self.cache_mode = cache_mode or ("renoise" if self.temperature else model.config.cache_mode)
         self.denoising_steps, self.reward_mode = denoising_steps, reward
         starter = self.model.starter if imagine and self.memory != "window" else None
-        self._imagination = None if starter is None else Imagination(starter, self.codec, self.dtype, self._bounded)
         self.imagines = None if starter is None or not starter.config.completes else starter.digest
-        self._drawn = tuple(world for world in model.config.drawn if not self._imagines_in(WORLDS.get(world)))
-        self._allocate()
+        self._allocate(None if starter is None else Imagination(starter, self.codec, self.dtype, self._bounded))
 
     @torch.inference_mode()
-    def _allocate(self) -> None:
+    def _allocate(self, imagination: Imagination | None) -> None:
         b, device = self.lanes, self.device
         self._ring = self._new_ring(b)
         self._seeds = torch.zeros(b, dtype=torch.int64, device=device)
         self._steps = torch.zeros(b, dtype=torch.int64, device=device)
         self._seconds = torch.ones(b, device=device)
         self._specs: list[WorldSpec | None] = [None] * b
-        self._single: list[int] = []
-        self._all_drawn = self.codec.memory is None
-        self._imagining = False
-        self._imagines = torch.zeros(b, dtype=torch.bool, device=device)
         self._text = TextMemory(self.world, b, device)
-        self._screen = (
-            None
-            if self.codec.memory is None
-            else Screen(self.codec, b, self.frame_size, device, self.memory, self._drawn)
+        self.pictures = LanePictures(
+            self.codec, b, self.frame_size, device, self.memory, imagination, self.model.config.drawn
         )
         sizes, player, referee = self.model.config.world, self.model.player, self.model.referee
         self.referee = None if referee is None else LaneReferee(referee, b, self.latent_shape, device)
@@ -201,20 +194,21 @@ class RolloutEngine(Passes):
         latent, finite = self._bounded(drawn.x[:, 0])
         chances = noise.uniforms(self._seeds, self._steps, self._draws)
         eps = noise.normal(chances["context"], self.latent_shape)
-        pixels, redrawn = self._decode(latent, controls)
+        pictures = self.pictures
+        pixels, redrawn = pictures.show(latent, controls, self._text, self._seeds, self._steps)
         change = drawn.change[:, 0]
         more = not self.temperature and self.denoising_steps > 1  # than one pass was asked for, to tell how sure it is
         compared = more and self.cache_mode == "reuse"
-        if compared or not self._all_drawn:
-            shown, still = self._bounded_too(self._encode(pixels), finite)
+        if compared or not pictures.all_drawn:
+            shown, still = self._bounded_too(pictures.encode(pixels), finite)
             if compared:
                 change = _apart(shown, latent)
             if redrawn is not None:
-                rows, pictures = redrawn
-                pixels[rows, -1] = pictures.permute(0, 2, 3, 1)
+                rows, again = redrawn
+                pixels[rows, -1] = again.permute(0, 2, 3, 1)
                 shown[rows] = self._bounded(self.codec.encode_normalised(pixels[rows, -1:]))[0]
-            if self._screen is not None and not self._all_drawn:  # what is seen is what is remembered
-                carried = self._screen.known
+            if pictures.screen is not None and not pictures.all_drawn:  # what is seen is what is remembered
+                carried = pictures.screen.known
                 latent, finite = (
                     torch.where(carried[:, None, None, None], shown, latent),
                     torch.where(carried, still, finite),
@@ -275,7 +269,7 @@ class RolloutEngine(Passes):
             "view_age": int(text.age[lane]),
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
-            "screen": None if self._screen is None else self._screen.get_lane(lane),
+            "screen": None if self.pictures.screen is None else self.pictures.screen.get_lane(lane),
             "referee": None if self.referee is None else self.referee.get_lane(lane),
             "player": None if self._player is None else self._player.get_lane(lane),
         }
@@ -295,8 +289,8 @@ class RolloutEngine(Passes):
         if self._player is not None:
             self._player.check(state["player"])
         self._ring.set_lane(lane, state["memory"])
-        if self._screen is not None:
-            self._screen.set_lane(lane, state["screen"])
+        if self.pictures.screen is not None:
+            self.pictures.screen.set_lane(lane, state["screen"])
         if self.referee is not None:
             self.referee.set_lane(lane, state["referee"])
         if self._player is not None:
@@ -323,8 +317,8 @@ class RolloutEngine(Passes):
         latents = given_latents(self.codec, frames, k, n)
         given = given_controls(starts, self.device)
         self._prefill(rows, latents, given)
-        if self._screen is not None:
-            self._screen.begin(rows, [s.world for s in starts], frames, k, given, latents)
+        if self.pictures.screen is not None:
+            self.pictures.screen.begin(rows, [s.world for s in starts], frames, k, given, latents)
         shown = repeat(frames[:, -1], "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous()
         return _first_block(shown, latents[-1])
 
@@ -364,8 +358,8 @@ class RolloutEngine(Passes):
         controls = first_controls(len(rows), self.device)
         self._prefill(rows, [latent], controls)
         image = self.codec.decode(latent, 1)[:, 0]
-        if self._screen is not None:
-            self._screen.begin(rows, [s.world for s in starts], image[:, None], 1, controls, [latent])
+        if self.pictures.screen is not None:
+            self.pictures.screen.begin(rows, [s.world for s in starts], image[:, None], 1, controls, [latent])
         block = _first_block(repeat(image, "m h w c -> m k h w c", k=BLOCK_FRAMES).contiguous(), latent)
         block.hallucination.copy_(self._relative(drawn.change[:, 0], finite))
         block.valid.copy_(finite)
@@ -434,60 +428,10 @@ class RolloutEngine(Passes):
             distribution,
         )
 
-    def _decode(
-        self, latent: torch.Tensor, controls: Controls
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
-        """Pixels ``(B, 4, H, W, 3)`` in [-1, 1]; a world of one frame per step shows it four times. A codec with a
-        memory is shown what the lanes showed. Beside them what ``Imagination.redraw`` gives."""
-        frames, redrawn = 1 if len(self._single) == self.lanes else BLOCK_FRAMES, None
-        if self._screen is None or self._all_drawn:
-            pixels = self.codec.decode_normalised(latent, frames)
-        elif self._imagination is None or not self._imagining:
-            pixels = self._screen.show(latent, frames, controls, self._screen.turn(controls))
-        else:
-            pixels, redrawn = self._imagined_frames(self._imagination, self._screen, latent, controls)
-        if frames == 1:
-            return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous(), redrawn
-        if self._single:
-            pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
-        return pixels, redrawn
-
-    def _imagined_frames(
-        self, imagination: Imagination, screen: Screen, latent: torch.Tensor, controls: Controls
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
-        """Pixels of all lanes where some imagine what they have not seen, and what was drawn again of them."""
-        text = self._text
-        drawing = Drawing(
-            self._imagines, lambda lane: text.words[lane].text.scene, text.world_index, self._seeds, self._steps
-        )
-        around = screen.turn(controls)
-        if around is not None and screen.panorama is not None:
-            around = imagination.complete(screen.panorama, around, controls.camera[:, 0, 0], drawing)
-        pixels = screen.show(latent, BLOCK_FRAMES, controls, around, notes_detail=True)
-        return pixels, imagination.redraw(screen, drawing)
-
-    def _imagines_in(self, world: WorldSpec | None) -> bool:
-        return world is not None and self._imagination is not None and self._imagination.knows(world)
-
-    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Latents of what lanes show."""
-        if len(self._single) == self.lanes:
-            return self.codec.encode_normalised(pixels[:, -1:])
-        latent = self.codec.encode_normalised(pixels)
-        if self._single:
-            latent[self._single] = self.codec.encode_normalised(pixels[self._single, -1:])
-        return latent
-
     def _note_worlds(self) -> None:
-        """Which lanes are of worlds that show one frame per step, and which of worlds that are imagined; whether all
-        are of worlds that are drawn, and whether a referee has a say in any."""
-        specs, drawn = self._specs, self._drawn
-        self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
-        self._all_drawn = self.codec.memory is None or all(spec is None or spec.name in drawn for spec in specs)
-        self._imagines = torch.tensor([self._imagines_in(spec) for spec in specs], device=self.device)
-        self._imagining = any(self._imagines_in(spec) for spec in specs)
+        self.pictures.note(self._specs)
         if self.referee is not None:
-            self.referee.note([spec.index for spec in specs if spec is not None])
+            self.referee.note([spec.index for spec in self._specs if spec is not None])
 
     def _bounded_too(self, latent: torch.Tensor, finite: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``_bounded``, and zeros where the lane was not finite before."""

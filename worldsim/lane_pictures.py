@@ -1,0 +1,102 @@
+"""What every lane shows of its latent, and the latent of what it shows.
+
+A codec with a memory goes on from what the lanes showed (``screen.py``), but in worlds whose pictures are drawn anew at
+each step; in those whose pictures a starter completes, what nobody has seen is imagined (``imagination.py``). A world
+of one frame per step shows it four times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from worldsim.imagination import Drawing, Imagination
+from worldsim.lane_text import TextMemory
+from worldsim.model.codec import Codec
+from worldsim.model.conditioning import Controls
+from worldsim.predictor import BLOCK_FRAMES
+from worldsim.screen import Memory, Screen
+from worldsim.worlds import WORLDS, WorldSpec
+
+# B lanes, M lanes that are drawn again, C h w latent, H W frame
+
+Redrawn = tuple[torch.Tensor, torch.Tensor]
+"""Lanes ``(M,)``, and the pictures ``(M, 3, H, W)`` in [-1, 1] that they end their step with instead."""
+
+
+class LanePictures:
+    """Pictures of ``lanes`` lanes, frames of ``size`` (H, W), by ``codec`` with ``memory``. What ``imagination``
+    completes is carried over; else nothing is in the worlds ``drawn``.
+
+    ``screen`` is None where the codec has no memory, ``all_drawn`` says whether nothing is carried over in any lane.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        lanes: int,
+        size: tuple[int, int],
+        device: torch.device,
+        memory: Memory,
+        imagination: Imagination | None,
+        drawn: Sequence[str],
+    ) -> None:
+        self._codec, self._lanes, self._imagination = codec, lanes, imagination
+        self._drawn = tuple(world for world in drawn if not self._imagined(WORLDS.get(world)))
+        self.screen = None if codec.memory is None else Screen(codec, lanes, size, device, memory, self._drawn)
+        self.all_drawn = codec.memory is None
+        self._single: list[int] = []
+        self._imagines = torch.zeros(lanes, dtype=torch.bool, device=device)
+        self._imagining = False
+
+    def note(self, specs: Sequence[WorldSpec | None]) -> None:
+        """The lanes are in these worlds from now; None has not begun."""
+        self._single = [i for i, spec in enumerate(specs) if spec is not None and spec.frames_per_step == 1]
+        self.all_drawn = self.screen is None or all(spec is None or spec.name in self._drawn for spec in specs)
+        imagined = [self._imagined(spec) for spec in specs]
+        self._imagines = torch.tensor(imagined, device=self._imagines.device)
+        self._imagining = any(imagined)
+
+    def _imagined(self, world: WorldSpec | None) -> bool:
+        return world is not None and self._imagination is not None and self._imagination.knows(world)
+
+    def show(
+        self, latent: torch.Tensor, controls: Controls, text: TextMemory, seeds: torch.Tensor, steps: torch.Tensor
+    ) -> tuple[torch.Tensor, Redrawn | None]:
+        """Pixels ``(B, 4, H, W, 3)`` in [-1, 1] of the step under ``controls (B, 1)`` to ``latent (B, C, h, w)``, and
+        what ``Imagination.redraw`` gives. What is drawn is a function of what was seen and told, of the lanes'
+        ``seeds (B,)`` and of their ``steps (B,)``."""
+        frames, redrawn = 1 if len(self._single) == self._lanes else BLOCK_FRAMES, None
+        if self.screen is None or self.all_drawn:
+            pixels = self._codec.decode_normalised(latent, frames)
+        elif self._imagination is None or not self._imagining:
+            pixels = self.screen.show(latent, frames, controls, self.screen.turn(controls))
+        else:
+            drawing = Drawing(self._imagines, lambda lane: text.words[lane].text.scene, text.world_index, seeds, steps)
+            pixels, redrawn = _imagined_frames(self._imagination, self.screen, latent, controls, drawing)
+        if frames == 1:
+            return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous(), redrawn
+        if self._single:
+            pixels[self._single] = pixels[self._single, -1:].expand(-1, BLOCK_FRAMES, -1, -1, -1)
+        return pixels, redrawn
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Latents ``(B, C, h, w)`` of what lanes show."""
+        if len(self._single) == self._lanes:
+            return self._codec.encode_normalised(pixels[:, -1:])
+        latent = self._codec.encode_normalised(pixels)
+        if self._single:
+            latent[self._single] = self._codec.encode_normalised(pixels[self._single, -1:])
+        return latent
+
+
+def _imagined_frames(
+    imagination: Imagination, screen: Screen, latent: torch.Tensor, controls: Controls, drawing: Drawing
+) -> tuple[torch.Tensor, Redrawn | None]:
+    """Pixels of all lanes where some imagine what they have not seen, and what was drawn again of them."""
+    around = screen.turn(controls)
+    if around is not None and screen.panorama is not None:
+        around = imagination.complete(screen.panorama, around, controls.camera[:, 0, 0], drawing)
+    pixels = screen.show(latent, BLOCK_FRAMES, controls, around, notes_detail=True)
+    return pixels, imagination.redraw(screen, drawing)
