@@ -105,8 +105,8 @@ class Teleporting(Mutant):
 class Amnesic(Mutant):
     """What leaves the view is drawn anew: directions that were out of sight come back as those of another map.
 
-    A twin of the world plays the same actions on another map, from where that begins. A direction (in degrees, from the camera) that left the
-    picture since the context is shown from the twin ever after, column by column.
+    A twin of the world plays the same actions on another map, from where that begins. A direction (in degrees, from the
+    camera) that left the picture since the context is shown from the twin ever after, column by column.
     """
 
     other_map = 77

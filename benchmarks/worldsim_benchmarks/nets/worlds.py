@@ -1,8 +1,9 @@
 """Which world is a picture of? A small net that has seen random play of all of them.
 
-A start that a prompt's name alone begins may show any moment of its world, so the net learns starts and what random
-play of training maps then shows, each world equally often, spoiled as generated pictures are (``spoiling``, and softer
-still). It sees 32 rows and columns, on which a blur of a pixel or two hardly tells.
+A start that a prompt's name alone begins may show any moment of its world, a wall before one's nose among them, so the
+net learns starts and what random play of training maps then shows, in which each command is held for some steps so that
+it gets somewhere; each world equally often, and spoiled as generated pictures are (``spoiling``, and softer still). It
+sees 32 rows and columns, on which a blur of a pixel or two hardly tells.
 """
 
 from __future__ import annotations
@@ -23,14 +24,18 @@ from worldsim_benchmarks.truth import Reference
 
 SIDE = 32
 """Rows and columns that the net sees."""
-EVERY, MOMENTS = 5, 3
+EVERY, MOMENTS = 8, 6
 """Of each map so many moments are taken: the start, and one after each so many steps of random play."""
+HELD = 6
+"""Most steps that a command of random play is held."""
 SPOILED, SOFT, SOFTEST = 0.8, 0.3, 1.2
 """Shares of the pictures that training spoils, and blurs still more; the greatest deviation of that, in pixels."""
+CROPPED, LEAST = 0.5, 0.7
+"""Share of the pictures of which training shows a part, and the least side of a part of one."""
 HAZY = 2.5
 """Standard deviation of the blur that ratings are made under too, in pixels of 64."""
 CONVS = ((16, 5, 2), (32, 3, 2), (32, 3, 1))
-HIDDEN, BATCHES = 64, 2000
+HIDDEN, BATCHES = 64, 4000
 SLOW = ("worldsim/Crafter-v0", "worldsim/Blocks-v0", "worldsim/Scene-v0")
 """Worlds whose starts take seconds each."""
 MAPS, SLOW_MAPS = (240, 24), (60, 12)
@@ -77,9 +82,10 @@ def inputs(frames: Sequence[np.ndarray]) -> np.ndarray:
 
 def moments(reference: Reference, seeds: Sequence[int]) -> list[np.ndarray]:
     """The starts of these maps, and what random play of each then shows: uint8 ``(H, W, 3)``, ``MOMENTS`` of each."""
-    names, found = list(reference.ids), []
+    names, found, steps = list(reference.ids), [], EVERY * (MOMENTS - 1)
     for seed in seeds:
-        drawn = np.random.default_rng((seed, 21)).integers(len(names), size=EVERY * (MOMENTS - 1))
+        rng = np.random.default_rng((seed, 21))
+        drawn = np.repeat(rng.integers(len(names), size=steps), rng.integers(1, HELD + 1, size=steps))[:steps]
         played = reference.play([names[i] for i in drawn], seed)
         found += [played.first, *played.blocks[EVERY - 1 :: EVERY, -1]]
     return found
@@ -120,7 +126,12 @@ def train(
 
 
 def _seen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A picture as training shows it: mirrored half of the time, and mostly spoiled."""
+    """A square picture as training shows it: a part of it and mirrored, each half of the time, and mostly spoiled."""
+    if rng.random() < CROPPED:
+        side = round(len(picture) * rng.uniform(LEAST, 1))
+        y, x = rng.integers(len(picture) - side + 1, size=2)
+        part = np.ascontiguousarray(picture[y : y + side, x : x + side])
+        picture = np.asarray(cv2.resize(part, picture.shape[:2], interpolation=cv2.INTER_AREA))
     shown = np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture).astype(np.float32)
     if rng.random() < SPOILED:
         shown = spoiled(shown, 3, rng)
