@@ -31,6 +31,9 @@ from worldsim.worlds import WorldSpec
 Bounded = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Latents ``(M, C, h, w)`` to those in the range of training, and which of them are finite, ``(M,)``."""
 
+Redrawn = tuple[torch.Tensor, torch.Tensor]
+"""Numbers ``(M,)`` of lanes, and the pictures ``(M, 3, H, W)`` in [-1, 1] that they show now."""
+
 AHEAD = 28.0
 """Degrees by which the view that is completed is turned on, in the direction of the turn; half a narrower view."""
 LEAST = 1 / 64
@@ -94,7 +97,7 @@ class Imagination:
             around = panorama.view()
         return around
 
-    def redraw(self, screen: Screen, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def redraw(self, screen: Screen, drawing: Drawing) -> Redrawn | None:
         """Draws detail where lanes that may be walk, or push, and are left with little of it: the numbers of those
         lanes and the pictures ``(M, 3, H, W)`` that they show now, None without any."""
         worn = (screen.detail < WORN).float().mean((1, 2, 3)) >= MUCH

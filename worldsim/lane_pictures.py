@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from worldsim.imagination import Drawing, Imagination
+from worldsim.imagination import Drawing, Imagination, Redrawn
 from worldsim.lane_text import TextMemory
 from worldsim.model.codec import Codec
 from worldsim.model.conditioning import Controls
@@ -19,15 +19,12 @@ from worldsim.predictor import BLOCK_FRAMES
 from worldsim.screen import Memory, Screen
 from worldsim.worlds import WORLDS, WorldSpec
 
-# B lanes, M lanes that are drawn again, C h w latent, H W frame
-
-Redrawn = tuple[torch.Tensor, torch.Tensor]
-"""Lanes ``(M,)``, and the pictures ``(M, 3, H, W)`` in [-1, 1] that they end their step with instead."""
+# B lanes, C h w latent, H W frame
 
 
 class LanePictures:
-    """Pictures of ``lanes`` lanes, frames of ``size`` (H, W), by ``codec`` with ``memory``. What ``imagination``
-    completes is carried over; else nothing is in the worlds ``drawn``.
+    """Pictures of ``lanes`` lanes, frames of ``size`` (H, W), by ``codec`` with ``memory``. In the worlds ``drawn``
+    nothing is carried over, but in those that ``imagination`` completes.
 
     ``screen`` is None where the codec has no memory, ``all_drawn`` says whether nothing is carried over in any lane.
     """

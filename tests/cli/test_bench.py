@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from worldsim.actions import ACTION_MEANINGS
+from worldsim.baselines.predictor import UNetPredictor
 from worldsim.cli import bench_play, bench_speed, main
 from worldsim.cli.bench_options import candidate, session, variants, with_untrained
 from worldsim.cli.bench_speed import Speed, contestants
@@ -135,6 +138,22 @@ def test_speed_sweeps_the_steps_of_ours_and_takes_others_as_they_are() -> None:
     fixed = bench_speed.Speed(env_kwargs='{"denoising_steps": 2}', baseline=False)
     assert names(fixed) == ["SoraWorld-v0"]
     assert names(bench_speed.Speed(denoising_steps=(), env="CartPole-v1", baseline=False)) == ["CartPole-v1"]
+
+
+def test_the_baseline_takes_bfloat16_only_where_it_is_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    class Noted(UNetPredictor):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            taken.append(kwargs["bfloat16"])
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr("worldsim.baselines.predictor.UNetPredictor", Noted)
+    monkeypatch.setattr("worldsim.passes.compute_dtype", lambda device: torch.float32)
+    bench_speed.unet_stepper(1, torch.device("cpu"))()
+    assert taken == [False]
+    spec = candidate("SoraWorld-v0", '{"device": "cpu"}', 1, "")
+    assert [c.name for c in bench_speed.contestants(bench_speed.Speed((1,), (1,)), spec)][1:] == [bench_speed.BASELINE]
 
 
 def test_variants_are_the_same_environment_with_other_arguments() -> None:

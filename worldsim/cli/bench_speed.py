@@ -16,6 +16,7 @@ from worldsim.cli.bench_options import candidate, variants
 from worldsim.registration import SORA_WORLD
 
 if TYPE_CHECKING:
+    import torch
     from worldsim_benchmarks.report import Line
     from worldsim_benchmarks.speed import Contestant
     from worldsim_benchmarks.suites.session import CandidateSpec
@@ -84,10 +85,10 @@ def contestants(options: Speed, spec: CandidateSpec) -> list[Contestant]:
         ]
     out += [Contestant(name, environment(v.env, **v.kwargs)) for name, v in variants(spec, options.beside).items()]
     if options.baseline:
-        out.append(Contestant(BASELINE, unet_stepper))
-        device = pick_device("auto")
+        device = pick_device(spec.kwargs.get("device", "auto"))
+        out.append(Contestant(BASELINE, partial(unet_stepper, device=device)))
         if options.laid_out and can_prepack(device, compute_dtype(device)):
-            out.append(Contestant(PREPACKED, partial(unet_stepper, prepacked=True)))
+            out.append(Contestant(PREPACKED, partial(unet_stepper, device=device, prepacked=True)))
     return out
 
 
@@ -97,10 +98,9 @@ TARGETS = {("steps_per_second", 1): (20.0, 5.0), ("lane_steps_per_second", 16): 
 """(measure, batch) -> the rate to reach with K = 4, and its multiple of the U-Net's."""
 
 
-def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
-    """The baseline, on the device that an environment takes, in the faster of float32 and, where that is native there,
-    bfloat16, without an environment around it; or ``prepacked``, in bfloat16 with what an engine of ours does to its
-    weights done to its own."""
+def unet_stepper(lanes: int, device: torch.device, prepacked: bool = False) -> Callable[[], None]:
+    """The baseline on ``device``, in the faster of float32 and, where that is native there, bfloat16, without an
+    environment around it; or ``prepacked``, in bfloat16 with its weights laid out as those of an engine of ours are."""
     import time
 
     import numpy as np
@@ -108,7 +108,7 @@ def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
 
     from worldsim.baselines.predictor import UNetPredictor
     from worldsim.baselines.unet import PixelUNet
-    from worldsim.passes import compute_dtype, pick_device
+    from worldsim.passes import compute_dtype
     from worldsim.predictor import LaneStart
     from worldsim.worlds import WORLDS
 
@@ -117,24 +117,22 @@ def unet_stepper(lanes: int, prepacked: bool = False) -> Callable[[], None]:
     keys, camera = torch.zeros(lanes, 32), torch.zeros(lanes, 2)
     frame = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     fastest: tuple[float, UNetPredictor] | None = None
-    device = pick_device("auto")
-    native = compute_dtype(device) == torch.bfloat16  # emulated, one step takes a minute
-    for bfloat16 in (True,) if prepacked else (False, True) if native else (False,):
+    formats = [False, True] if compute_dtype(device) == torch.bfloat16 else [False]  # emulated, a step takes a minute
+
+    def advance(predictor: UNetPredictor) -> None:
+        predictor.step(keys, camera).frames.cpu()  # as an environment hands them out
+
+    for bfloat16 in [True] if prepacked else formats:
         predictor = UNetPredictor(net, lanes, device=device, bfloat16=bfloat16, prepacked=prepacked)
         predictor.begin(range(lanes), [LaneStart(WORLDS["DoomRooms"], i, frames=frame) for i in range(lanes)])
-        predictor.step(keys, camera)
+        advance(predictor)
         begun = time.perf_counter()
-        predictor.step(keys, camera)
+        advance(predictor)
         spent = time.perf_counter() - begun
         if fastest is None or spent < fastest[0]:
             fastest = (spent, predictor)
     assert fastest is not None
-    chosen = fastest[1]
-
-    def step() -> None:
-        chosen.step(keys, camera).frames.cpu()  # as an environment hands them out
-
-    return step
+    return partial(advance, fastest[1])
 
 
 def speed_lines(rows: list[dict[str, Any]], begun: dict[str, float] | None) -> list[Line]:

@@ -81,7 +81,8 @@ def inputs(frames: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def moments(reference: Reference, seeds: Sequence[int]) -> list[np.ndarray]:
-    """The starts of these maps, and what random play of each then shows: uint8 ``(H, W, 3)``, ``MOMENTS`` of each."""
+    """The starts of these maps, and what random play of each then shows: uint8 ``(H, W, 3)``, ``MOMENTS`` of each.
+    An episode that has ended shows its last frame on."""
     names, found, steps = list(reference.ids), [], EVERY * (MOMENTS - 1)
     for seed in seeds:
         rng = np.random.default_rng((seed, 21))
