@@ -1,4 +1,4 @@
-"""How much is run: ``quick`` is a smoke test (about ten minutes on two cores), ``default`` and ``publish``
+"""How much is run: ``quick`` is a smoke test (ten to twenty minutes of two cores), ``default`` and ``publish``
 are for numbers that are quoted."""
 
 from __future__ import annotations
