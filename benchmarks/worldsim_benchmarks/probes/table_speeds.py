@@ -34,6 +34,8 @@ LOOKED = (1, 2, 3, 4)
 """Steps after the context at which it is looked for."""
 EVEN = 0.06
 """m/s^2 by which the true rate may differ between steps of a thing that slides freely."""
+ASTRAY = 0.5
+"""Pixels by which the middle of what is tracked may lie beside the thing's own."""
 SHALLOW = 0.3
 """m/s^2 from which on a rate is asked."""
 Tracked = Callable[[np.ndarray], "list[np.ndarray] | None"]
@@ -196,7 +198,8 @@ def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
 
 def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.ndarray, axis: int) -> Tracked | None:
     """A tracker of a thing that moves along the columns (``axis`` 0) or rows (1), by its colour at the end of the
-    context; None where at one of the steps something covers it or lies beside it, which would move its middle."""
+    context; None where at one of the steps something covers it or lies beside it, which would move its middle, or where
+    it is found ``ASTRAY`` pixels from where it is, since something else has its colour."""
     at, scale, shape = take.prefix, take.first.shape[0], take.first.shape[:2]
     mask = pixels(take, at, number)
     first = take.object(at + steps[0], number)
@@ -213,6 +216,9 @@ def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.nd
         if own.sum() < 0.95 * mask.sum() or (grown(own) & others).any():
             return None
         regions.append((across <= LANE) & ~grown(others, 1))
+        found, is_at = middle(like(take.frame(at + s), colour, background, regions[-1])), middle(own)
+        if found is None or is_at is None or np.hypot(*(found - is_at)) > ASTRAY:
+            return None
 
     def track(blocks: np.ndarray) -> list[np.ndarray] | None:
         seen = [middle(like(blocks[s - 1, -1], colour, background, r)) for s, r in zip(steps, regions)]
