@@ -212,7 +212,7 @@ Try next:
   worldsim demo --prompt "rooms with green walls and a yellow floor" --actions "turn_left*26"
   worldsim starts "rooms with green walls and a yellow floor"     what the model draws from text alone
   worldsim demo --world DoomTakeCover --actions "strafe_left*10 strafe_right*10"
-  worldsim demo --true        the same walk through the true world
+  worldsim demo --true        the same actions in a true world, on a map of its own; --beside compares the two
   worldsim play               walk yourself, in the browser
   worldsim doctor             what is installed and what works
 (where `worldsim` is .venv/bin/worldsim if `make` did the set-up)"""
