@@ -138,6 +138,21 @@ def test_half_a_stroke_is_half_the_dose(stage: Reference) -> None:
     assert half + table_doses.BRUSH == pytest.approx((whole + table_doses.BRUSH) / 2, abs=2 / 64)
 
 
+@pytest.mark.slow
+def test_no_fall_is_asked_where_something_else_has_the_colour_of_what_falls(
+    stage: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for misread in (2_000_469, 2_002_819):
+        plan = table_speeds.fall_rate(stage, misread)
+        assert (
+            plan is None or plan.dose is None or plan.dose.holds(plan.dose.read(plan.acted.blocks[plan.prefix :]), True)
+        )
+    monkeypatch.setattr(table_speeds, "ASTRAY", np.inf)
+    found = table_speeds.fall_rate(stage, 2_000_469)
+    assert found is not None and found.dose is not None
+    assert not found.dose.holds(found.dose.read(found.acted.blocks[found.prefix :]), True)
+
+
 def test_the_rate_of_a_fall_is_read_from_the_true_picture_and_from_one_that_falls_slower(stage: Reference) -> None:
     plan = twins.planned(FALL, stage, 2_000_000)
     assert plan.dose is not None
