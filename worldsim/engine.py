@@ -335,12 +335,13 @@ class RolloutEngine(Passes):
         for j, latent in enumerate(latents):
             ring.advance()
             said = text if j == count - 1 else before
-            read = self._remember(ring, latent, seeds, j, controls.frame(j), said, seconds)
+            prepared = self._prepare(ring, controls.frame(j), said, seconds)
+            registers = self._remember(ring, latent, seeds, j, prepared)
         self._ring.put(rows, ring)
         if self.referee is not None:
             self.referee.begin(rows, controls, latents)
         if self._player is not None:
-            self._player.begin(rows, controls, read)
+            self._player.begin(rows, controls, registers, prepared.frame.heads)
         self._text.advance(rows)
 
     def _begin_from_text(self, rows: torch.Tensor, starts: Sequence[LaneStart]) -> Block:

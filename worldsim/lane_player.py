@@ -35,18 +35,19 @@ class LanePlayer:
         self.context = torch.zeros(lanes, world.width, device=device)
         self.past = torch.zeros(lanes, player.config.past, ACTION_NUMBERS, device=device)
 
-    def begin(self, rows: torch.Tensor, controls: Controls, read: Prediction) -> None:
-        """Lanes ``rows`` begin: ``controls (M, T)`` of what was given, ``read`` at the last of it."""
+    def begin(self, rows: torch.Tensor, controls: Controls, registers: torch.Tensor, context: torch.Tensor) -> None:
+        """Lanes ``rows`` begin: ``controls (M, T)`` of what was given, and what a ``Prediction`` of the last of it
+        holds as ``registers`` and ``context``."""
         self.past[rows] = past_actions(controls, self.past.shape[1])[:, -1]
-        self._read(rows, read)
+        self._read(rows, registers, context)
 
     def saw(self, controls: Controls, read: Prediction) -> None:
         """All lanes made a step under ``controls (B, 1)``."""
         self.past = with_newest(self.past, controls)
-        self._read(slice(None), read)
+        self._read(slice(None), read.registers, read.context)
 
-    def _read(self, rows: torch.Tensor | slice, read: Prediction) -> None:
-        self.registers[rows], self.context[rows] = read.registers[:, -1].float(), read.context[:, -1].float()
+    def _read(self, rows: torch.Tensor | slice, registers: torch.Tensor, context: torch.Tensor) -> None:
+        self.registers[rows], self.context[rows] = registers[:, -1].float(), context[:, -1].float()
 
     def logits(self, world: torch.Tensor) -> torch.Tensor:
         """float32 ``(B, 32)`` over the coming action; ``world (B,)`` are indices."""

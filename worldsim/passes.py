@@ -55,8 +55,8 @@ def native_autocast(device: torch.device) -> torch.autocast:
 class Passes:
     """One model on one device for frames of one size: rings, passes over their lanes, and what needs no lane.
 
-    ``_network`` is a pass over the newest latents of a ring, ``_denoise`` one without the heads, ``_remember`` writes
-    given latents to it.
+    ``_network`` is a pass over the newest latents of a ring, ``_denoise`` one without the heads, ``_written`` one that
+    predicts nothing; ``_remember`` writes given latents to it.
     """
 
     def __init__(
@@ -95,6 +95,9 @@ class Passes:
         bounds = (config.latent_low, config.latent_high)
         self._range = [torch.tensor(x, device=self.device)[:, None, None] for x in bounds if x]
         self._network: Callable[..., Prediction] = torch.compile(self.world.step) if compile else self.world.step
+        self._written: Callable[..., torch.Tensor] = (
+            torch.compile(self.world.remember) if compile else self.world.remember
+        )
         self._denoise: Callable[..., torch.Tensor] = (
             torch.compile(self.world.denoise) if compile else self.world.denoise
         )
@@ -108,18 +111,16 @@ class Passes:
         latent: torch.Tensor,
         seeds: torch.Tensor,
         number: int,
-        controls: Controls,
-        text: TextTokens,
-        seconds: torch.Tensor,
-    ) -> Prediction:
-        """Writes a given latent, the ``number``-th of its prefix, to the present slot of ``ring``; what was read of
-        it."""
+        prepared: PreparedStep,
+    ) -> torch.Tensor:
+        """Writes a given latent, the ``number``-th of its prefix, to the present slot of ``ring``, for which its passes
+        are ``prepared``; what the registers ``(M, 1, R, D)`` hold of it."""
         tau = torch.full((len(latent),), self.context_tau, device=self.device)
         eps = noise.gaussian(seeds, torch.full_like(seeds, number), "context_start", self.latent_shape)
         context = self._noised(latent, eps, tau)
-        read = self._network(context, tau, self._prepare(ring, controls, text, seconds))
+        registers = self._written(context, tau, prepared)
         ring.remember(context, tau)
-        return read
+        return registers
 
     def _imagined(self, text: TextTokens, plain: TextTokens, seeds: torch.Tensor, seconds: torch.Tensor) -> Sampled:
         """First latents of lanes that are told ``text``, by the transformer itself: in more denoising steps than a step
@@ -204,7 +205,8 @@ class Passes:
             ring.advance()
             given = latent.repeat_interleave(n_noise, 0)
             eps = noise.gaussian(seeds, torch.full_like(seeds, j), "latent", self.latent_shape)
-            x = self._denoise(eps, blind, self._prepare(ring, controls.frame(j), text, seconds))[:, 0]
+            prepared = self._prepare(ring, controls.frame(j), text, seconds)
+            x = self._denoise(eps, blind, prepared)[:, 0]
             errors.append(reduce((x - given).square(), "(m d) c h w -> m", "mean", m=m))
-            self._remember(ring, given, seeds, j, controls.frame(j), text, seconds)
+            self._remember(ring, given, seeds, j, prepared)
         return torch.stack(errors, 1)[:, len(latents) - n :].float()

@@ -131,9 +131,9 @@ class Screen:
             before = _picture(frames[:, -1 - (len(latents) - t) * k])
             known, both = torch.ones_like(reach, dtype=torch.bool), torch.cat([actions[t], actions[t - 1]], dim=1)
             shown = Shown(larger(before), known, both, None, reach, travel, None, Room(ahead, body))
-            carried = self.codec.show(latents[t], 1, shown)[2]
-            if carried.travel is not None and carried.ahead is not None:
-                travel, ahead = carried.travel, carried.ahead
+            went, left = self.codec.went(latents[t], shown)
+            if went is not None and left is not None:
+                travel, ahead = went, left
         return travel, ahead
 
     def turn(self, controls: Controls) -> torch.Tensor | None:

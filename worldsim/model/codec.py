@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,8 @@ from worldsim.model.memory import Carried, PixelMemory, Shown, kept
 from worldsim.model.motion import fetched
 
 # B batch, K frames of a block, C latent channels; images are B K H W 3 outside, B (K 3) H W inside
+
+NO_MEMORY = "this codec has no memory to go on from what was shown"
 
 
 @dataclass(frozen=True)
@@ -132,13 +135,10 @@ class Codec(nn.Module):
         self, z_BCHW: torch.Tensor, frames: int, shown: Shown | None = None
     ) -> tuple[torch.Tensor, Carried | None]:
         """``decode_pixels``, and what was carried over from what was shown, for whoever trains it."""
-        x = self.from_latent(z_BCHW.contiguous(memory_format=torch.channels_last))
-        carried = None
+        x, carried = self._features(z_BCHW, shown), None
         if shown is None or self.memory is None:
-            x = self.decoder(x)
             last = pixels_of(self.image(x), 1)[:, 0]
         else:
-            x = self.decoder(x + self.memory.look(shown).to(x.dtype))
             drawn = pixels_of(self.image(x), 1)[:, 0]
             carried = self.memory(x, shown, drawn)
             blended = torch.lerp(drawn, carried.frame.float(), carried.share).add_(carried.rest)
@@ -147,6 +147,13 @@ class Codec(nn.Module):
             return rearrange(last, "b c h w -> b 1 h w c"), carried
         earlier = fetched(last, self.flow(x)) + pixels_of(self.residual(x), frames - 1)
         return rearrange(torch.cat([earlier, last[:, None]], dim=1), "b k c h w -> b k h w c"), carried
+
+    def _features(self, z_BCHW: torch.Tensor, shown: Shown | None) -> torch.Tensor:
+        """What the decoder makes of latents before normalisation, and of what was ``shown`` where there is a memory."""
+        x = self.from_latent(z_BCHW.contiguous(memory_format=torch.channels_last))
+        if shown is not None and self.memory is not None:
+            x = x + self.memory.look(shown).to(x.dtype)
+        return cast(torch.Tensor, self.decoder(x))
 
     def normalise(self, z_BCHW: torch.Tensor) -> torch.Tensor:
         return (z_BCHW - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
@@ -177,9 +184,16 @@ class Codec(nn.Module):
         z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
         pixels, carried = self.decode_with(z, frames, shown)
         if carried is None:
-            raise ValueError("this codec has no memory to go on from what was shown")
+            raise ValueError(NO_MEMORY)
         pixels = pixels.float().clamp(-1, 1)
         return pixels, kept(pixels[:, -1].permute(0, 3, 1, 2), carried, shown.known), carried
+
+    def went(self, z_BCHW: torch.Tensor, shown: Shown) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """``Carried.travel`` and ``Carried.ahead`` of ``show``, which takes twice as long."""
+        if self.memory is None:
+            raise ValueError(NO_MEMORY)
+        z = self.denormalise(z_BCHW.float()).to(self.to_latent.weight.dtype)
+        return self.memory.flow_of(self._features(z, shown), shown)[1:]
 
 
 def to_pixels(frames: torch.Tensor) -> torch.Tensor:

@@ -130,10 +130,15 @@ class PixelMemory(nn.Module):
         x = x + self.action_in(shown.actions.to(dtype))[:, :, None, None]
         return x * shown.known.to(x.dtype)[:, None, None, None]
 
+    def flow_of(self, x: torch.Tensor, shown: Shown) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """``Carried.flow``, ``travel`` and ``ahead`` of ``forward``, without what is carried."""
+        flow, travel, ahead = self.flow(x, shown.actions, shown.reach, shown.travel, shown.room)
+        return flow, travel, ahead
+
     def forward(self, x: torch.Tensor, shown: Shown, drawn: torch.Tensor) -> Carried:
         """What is brought to the frame of the decoder's features ``x (B, width, h, w)``, after what was ``shown``;
         ``drawn (B, 3, H, W)``, about [-1, 1], is that frame from the features alone."""
-        flow, travel, ahead = self.flow(x, shown.actions, shown.reach, shown.travel, shown.room)
+        flow, travel, ahead = self.flow_of(x, shown)
         grid = sources(flow, *shown.canvas.shape[2:])
         canvas = sampled(shown.canvas, grid, "bicubic")[:, 0]
         least = torch.zeros((), device=canvas.device)

@@ -19,7 +19,7 @@ keys and values; tests hold them equal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -266,14 +266,20 @@ class WorldModel(nn.Module):
 
         Convolutions and kernels run over the pictures of a group, the layers over the tokens of all at once.
         """
+        return [self._picture(*found, group) for found, group in zip(self._layered(groups, layout), groups)]
+
+    def _layered(
+        self, groups: Sequence[Noisy], layout: Layout
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        """Of each group, the tokens ``(B, T, N + R, D)`` that leave the layers, the vectors of its frames, and the
+        linear estimate of what is noisy."""
         frames = [self._frame_vectors(group) for group in groups]
         estimates = [None if group.z is None else linear_estimate(group.z.float(), group.tau) for group in groups]
         x = layout.join([self._tokens(e, group.prepared.stem) for e, group in zip(estimates, groups)])
         shared = rearrange(self.modulation(layout.join_frames(frames)), "b t (s d) -> s b t 1 d", s=6)
         for i, layer in enumerate(self._stack):
             x = layer(x, shared, layout, [group.prepared.text[i] for group in groups])
-        found = zip(layout.split(x), frames, estimates, groups)
-        return [self._picture(tokens, c, estimate, group) for tokens, c, estimate, group in found]
+        return zip(layout.split(x), frames, estimates)
 
     def _frame_vectors(self, group: Noisy) -> torch.Tensor:
         """What modulates the tokens of each frame, ``(B, T, D)``."""
@@ -425,16 +431,30 @@ class WorldModel(nn.Module):
         """``step`` without the heads: the clean latent ``(B, 1, C, H, W)`` alone."""
         return self._newest(z, tau, prepared, step_size)[0]
 
+    def remember(self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep) -> torch.Tensor:
+        """``step`` of a latent that is given, of which nothing need be predicted: what the registers ``(B, 1, R, D)``
+        hold."""
+        newest, layout = self._alone(z, tau, prepared, None)
+        tokens = next(self._layered([newest], layout))[0]
+        return tokens[:, :, newest.prepared.stem.shape[2] :]
+
     def _newest(
         self, z: torch.Tensor | None, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        newest, layout = self._alone(z, tau, prepared, step_size)
+        return self._predict([newest], layout)[0]
+
+    def _alone(
+        self, z: torch.Tensor | None, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None
+    ) -> tuple[Noisy, Dense]:
+        """A new frame as a group, and a layout in which it sees the ring."""
         remaining = iter(prepared.caches)
 
         def along_time(time: TimeAttention, y: torch.Tensor) -> torch.Tensor:
             return time.step(y[:, 0], next(remaining), prepared.slot, prepared.mask)[:, None]
 
         newest = Noisy(None if z is None else z[:, None], tau[:, None], step_size, prepared.frame)
-        return self._predict([newest], Dense(prepared.frame.rotation, along_time))[0]
+        return newest, Dense(prepared.frame.rotation, along_time)
 
     def empty_caches(
         self, lanes: int, tokens: int, window: int, dtype: torch.dtype, device: torch.device
