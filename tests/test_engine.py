@@ -636,6 +636,16 @@ def test_a_step_makes_no_pass_that_changes_nothing(
     assert bool(torch.isnan(block.hallucination).all()) == (steps == 1)
 
 
+def test_given_frames_are_remembered_without_a_prediction() -> None:
+    rollout = engine(debug_simulator())
+    made = list[str]()
+    for name in ("_denoise", "_network", "_registers"):
+        call = getattr(rollout, name)
+        setattr(rollout, name, lambda *args, name=name, call=call: (made.append(name), call(*args))[1])
+    rollout.begin([0], [start(1)])
+    assert made == ["_registers"]
+
+
 @pytest.mark.parametrize("memory", [False, True])
 def test_an_engine_of_one_pass_says_how_far_what_it_shows_is_from_what_it_expected(memory: bool) -> None:
     simulator = debug_simulator(memory=memory)

@@ -73,7 +73,7 @@ class RolloutEngine(Passes):
         frame_size: ``(H, W)`` in pixels, multiples of the model's token, 16 pixels.
         reward: ``"expected"`` value of the head's distribution, or a ``"sample"`` of it.
         dtype: type of the arithmetic, None for bfloat16 where the device has it.
-        compile: compiles the network's step (GPU; the first steps are slow).
+        compile: compiles the network's passes (GPU; the first of each are slow).
         memory: what is kept of what is out of view, beside the window of latents: ``"window"`` nothing, ``"panorama"``
             or ``"places"`` (see ``screen.Memory``); None for the farthest-reaching that the model can serve.
         imagine: what a turn uncovers and nobody has seen is imagined in the worlds whose pictures the model's starter

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,8 +56,8 @@ def native_autocast(device: torch.device) -> torch.autocast:
 class Passes:
     """One model on one device for frames of one size: rings, passes over their lanes, and what needs no lane.
 
-    ``_network`` is a pass over the newest latents of a ring, ``_denoise`` one without the heads, ``_written`` one that
-    predicts nothing; ``_remember`` writes given latents to it.
+    ``_network`` is a pass over the newest latents of a ring, ``_denoise`` one without the heads, ``_registers`` one
+    without a prediction; ``_remember`` writes given latents to it.
     """
 
     def __init__(
@@ -94,13 +95,10 @@ class Passes:
         self.context_tau = 1 - noise_level
         bounds = (config.latent_low, config.latent_high)
         self._range = [torch.tensor(x, device=self.device)[:, None, None] for x in bounds if x]
-        self._network: Callable[..., Prediction] = torch.compile(self.world.step) if compile else self.world.step
-        self._written: Callable[..., torch.Tensor] = (
-            torch.compile(self.world.remember) if compile else self.world.remember
-        )
-        self._denoise: Callable[..., torch.Tensor] = (
-            torch.compile(self.world.denoise) if compile else self.world.denoise
-        )
+        ready: Callable[..., Any] = torch.compile if compile else _as_it_is
+        self._network: Callable[..., Prediction] = ready(self.world.step)
+        self._denoise: Callable[..., torch.Tensor] = ready(self.world.denoise)
+        self._registers: Callable[..., torch.Tensor] = ready(self.world.remember)
 
     def _new_ring(self, lanes: int, slot: int = 0) -> Ring:
         return Ring(self.world, lanes, self.tokens, self.window, self.latent_shape, self.dtype, self.device, slot)
@@ -118,7 +116,7 @@ class Passes:
         tau = torch.full((len(latent),), self.context_tau, device=self.device)
         eps = noise.gaussian(seeds, torch.full_like(seeds, number), "context_start", self.latent_shape)
         context = self._noised(latent, eps, tau)
-        registers = self._written(context, tau, prepared)
+        registers = self._registers(context, tau, prepared)
         ring.remember(context, tau)
         return registers
 
@@ -210,3 +208,7 @@ class Passes:
             errors.append(reduce((x - given).square(), "(m d) c h w -> m", "mean", m=m))
             self._remember(ring, given, seeds, j, prepared)
         return torch.stack(errors, 1)[:, len(latents) - n :].float()
+
+
+def _as_it_is(network: Callable[..., Any]) -> Callable[..., Any]:
+    return network

@@ -162,6 +162,22 @@ def test_a_wall_shortens_the_travel_and_so_moves_the_picture_less():
     assert torch.equal(field[1], free[1]) and field[0].abs().sum() < free[0].abs().sum()
 
 
+def test_how_far_a_camera_went_can_be_asked_alone():
+    torch.manual_seed(0)
+    codec = Codec(replace(CONFIG, memory=True, geometry=True)).eval()
+    for parameter in codec.memory.parameters():
+        parameter.data.add_(0.1 * torch.randn(parameter.shape))
+    room = Room(torch.full((2,), torch.nan), torch.full((2,), 0.3))
+    before = replace(shown(), reach=torch.full((2,), 0.75), travel=torch.rand(2, 4), room=room)
+    z = torch.randn(2, 4, 8, 12)
+    carried = codec.show(z, 1, before)[2]
+    travel, ahead = codec.went(z, before)
+    assert carried.travel.abs().max() > 0
+    torch.testing.assert_close((travel, ahead), (carried.travel, carried.ahead), rtol=0, atol=0, equal_nan=True)
+    with pytest.raises(ValueError, match="has no memory"):
+        Codec(CONFIG).went(z, before)
+
+
 def test_what_comes_from_outside_is_the_border():
     image = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 1, 16, 16)
     moved = fetched(image, torch.tensor([[[[10.0]], [[0.0]]]]).expand(1, 2, 4, 4))

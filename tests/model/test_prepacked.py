@@ -74,6 +74,7 @@ def test_the_first_latent_is_that_of_an_engine_whose_weights_are_not_laid_out() 
     for compiled in (True, False):  # what compiles is plain until it runs
         engine = RolloutEngine(simulator, 1, "cpu", dtype=torch.bfloat16, compile=compiled, denoising_steps=1)
         engine._network, engine._denoise = engine.world.step, engine.world.denoise
+        engine._registers = engine.world.remember
         engine.begin([0], [LaneStart(WORLDS["DoomRooms"], 1, frames=frames)])
         latents.append(engine.step(torch.zeros(1, 32), torch.zeros(1, 2)).latent)
     assert float((latents[0] - latents[1]).square().mean().sqrt()) < 0.05 * float(latents[0].std())

@@ -66,6 +66,21 @@ def test_a_pass_over_nothing_is_one_over_zeros(bare):
         torch.testing.assert_close(getattr(found[0], name), getattr(found[1], name), rtol=1e-5, atol=1e-5)
 
 
+def test_what_is_remembered_is_what_a_step_writes_and_reads():
+    model, made = trained_like(), []
+    z, tau, controls, text, _ = inputs(model, frames=PAST + 1)
+    window = model.config.window
+    for write in (lambda *given: model.step(*given).registers, model.remember):
+        caches = model.empty_caches(2, z[0, 0, 0].numel() // 16, window, torch.float32, z.device)
+        held = torch.arange(window).expand(2, -1) == 0
+        past = (z[:, :PAST], tau[:, :PAST], controls.frame(PAST), at(text, PAST))
+        prepared = model.prepare_step(*past, caches, 0, torch.zeros(2, window), held)
+        made.append((write(z[:, PAST], tau[:, PAST], prepared), *(x for c in caches for x in vars(c).values())))
+    assert len(made[0]) > 2 and made[0][0].abs().max() > 0
+    for one, other in zip(*made):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
 def test_an_open_gate_keeps_the_previous_latent_and_a_closed_one_changes_nothing():
     """Opened wide, what is predicted from pure noise after a clean latent is that latent, to the bit."""
     bare = replace(tiny_config(), refiner=None)

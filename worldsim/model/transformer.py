@@ -434,17 +434,17 @@ class WorldModel(nn.Module):
     def remember(self, z: torch.Tensor, tau: torch.Tensor, prepared: PreparedStep) -> torch.Tensor:
         """``step`` of a latent that is given, of which nothing need be predicted: what the registers ``(B, 1, R, D)``
         hold."""
-        newest, layout = self._alone(z, tau, prepared, None)
+        newest, layout = self._new_frame(z, tau, prepared, None)
         tokens = next(self._layered([newest], layout))[0]
         return tokens[:, :, newest.prepared.stem.shape[2] :]
 
     def _newest(
         self, z: torch.Tensor | None, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        newest, layout = self._alone(z, tau, prepared, step_size)
+        newest, layout = self._new_frame(z, tau, prepared, step_size)
         return self._predict([newest], layout)[0]
 
-    def _alone(
+    def _new_frame(
         self, z: torch.Tensor | None, tau: torch.Tensor, prepared: PreparedStep, step_size: torch.Tensor | None
     ) -> tuple[Noisy, Dense]:
         """A new frame as a group, and a layout in which it sees the ring."""
