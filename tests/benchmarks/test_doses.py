@@ -126,6 +126,17 @@ def test_the_true_strength_is_read_from_the_true_picture(deed: table_doses.Deed,
     assert not judged("does it always", plan, replace(truth, twin=truth.acted), RIVALS, 0).correct
 
 
+@pytest.mark.parametrize("episode", [2_000_001, 2_000_002])
+def test_each_way_to_push_is_planned_and_read_right(episode: int, stage: Reference) -> None:
+    """By one step, and by two; the hand draws back from the place that the thing left."""
+    plan = twins.planned(PUSH, stage, episode)
+    assert plan.dose is not None
+    pushes = table_doses.of_block(plan.acted.map_seed, table_speeds.WAYS)[0]
+    action = plan.acted.actions[0]
+    assert plan.acted.actions[: 2 * pushes] == (action,) * pushes + (table.BACK[action],) * pushes
+    assert judged("true", plan, Made.of(plan.acted, plan.twin), RIVALS, 0).score == 1.0
+
+
 def test_half_a_stroke_is_half_the_dose(stage: Reference) -> None:
     plan = twins.planned(STROKE, stage, 2_000_000)
     assert plan.dose is not None

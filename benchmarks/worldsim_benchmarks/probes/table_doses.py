@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from worldsim_benchmarks.probes.dose import Dose, extent, like
 from worldsim_benchmarks.probes.plan import BLOCK, LEAST, Deed, Plan, look
 from worldsim_benchmarks.truth import Reference, Rollout
 
+T = TypeVar("T")
 STROKES = (1, 2, 3, 4, 5, 6)
 """Steps of a stroke: 0.1 to 0.7 m."""
 STROKE_LENGTH = 14
@@ -24,7 +26,7 @@ LANE = 0.05
 """Metres to both sides of a stroke in which it is looked for."""
 
 
-def of_block(map_seed: int, levels: Sequence[int]) -> int:
+def of_block(map_seed: int, levels: Sequence[T]) -> T:
     """The level that the episode of a map is asked: all maps of its block the same."""
     return levels[map_seed // BLOCK % len(levels)]
 

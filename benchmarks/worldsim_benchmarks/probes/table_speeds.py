@@ -22,6 +22,11 @@ from worldsim_benchmarks.truth import Reference, Rollout
 
 PUSHED = 8
 """Steps of a plan in which a thing leaves the hand."""
+NEAR, AFAR = (0.14, 0.17, 0.2), (0.26, 0.2)
+"""Metres to the middle of a thing from where a hand pushes it, and from where it goes a step and strikes."""
+Way = tuple[int, tuple[str, ...], tuple[float, ...]]
+WAYS: tuple[Way, ...] = ((1, (), NEAR), (2, (), NEAR), (1, ("attack",), AFAR))
+"""Steps towards a thing, what is done then, and from where."""
 STEP = 0.2
 """Seconds of a step."""
 SLOWER = 0.35
@@ -43,18 +48,19 @@ Tracked = Callable[[np.ndarray], "list[np.ndarray] | None"]
 
 
 def push_speed(stage: Reference, map_seed: int) -> Plan | None:
-    """A thing is pushed or struck and leaves the hand. The twin makes its steps aside."""
-    deed = of_block(map_seed, (0, 1, 2))
-    for number, action, pose in table.before_things(stage, map_seed, table.MOVABLE, (0.14, 0.17, 0.2)):
+    """A thing is pushed or struck and leaves the hand, which draws back. The twin makes its steps aside."""
+    pushes, blows, gaps = of_block(map_seed, WAYS)
+    for number, action, pose in table.before_things(stage, map_seed, table.MOVABLE, gaps):
         if not table.start(stage, map_seed, pose):
             continue
-        done = ((action,), (action,) * 2, (action, "attack"))[deed]
+        done = (*(action,) * pushes, *blows, *(table.BACK[action],) * pushes)
         acted = table.gone_on(stage, table.filled(done, PUSHED))
         along = np.array(table.DIRECTIONS[action][:2])
         free = [step for step in range(1, PUSHED) if _slides(acted, number, along, step)]
         if not free or table.breaks(acted):
             continue
-        aside = table.filled((table.ASIDE[action],) * len(done), PUSHED)
+        side = table.ASIDE[action]
+        aside = table.filled((*(side,) * (pushes + len(blows)), *(table.BACK[side],) * pushes), PUSHED)
         twin = stage.play((*table.CONTEXT, *aside), map_seed, len(table.CONTEXT), pose)
         plans = (_leaving(acted, twin, number, along, step) for step in free if table.untouched(twin))
         plan = next((plan for plan in plans if plan is not None), None)
@@ -83,13 +89,9 @@ def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step
     states = [acted.object(at + s, number) for s in (step, step + 1)]
     places = [np.asarray(state["position"])[:2] for state in states if state]
     moved = places[1] - places[0]
-    steps, start = (step, step + 1), grown(pixels(acted, at, number))
-    if (acted.labels(len(acted.names))[start] > 0).any():
-        return None  # the place that it left must be seen bare in the end
-    if not all(_bare(acted, pixels(acted, at + s, number), number) for s in steps):
+    steps, (background, bare) = (step, step + 1), _background(acted)
+    if not all(bare[pixels(acted, at + s, number)].all() for s in (0, *steps)):
         return None
-    background = acted.frame(at).copy()
-    background[start] = acted.frame(len(acted.names))[start]
     track = _tracked(acted, number, steps, background, 0 if along[0] else 1)
     change = look(acted, twin, step + 1, table.hand(acted), (number,))
     if track is None or change.mask.sum() < LEAST:
@@ -102,7 +104,13 @@ def _leaving(acted: Rollout, twin: Rollout, number: int, along: np.ndarray, step
         return float((seen[1] - seen[0]) @ (along * (1, -1))) / scale / STEP
 
     dose = Dose(float(moved @ along) / STEP, "m/s", read, 1.0 / scale / STEP)
-    return Plan(acted, twin, (change,), (), (change,), dose=dose)
+    return Plan(acted, twin, (change,), (), (change,), dose=dose) if _read_right(dose, acted, twin) else None
+
+
+def _read_right(dose: Dose, acted: Rollout, twin: Rollout) -> bool:
+    """Whether the true pictures are read right: two things of one colour may be mistaken for each other."""
+    done, undone = (take.blocks[take.prefix :] for take in (acted, twin))
+    return dose.holds(dose.read(done), True) and dose.holds(dose.read(undone), False)
 
 
 def hit_distance(stage: Reference, map_seed: int) -> Plan | None:
@@ -145,9 +153,7 @@ def _driven(acted: Rollout, twin: Rollout, number: int) -> Plan | None:
         return 0.0 if seen is None else float((seen - begun) @ way) / scale
 
     dose = Dose(distance, "m", read, 1.5 / scale)
-    if not dose.holds(read(acted.blocks[at:]), True) or not dose.holds(read(twin.blocks[at:]), False):
-        return None  # two things of one colour
-    return Plan(acted, twin, (change,), (), (change,), dose=dose)
+    return Plan(acted, twin, (change,), (), (change,), dose=dose) if _read_right(dose, acted, twin) else None
 
 
 def fall_rate(stage: Reference, map_seed: int) -> Plan | None:
@@ -173,12 +179,9 @@ def fall_rate(stage: Reference, map_seed: int) -> Plan | None:
 
 def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
     at, scale = take.prefix, take.first.shape[0]
-    background, bare = take.frame(at).copy(), np.zeros(take.first.shape[:2], bool)
-    for s in range(len(take.names) + 1):
-        empty = ~grown(take.labels(s) > 0, 1)
-        background[empty], bare = take.frame(s)[empty], bare | empty
+    background, bare = _background(take)
     if not whole_in_view(take.labels(at), number) or not all(bare[pixels(take, at + s, number)].all() for s in LOOKED):
-        return None  # what is always covered has no background that could be told from the thing
+        return None
     track = _tracked(take, number, LOOKED, background, 1)
     done, undone = take.frame(at + 2), take.frame(at)
     change = Check(2, pixels(take, at + 2, number) & differs(done, undone), done, undone)
@@ -194,6 +197,16 @@ def _falling(take: Rollout, number: int, rate: float) -> Plan | None:
 
     dose = Dose(rate, "m/s^2", read, 0.2 / scale / STEP**2)
     return Plan(take, take, (change,), (), (change,), beside=False, dose=dose)
+
+
+def _background(take: Rollout) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 ``(H, W, 3)``: the table without things and hand, put together from all steps; and bool ``(H, W)``: where
+    that is so. What is always covered has no background that a thing could be told from."""
+    background, bare = take.frame(take.prefix).copy(), np.zeros(take.first.shape[:2], bool)
+    for s in range(len(take.names) + 1):
+        empty = ~grown(take.labels(s) > 0, 1)
+        background[empty], bare = take.frame(s)[empty], bare | empty
+    return background, bare
 
 
 def _tracked(take: Rollout, number: int, steps: Sequence[int], background: np.ndarray, axis: int) -> Tracked | None:
