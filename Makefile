@@ -93,8 +93,7 @@ results: $(STAMP)
 	for suite in consistency permanence; do \
 		$(MUTANTS) --suite $$suite --world Scene --out $(RUNS)/mutants-50/$$suite-scene || exit 1; done
 	$(MUTANTS) --suite permanence --world Table --out $(RUNS)/mutants-50/permanence-table
-	$(MUTANTS) --suite interaction --world Table --out $(RUNS)/mutants-50/interaction-table --tasks paint push strike collide \
-		bite shatter switch plant fall stroke_length
+	$(MUTANTS) --suite interaction --world Table --out $(RUNS)/mutants-50/interaction-table
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency permanence interaction surprise text fidelity speed
 	$(BENCH) run --n $(N) --out $(RUNS)/model --suite consistency --world Scene
 	$(if $(filter quick,$(N)),$(BENCH) run --n $(N) --out $(RUNS)/more --suite consistency --tasks $(ROOMS))

@@ -16,7 +16,9 @@ def chart(curve: dict[str, Any]) -> str:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(6, 3.6))
+    figure, axis = plt.subplots(figsize=(7.2, 3.6))
+    strong_then_light = (*range(0, 20, 2), *range(1, 20, 2))
+    axis.set_prop_cycle(color=[matplotlib.colormaps["tab20"](i) for i in strong_then_light])
     for name, points in curve["lines"].items():
         x, y, low, high = np.array([[np.nan if v is None else v for v in p] for p in points], float).T
         style = {"lw": 2.5} if name == "model" else {"lw": 1.2, "ls": "--"}
@@ -26,9 +28,9 @@ def chart(curve: dict[str, Any]) -> str:
     axis.set_xlabel(curve["x"])
     axis.set_ylabel(curve["y"])
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))  # beside what it would cover
     figure.tight_layout()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", dpi=110, pil_kwargs={"quality": 80})
+    figure.savefig(buffer, format="webp", dpi=110, pil_kwargs={"quality": 60, "method": 6})
     plt.close(figure)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
