@@ -191,7 +191,7 @@ class Codec(nn.Module):
         return pixels, kept(pixels[:, -1].permute(0, 3, 1, 2), carried, shown.known), carried
 
     def went(self, z_BCHW: torch.Tensor, shown: Shown) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """What ``show`` would say of ``Carried.travel`` and ``Carried.ahead``, in about half of its time."""
+        """What ``show`` would say of ``Carried.travel`` and ``Carried.ahead``; no frame is drawn."""
         if self.memory is None:
             raise ValueError(NO_MEMORY)
         return self.memory.flow_of(self._features(self._stored(z_BCHW), shown), shown)[1:]
