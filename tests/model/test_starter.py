@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from worldsim.captions.vocabulary import FIRST_WORD, VOCABULARY
+from worldsim.diffusion import noise
+from worldsim.diffusion.solver import Solver
 from worldsim.engine import RolloutEngine
 from worldsim.model.codec import latents_digest
 from worldsim.model.debug import debug_simulator
@@ -130,6 +132,54 @@ def test_what_was_seen_counts_and_no_more_than_its_own(starter) -> None:
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
     assert (starter.complete(torch.zeros_like(seen), *told)[0] - together[0]).abs().mean() > 1e-3
     assert torch.equal(starter.complete(torch.zeros_like(seen), *told)[1], together[1])
+
+
+COMPLETING = Solver((0.0, 0.4), ((0.5, 0.5), (0.1, -0.2, 1.1)))
+REDRAWING = Solver((0.2,), ((0.1, 0.9),))
+
+
+def with_solvers(starter: Starter) -> Starter:
+    config = replace(starter.config, complete_guidance=1.0, complete_solver=COMPLETING, redraw_solver=REDRAWING)
+    return Starter(config, starter.net)
+
+
+def test_solvers_say_how_it_completes_and_draws_again_and_are_kept(starter, tmp_path: Path) -> None:
+    solved = with_solvers(starter)
+    seen, latents = torch.ones(2, 5, 16, 16), torch.zeros(2, 4, 16, 16)
+    told = (TEXTS[:2], WORLD[:2], SEEDS[:2], torch.tensor([3, 3]))
+    completed, redrawn = solved.complete(seen, *told), solved.redraw(latents, *told)
+
+    net, words = starter.net, starter.net.read(tokenise(TEXTS[:2]), tokenise(["", ""]), WORLD[:2])
+    eps = noise.gaussian(SEEDS[:2], torch.tensor([3, 3]), "complete", (4, 16, 16))
+    first = net(eps, torch.zeros(2), words, seen)
+    second = net(0.5 * eps + 0.5 * first, torch.full((2,), 0.4), words, seen)
+    assert torch.allclose(completed, 0.1 * eps - 0.2 * first + 1.1 * second, atol=1e-5)
+    worn = 0.8 * noise.gaussian(SEEDS[:2], torch.tensor([3, 3]), "redraw", (4, 16, 16))
+    assert torch.allclose(redrawn, 0.1 * worn + 0.9 * net(worn, torch.full((2,), 0.2), words), atol=1e-5)
+
+    assert torch.equal(draw(solved, range(3)), draw(starter, range(3)))  # first frames are not theirs
+    assert solved.digest != starter.digest
+    again = Starter.from_pretrained(solved.save_pretrained(tmp_path / "starter"))
+    assert again.config == solved.config and again.digest == solved.digest
+
+
+def test_one_of_version_2_has_no_solvers(starter, tmp_path: Path) -> None:
+    path = starter.save_pretrained(tmp_path / "starter") / "config.json"
+    content = json.loads(path.read_text())
+    assert content.pop("complete_solver", 1) is None and content.pop("redraw_solver", 1) is None
+    path.write_text(json.dumps(content | {"format_version": 2}))
+    assert Starter.from_pretrained(tmp_path / "starter").config == starter.config
+
+
+def test_a_solver_that_does_not_fit_is_refused(starter, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"redraw_solver begins at the level 0.0: it must at 0.2"):
+        replace(starter.config, redraw_solver=COMPLETING)
+    path = with_solvers(starter).save_pretrained(tmp_path / "starter") / "config.json"
+    content = json.loads(path.read_text())
+    content["complete_solver"]["weights"].pop()
+    path.write_text(json.dumps(content))
+    with pytest.raises(WeightsError, match=r"complete_solver: rows of \[2\] weights for 2 levels"):
+        Starter.from_pretrained(tmp_path / "starter")
 
 
 def test_it_draws_the_same_in_bfloat16_and_when_it_was_copied_since(starter) -> None:

@@ -5,8 +5,9 @@ the transformer on such a cache, ``all`` does these in one command while the wor
 what corrects a trained transformer's predictions, ``memory`` teaches the decoder of a trained model to carry pixels
 over, ``carrying`` chooses in which worlds it does, ``heads`` trains reward and termination on the model's own
 rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
-``starter`` what draws first frames from text, ``captioner`` what captions recordings without facts, ``narrow`` makes a
-trained transformer smaller, ``release`` a folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two
+``starter`` what draws first frames from text, ``solvers`` fits the few steps in which it completes pictures,
+``captioner`` trains what captions recordings without facts, ``narrow`` makes a trained transformer smaller, ``release``
+a folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two
 cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when the same command is given again.
 """
 
@@ -29,6 +30,7 @@ from worldsim.training.configs import (
     PlayerTrainConfig,
     RefereeTrainConfig,
     RefinerTrainConfig,
+    SolversTrainConfig,
     StarterTrainConfig,
     WorldTrainConfig,
 )
@@ -181,6 +183,20 @@ class TrainStarter:
 
 
 @dataclass(frozen=True)
+class TrainSolvers:
+    """Fit solvers to the starter of MODEL (a model folder, or a packaged model): few steps that complete pictures and
+    draw them again as its sampler does in many; exports OUT/model, whose folder starter/ has them.
+
+    The rest of the model stays as it is, and so does its digest.
+    """
+
+    out: Path
+    model: Path
+    train: SolversTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
 class TrainCaptioner:
     """Train a captioner on the facts of recordings; exports OUT/captioner.
 
@@ -267,9 +283,11 @@ def _world(chosen: Preset, argv: list[str]) -> None:
     train_world(args.train, args.source, codec_of(args.codec), args.out, args.cache, begin)
 
 
-_ON_MODEL: dict[str, type[TrainRefiner | TrainMemory | TrainHeads | TrainReferee | TrainPlayer | TrainStarter]] = {
+_ON_MODEL: dict[
+    str, type[TrainRefiner | TrainMemory | TrainHeads | TrainReferee | TrainPlayer | TrainStarter | TrainSolvers]
+] = {
     "refiner": TrainRefiner, "memory": TrainMemory, "heads": TrainHeads, "referee": TrainReferee, "player": TrainPlayer,
-    "starter": TrainStarter,
+    "starter": TrainStarter, "solvers": TrainSolvers,
 }  # fmt: skip
 """Stages that train a part of a trained model on a source's episodes, by ``pipeline.train_<stage>``."""
 
@@ -354,6 +372,7 @@ _STAGES: dict[str, Callable[[Preset, list[str]], None]] = {
     "referee": partial(_on_model, "referee"),
     "player": partial(_on_model, "player"),
     "starter": partial(_on_model, "starter"),
+    "solvers": partial(_on_model, "solvers"),
     "all": _all,
     "captioner": _captioner,
     "release": _release,

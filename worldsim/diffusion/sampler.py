@@ -1,8 +1,8 @@
 """The one sampler: from noise to clean latents in K steps, with a noise ceiling per frame.
 
-It serves the environment, the generator, the samples drawn while training and the benchmarks of speed, so that there
-is one denoising loop in the project. The network is a callable that predicts clean latents; how its context is kept
-(cached keys and values, or a whole clip) is not the sampler's affair.
+It serves the environment, the generator, the samples drawn while training and the benchmarks of speed. (A solver that
+was fitted to one network has a loop of its own, ``solver.py``.) The network is a callable that predicts clean latents;
+how its context is kept (cached keys and values, or a whole clip) is not the sampler's affair.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
+from worldsim.diffusion.solver import Solver
 from worldsim.model.codec import Codec, latents_digest
 from worldsim.model.files import WeightsError, from_dict, load_strictly
 from worldsim.model.memory import DOUBTED
@@ -34,7 +35,7 @@ STARTER = "starter"
 """Name of the folder in a model's folder, and of the one with the package."""
 REDRAWN = 0.2
 """Signal level from which pictures that have lost their detail are drawn again."""
-_FOLDER = NetFolder("starter", version=2)
+_FOLDER = NetFolder("starter", version=3)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class StarterConfig:
     ``encoder`` is the one whose latents it draws (``latents_digest``), ``worlds`` names those that it knows. It is
     sampled in ``steps`` denoising steps, with ``guidance`` the weight of what the text says against nothing said (1:
     none). What has been seen in part (in the worlds of ``completes``) is completed in ``complete_steps`` with
-    ``complete_guidance``.
+    ``complete_guidance``, and what has lost its detail drawn again in as many, unless solvers were fitted for either.
     """
 
     encoder: str
@@ -55,8 +56,13 @@ class StarterConfig:
     complete_steps: int = 8
     complete_guidance: float = 1.0
     net: StarterNetConfig = field(default_factory=StarterNetConfig)
+    complete_solver: Solver | None = None
+    redraw_solver: Solver | None = None
 
     def __post_init__(self) -> None:
+        for name, solver, since in (("complete", self.complete_solver, 0.0), ("redraw", self.redraw_solver, REDRAWN)):
+            if solver is not None and solver.levels[0] != since:
+                raise ValueError(f"{name}_solver begins at the level {solver.levels[0]}: it must at {since}")
         if min(self.steps, self.complete_steps) < 1:
             raise ValueError(f"steps={self.steps}, complete_steps={self.complete_steps}: a starter takes at least one")
         if strange := set(self.completes) - set(self.worlds):
@@ -100,9 +106,11 @@ class Starter:
         """Loads the starter in ``folder``; one of version 1 completes nothing. Raises ``FileNotFoundError`` where
         there is none and ``WeightsError`` where its files are not right."""
         content, stored = _FOLDER.read(folder)
-        of_version_1 = content.pop("format_version") == 1
-        if of_version_1:
+        version = content.pop("format_version")
+        if of_version_1 := version == 1:
             content |= {"completes": [], "complete_steps": 1, "complete_guidance": 1.0}
+        if version < 3:
+            content |= {"complete_solver": None, "redraw_solver": None}
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
         if of_version_1:
             stored["seen_in.weight"] = torch.zeros_like(starter.net.seen_in.weight)
@@ -143,7 +151,7 @@ class Starter:
         (indices ``(B,)``) and seed (``(B,)``) alone; on the device of ``seeds``."""
         net = self._on(seeds.device, dtype)
         eps = noise.gaussian(seeds, torch.zeros_like(seeds), "start", shape)
-        return guided(net, eps, _told(net, scenes, views, worlds), self.config.steps, self.config.guidance)
+        return guided(net, eps, told_of(net, scenes, views, worlds), self.config.steps, self.config.guidance)
 
     @torch.inference_mode()
     def complete(
@@ -160,8 +168,9 @@ class Starter:
         lane's step; cells that were seen whole come out about as they are."""
         net, config = self._on(seeds.device, dtype), self.config
         eps = noise.gaussian(seeds, numbers, "complete", (seen.shape[1] - 1, *seen.shape[2:]))
-        told = _told(net, scenes, [""] * len(scenes), worlds, config.complete_guidance != 1)
-        return guided(net, eps, told, config.complete_steps, config.complete_guidance, seen).x[:, 0]
+        told = told_of(net, scenes, [""] * len(scenes), worlds, config.complete_guidance != 1)
+        steps = config.complete_solver or config.complete_steps
+        return guided(net, eps, told, steps, config.complete_guidance, seen).x[:, 0]
 
     @torch.inference_mode()
     def redraw(
@@ -177,9 +186,9 @@ class Starter:
         ``REDRAWN`` and drawn from there (SDEdit, Meng et al. 2022). The other arguments are those of ``complete``."""
         net = self._on(seeds.device, dtype)
         eps = noise.gaussian(seeds, numbers, "redraw", latents.shape[1:])
-        told = _told(net, scenes, [""] * len(scenes), worlds, twice=False)
-        noisy = (1 - REDRAWN) * eps + REDRAWN * latents
-        return guided(net, noisy, told, self.config.complete_steps, 1.0, since=REDRAWN).x[:, 0]
+        told = told_of(net, scenes, [""] * len(scenes), worlds, twice=False)
+        steps = self.config.redraw_solver or self.config.complete_steps
+        return guided(net, faded(latents, eps), told, steps, 1.0, since=REDRAWN).x[:, 0]
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> StarterNet:
         key = (device, dtype)
@@ -222,18 +231,24 @@ def seen_of(view: torch.Tensor, codec: Codec) -> torch.Tensor:
     return torch.cat([latent.float() * (share > 0), share], dim=1)
 
 
+def faded(latents: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
+    """``latents`` with noise ``eps``, at the level from which ``Starter.redraw`` draws them again."""
+    return (1 - REDRAWN) * eps + REDRAWN * latents
+
+
 def guided(
     net: StarterNet,
     eps: torch.Tensor,
     told: Told,
-    steps: int,
+    steps: int | Solver,
     guidance: float,
     seen: torch.Tensor | None = None,
     since: float = 0.0,
 ) -> Sampled:
     """Samples ``(B, 1, C, h, w)`` from noise ``eps (B, C, h, w)``, or latents at the signal level ``since``, given what
     was ``seen`` of each; ``told`` is of 2 B frames, what each is told and then as many times nothing (classifier-free
-    guidance, Ho and Salimans 2022), or of B, which are not guided, whatever ``guidance`` is."""
+    guidance, Ho and Salimans 2022), or of B, which are not guided, whatever ``guidance`` is. ``steps`` are those of the
+    sampler, or a solver, which begins at ``since``."""
     tokens = eps.shape[2] * eps.shape[3] // net.config.patch**2
     times = len(told.vector) // len(eps)
     seen = None if seen is None else seen.repeat(times, 1, 1, 1)
@@ -245,10 +260,12 @@ def guided(
         given, without = x.chunk(2)
         return (without + guidance * (given - without))[:, None]
 
+    if isinstance(steps, Solver):
+        return steps.sample(denoise, eps[:, None])
     return sampler.sample(denoise, eps[:, None], steps, tokens=tokens, order=2, since=since)
 
 
-def _told(
+def told_of(
     net: StarterNet, scenes: Sequence[str], views: Sequence[str], worlds: torch.Tensor, twice: bool = True
 ) -> Told:
     """What frames are told, and, ``twice``, then as many times nothing."""

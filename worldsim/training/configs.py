@@ -334,6 +334,33 @@ class StarterTrainConfig:
 
 
 @dataclass(frozen=True)
+class SolversTrainConfig:
+    """Fitting of a starter's solvers, ``complete_steps`` and ``redraw_steps`` of them, to what its sampler makes in
+    ``reference_steps``: on ``moments`` of the worlds that it completes, every ``every``-th of an episode, in ``steps``
+    of ``batch`` moments with Adam's ``lr``. Figures are of ``held_out`` moments of validation maps. What is drawn again
+    is a part of a picture that was ``magnified`` by a factor between these two."""
+
+    complete_steps: int = 4
+    redraw_steps: int = 3
+    moments: int = 384
+    held_out: int = 64
+    every: int = 6
+    reference_steps: int = 32
+    steps: int = 250
+    batch: int = 16
+    lr: float = 8e-3
+    magnified: tuple[float, float] = (1.5, 5.0)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = (self.complete_steps, self.redraw_steps, self.moments, self.held_out, self.every, self.steps)
+        if min(*counts, self.reference_steps, self.batch) < 1 or self.lr <= 0:
+            raise ValueError("all numbers of steps and moments, every and batch are at least 1, and lr above 0")
+        if not 1 <= self.magnified[0] <= self.magnified[1]:
+            raise ValueError(f"magnified={self.magnified}: accepted are two rising factors of at least 1")
+
+
+@dataclass(frozen=True)
 class CaptionerTrainConfig:
     """Training of the captioner on up to ``moments`` moments of every world, of which ``held_out`` of validation maps
     serve the probes and the choice of thresholds. What fewer than ``at_least`` moments say cannot be learned and is no

@@ -28,11 +28,13 @@ from worldsim.training.configs import (
     PlayerTrainConfig,
     RefereeTrainConfig,
     RefinerTrainConfig,
+    SolversTrainConfig,
     StarterTrainConfig,
     WorldTrainConfig,
 )
 from worldsim.training.heads import HeadsTraining
 from worldsim.training.latents import LatentStore
+from worldsim.training.loop import write_run_card
 from worldsim.training.memory import MemoryTraining
 from worldsim.training.openings import Arriving, read_openings
 from worldsim.training.player import PlayerTraining, readings_of
@@ -40,6 +42,7 @@ from worldsim.training.pool import Feeder
 from worldsim.training.referee import RefereeTraining, situations_of
 from worldsim.training.refiner import RefinerTraining, foreseen_of
 from worldsim.training.shares import check_held
+from worldsim.training.solvers import with_solvers
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.starter import StarterTraining, openings_of
 from worldsim.training.world import WorldTraining
@@ -197,6 +200,17 @@ def train_starter_beside(
     training = StarterTraining(config, out, begin, moments, apart, arriving)
     training.loop.resume()
     training.run()
+
+
+def train_solvers(config: SolversTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Fits solvers to a model's starter, on moments of a source that ends. Exports ``out/model``."""
+    source.check_ends("solvers")
+    moments, apart = (
+        read_openings(episodes, begin.codec, config.every, config.moments, config.seed)
+        for episodes in (training_episodes(source), held_out_episodes(source))
+    )
+    write_run_card(out, config)
+    with_solvers(config, begin, moments, apart).save_pretrained(out / "model")
 
 
 def train_all(

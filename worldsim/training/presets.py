@@ -28,6 +28,7 @@ from worldsim.training.configs import (
     RefereeTrainConfig,
     RefinerTrainConfig,
     RunConfig,
+    SolversTrainConfig,
     StarterTrainConfig,
     WorldTrainConfig,
 )
@@ -45,6 +46,7 @@ class Preset:
     referee: RefereeTrainConfig
     player: PlayerTrainConfig
     starter: StarterTrainConfig
+    solvers: SolversTrainConfig
     captioner: CaptionerTrainConfig
 
 
@@ -111,6 +113,7 @@ def smoke() -> Preset:
             moments=300,
             steps=4,
         ),
+        SolversTrainConfig(2, 2, moments=32, held_out=8, reference_steps=8, steps=20, batch=8),
         CaptionerTrainConfig(
             FactNetConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, width=32),
             OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9),
@@ -158,6 +161,7 @@ def cpu() -> Preset:
             optim=OptimConfig(steps=6_000, batch=96, lr=2e-3, warmup=50, decay=0.9, ema=0.998, muon=True),
             run=RunConfig(log_every=50, probe_every=500, save_every=500),
         ),
+        SolversTrainConfig(),
         CaptionerTrainConfig(
             optim=OptimConfig(steps=4_000, batch=64, lr=1.4e-3, warmup=100, decay=0.9, ema=0.995, muon=True),
             run=RunConfig(log_every=100, probe_every=500, save_every=500, threads=1),
@@ -199,6 +203,7 @@ def gpu() -> Preset:
             optim=replace(cpu().starter.optim, batch=512),
             run=replace(run, probe_every=1000),
         ),
+        cpu().solvers,
         replace(cpu().captioner, run=replace(cpu().captioner.run, threads=4)),
     )
 
