@@ -87,7 +87,7 @@ def with_solvers(
     begin: WorldSimulator,
     moments: Openings,
     held_out: Openings,
-    told: Callable[[str], None] = print,
+    told: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> WorldSimulator:
     """The simulator, whose starter completes and draws again by solvers that were fitted to ``moments``; of the worlds
     that it completes count alone. What came of it is ``told``, and stands in the starter's card. Raises ``ValueError``
@@ -202,8 +202,8 @@ def _said(fit: Fit, config: SolversTrainConfig, usual: int) -> str:
     few = fit.solver.steps
     return (
         f"{few} fitted steps end {fit.after:.3f} from {config.reference_steps} of the sampler (RMS of latents), {few} "
-        f"of the sampler {fit.before:.3f}, {usual} of it {fit.usual:.3f}; {config.reference_steps} from other noise end "
-        f"{fit.other:.2f} from them"
+        f"of the sampler {fit.before:.3f}, {usual} of it {fit.usual:.3f}; {config.reference_steps} from other noise end"
+        f" {fit.other:.2f} from them"
     )
 
 
