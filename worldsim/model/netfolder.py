@@ -92,8 +92,10 @@ class NetFolder:
 
 
 def net_digest(config: Any, net: nn.Module) -> str:
-    """12 hex digits over a configuration and the weights as they are stored."""
-    sha = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    """12 hex digits over a configuration and the weights as they are stored. What is None does not count, so that a
+    field that comes later changes no digest of those without it."""
+    content = {name: value for name, value in asdict(config).items() if value is not None}
+    sha = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     return hashlib.sha256(sha.digest() + stored(net)).hexdigest()[:12]
 
 
