@@ -346,7 +346,7 @@ class SolversTrainConfig:
     held_out: int = 64
     every: int = 6
     reference_steps: int = 32
-    steps: int = 250
+    steps: int = 300
     batch: int = 16
     lr: float = 8e-3
     magnified: tuple[float, float] = (1.5, 5.0)
