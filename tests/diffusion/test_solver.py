@@ -45,9 +45,20 @@ def test_each_row_sums_where_it_began_and_all_answers() -> None:
         ((0.0,), ((1.0, 1.0, 1.0),), r"rows of \[3\] weights for 1 levels"),
         ((0.0,), ((1.0, float("nan")),), "finite numbers"),
         ((0.0,), ((1.0, "a"),), "finite numbers"),
+        ((0.0,), ((1.0, True),), "finite numbers"),
+        ((0.0,), ((1.0, 10**400),), "finite numbers"),
+        ((False,), ((1.0, 1.0),), "finite numbers"),
+        ((0.0,), (1.0, 2.0), "1.0: a solver lists its levels, and its weights in rows"),
+        ((0.0,), None, "None: a solver lists"),
         ((1.0,), ((1.0, 1.0),), "accepted are 0 to below 1"),
     ],
 )
 def test_what_is_no_solver_is_refused(levels, weights, message) -> None:
     with pytest.raises(ValueError, match=message):
         Solver(levels, weights)
+
+
+def test_lists_and_whole_numbers_are_taken_as_they_are_read() -> None:
+    read = Solver([0, 0.5], [[2, -1], [0.5, 3, 0.25]])  # type: ignore[arg-type]
+    assert read == Solver((0.0, 0.5), ((2.0, -1.0), (0.5, 3.0, 0.25))) and hash(read)
+    assert type(read.levels[0]) is float

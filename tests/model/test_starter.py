@@ -164,6 +164,26 @@ def test_solvers_say_how_it_completes_and_draws_again_and_are_kept(starter, tmp_
     assert again.config == solved.config and again.digest == solved.digest
 
 
+def test_solvers_serve_frames_of_the_size_that_they_were_fitted_to_alone(starter) -> None:
+    solved, plain = with_solvers(starter), replace(starter.config, complete_guidance=1.0)
+    usual = Starter(plain, starter.net)
+    told = (TEXTS[:1], WORLD[:1], SEEDS[:1], torch.tensor([3]))
+    for size, same in (((16, 16), False), ((16, 32), True), ((8, 32), True)):
+        seen, latents = torch.ones(1, 5, *size), torch.zeros(1, 4, *size)
+        assert torch.equal(solved.complete(seen, *told), usual.complete(seen, *told)) == same
+        assert torch.equal(solved.redraw(latents, *told), usual.redraw(latents, *told)) == same
+
+
+def test_with_solvers_rows_are_their_own_in_bfloat16_too(starter) -> None:
+    solved = with_solvers(starter)
+    told = (TEXTS, WORLD, SEEDS, torch.tensor([1, 2, 3]))
+    seen = torch.randn(3, 5, 16, 16, generator=torch.Generator().manual_seed(0))
+    together = solved.complete(seen, *told)
+    alone = [solved.complete(seen[i : i + 1], *(part[i : i + 1] for part in told)) for i in range(3)]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert (solved.complete(seen, *told, torch.bfloat16) - together).abs().max() < 0.2
+
+
 def test_one_of_version_2_has_no_solvers(starter, tmp_path: Path) -> None:
     path = starter.save_pretrained(tmp_path / "starter") / "config.json"
     content = json.loads(path.read_text())

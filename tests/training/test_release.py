@@ -72,6 +72,15 @@ def test_a_run_before_the_last_must_be_named(runs, tmp_path):
         release(runs["memory"] / "model", runs["codec"], tmp_path / "out", "", "", **both)
 
 
+@pytest.mark.parametrize(("stage", "kind"), [("starter", "starter"), ("solvers", "starter"), ("player", "player")])
+def test_a_run_that_made_no_model_is_refused(runs, tmp_path, stage, kind):
+    """It trained a part that lies beside another run's model."""
+    card = {"config": asdict(getattr(smoke(), stage)), "commit": None, "versions": {"torch": "2"}}
+    (runs["referee"] / "config.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=rf"trained the {kind} of another run's model: .* beside it \(--{kind}\)"):
+        release(runs["referee"] / "model", runs["codec"], tmp_path / "out", "a test", "made up")
+
+
 def test_the_card_says_what_the_window_spans_in_each_world():
     assert _spans(("DoomRooms", "DoomBasic"), 24) == "2.7 s"
     assert _spans(("DoomRooms", "Table", "Scene"), 24) == "2.7 s in Doom rooms; 4.8 s in Physics table, Toy scene"

@@ -13,7 +13,7 @@ from worldsim.model.weights import WorldSimulator
 from worldsim.recording.writer import RecordingWriter
 from worldsim.training.openings import Openings, read_openings
 from worldsim.training.presets import smoke
-from worldsim.training.solvers import magnified, with_solvers
+from worldsim.training.solvers import magnified, windows, with_solvers
 
 CONFIG = smoke().solvers
 
@@ -23,7 +23,11 @@ def begin() -> WorldSimulator:
     simulator = debug_simulator(1, starter=True)
     assert simulator.starter is not None
     config = replace(simulator.starter.config, completes=("DoomRooms",), complete_guidance=1.0)
-    return simulator.with_starter(Starter(config, simulator.starter.net, card="# Mine\n"))
+    return simulator.with_starter(
+        Starter(
+            config, simulator.starter.net, card=f"# Mine\n\nDigest `{Starter(config, simulator.starter.net).digest}`.\n"
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +65,15 @@ def test_they_end_nearer_to_many_steps_than_as_few_of_the_sampler(begin, moments
 
 def test_the_card_says_what_came_of_it_once(begin, moments) -> None:
     once, said = fit(begin, moments)
-    twice, again = fit(once, moments, seed=1)
-    assert once.starter is not None and twice.starter is not None
+    assert once.starter is not None
     assert once.starter.card.startswith("# Mine\n") and all(line in once.starter.card for line in said)
+    once.starter.card += "\n## Mine too\n\nText.\n"
+    twice, again = fit(once, moments, seed=1)
+    assert twice.starter is not None
     assert twice.starter.card.count("## Solvers") == 1 and all(line in twice.starter.card for line in again)
     assert twice.starter.digest != once.starter.digest
+    assert f"Digest `{twice.starter.digest}`" in twice.starter.card and once.starter.digest not in twice.starter.card
+    assert twice.starter.card.endswith("\n## Mine too\n\nText.\n")
 
 
 def test_one_seed_gives_one_fit(begin, moments) -> None:
@@ -73,17 +81,30 @@ def test_one_seed_gives_one_fit(begin, moments) -> None:
     assert first is not None and second is not None and first.digest == second.digest
 
 
-def test_magnified_pictures_are_parts_of_pictures(begin) -> None:
-    """Of a picture that is dark on its left and bright on its right, a part holds both or one of them."""
-    frames = torch.full((24, 1, 64, 64, 3), 40, dtype=torch.uint8)
-    frames[:, :, :, 32:] = 200
-    z = begin.codec.encode(frames)
-    whole = magnified(z, begin.codec, (1.0, 1.0), torch.Generator().manual_seed(0))
-    pictures = begin.codec.decode_normalised(z, 1)[:, 0]
-    assert torch.allclose(whole, begin.codec.encode_normalised(pictures[:, None]), atol=1e-3)
-    parts = magnified(z, begin.codec, (2.0, 4.0), torch.Generator().manual_seed(0))
-    assert parts.shape == z.shape and (parts - whole).abs().mean((1, 2, 3)).min() > 1e-3
-    assert len({round(float(part.sum()), 3) for part in parts}) == 24  # each another part
+def test_magnified_pictures_are_parts_of_pictures() -> None:
+    """Of a ramp, a part is a ramp less steep by its factor, somewhere inside the whole."""
+    ramp = (torch.arange(64) / 63 * 2 - 1).expand(50, 3, 64, 64)
+    whole = magnified(ramp, windows(50, (1.0, 1.0), torch.Generator().manual_seed(0)))
+    assert torch.allclose(whole, ramp, atol=1e-5)
+    parts = magnified(ramp, windows(50, (2.0, 4.0), torch.Generator().manual_seed(0)))[:, 0, :, 4:-4]
+    steep = parts.diff(dim=2) / (2 / 63)
+    assert torch.allclose(steep, steep[:, :1, :1].expand_as(steep), atol=1e-4)  # one factor for the whole part
+    assert 0.249 < steep.min() < 0.27 and 0.45 < steep.max() < 0.501
+    assert parts.abs().max() < 1 and parts.mean((1, 2)).min() < -0.4 and parts.mean((1, 2)).max() > 0.4
+    upright = magnified(ramp.transpose(2, 3), windows(50, (2.0, 4.0), torch.Generator().manual_seed(0)))
+    assert (upright[:, 0, 4:-4].diff(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize("wrong", [{"moments": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"magnified": (2.0, 1.5)}])
+def test_what_cannot_be_fitted_with_is_refused(wrong) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        replace(CONFIG, **wrong)
+
+
+def test_steps_that_run_away_end_as_a_solver(begin, moments) -> None:
+    made = fit(begin, moments, lr=1e3, steps=3)[0].starter
+    assert made is not None and made.config.complete_solver is not None
+    assert max(made.config.complete_solver.levels) < 1
 
 
 def test_a_starter_that_completes_nothing_or_is_guided_is_refused(begin, moments) -> None:
@@ -100,6 +121,12 @@ def test_moments_of_other_worlds_are_refused(begin, moments) -> None:
     other = read_openings([paint_episode(3, "Scene")], begin.codec, 1, 100, 0)
     with pytest.raises(ValueError, match="no moments held out are of DoomRooms: give the source these"):
         fit(begin, (moments[0], other))
+
+
+def test_frames_of_another_size_are_refused(begin, moments) -> None:
+    wide = replace(moments[0], z=torch.zeros(len(moments[0]), 4, 16, 32))
+    with pytest.raises(ValueError, match="moments of 64x128 pixels: solvers are fitted to 64x64"):
+        fit(begin, (wide, moments[1]))
 
 
 def test_the_command_exports_the_model_with_its_solvers(begin, tmp_path) -> None:

@@ -27,7 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("worldsim.cli.importing", "turn recordings of Minecraft (MineRL, VPT) into a recording"),
     "caption": ("worldsim.cli.caption", "caption recordings and videos by a trained captioner"),
     "inspect": ("worldsim.cli.inspect", "show what a recording holds"),
-    "train": ("worldsim.cli.train", "train codec, world model, memory, heads, referee, player, starter, captioner"),
+    "train": (
+        "worldsim.cli.train",
+        "train codec, world model, memory, heads, referee, player, starter, solvers, captioner",
+    ),
     "study": ("worldsim.cli.study", "compare small models that differ in one thing: worlds, captions, sizes"),
     "bench": ("worldsim.cli.bench", "measure a simulator: probes, fidelity, speed"),
     "agent": ("worldsim.cli.agent", "train an agent in the dream or in truth, and evaluate it in truth"),

@@ -5,10 +5,10 @@ the transformer on such a cache, ``all`` does these in one command while the wor
 what corrects a trained transformer's predictions, ``memory`` teaches the decoder of a trained model to carry pixels
 over, ``carrying`` chooses in which worlds it does, ``heads`` trains reward and termination on the model's own
 rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
-``starter`` what draws first frames from text, ``solvers`` fits the few steps in which it completes pictures,
-``captioner`` trains what captions recordings without facts, ``narrow`` makes a trained transformer smaller, ``release``
-a folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two
-cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when the same command is given again.
+``starter`` what draws first frames from text, ``solvers`` fits the few steps in which it completes pictures and draws
+them again, ``captioner`` trains what captions recordings without facts, ``narrow`` makes a trained transformer smaller,
+``release`` a folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes).
+A run that was interrupted goes on where it was when the same command is given again; ``solvers`` begins anew.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ class Release:
     Where MODEL is of the run of a memory, of heads or of a referee, ``world_run``, ``memory_run`` and ``heads_run`` are
     those before it. ``player`` is a folder of the same model with a player (that `worldsim train player` exported),
     which is taken over; ``starter`` is the folder of a starter (``model/starter`` in the run of `worldsim train
-    starter`) of the same encoder.
+    starter`, or of `worldsim train solvers`) of the same encoder.
     """
 
     model: Path

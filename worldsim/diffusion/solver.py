@@ -32,13 +32,12 @@ class Solver:
     weights: tuple[tuple[float, ...], ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", tuple(map(tuple, self.weights)))  # lists, where they were read
-        sizes = [len(row) for row in self.weights]
-        if not self.levels or sizes != list(range(2, len(self.levels) + 2)):
-            raise ValueError(f"rows of {sizes} weights for {len(self.levels)} levels: row i has i + 2, from 0 on")
-        numbers = [*self.levels, *(weight for row in self.weights for weight in row)]
-        if not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
-            raise ValueError("levels and weights are finite numbers")
+        levels, *rows = [_numbers(row) for row in (self.levels, *_listed(self.weights))]
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "weights", tuple(rows))
+        sizes = [len(row) for row in rows]
+        if not levels or sizes != list(range(2, len(levels) + 2)):
+            raise ValueError(f"rows of {sizes} weights for {len(levels)} levels: row i has i + 2, from 0 on")
         if not all(0 <= level < 1 for level in self.levels):
             raise ValueError(f"levels={self.levels}: accepted are 0 to below 1")
 
@@ -70,6 +69,23 @@ class Solver:
         if self.steps > 1:
             change = (answers[-1] - answers[-2]).float().square().mean((2, 3, 4)).sqrt()
         return Sampled(z, change)
+
+
+def _listed(given: object) -> list[object]:
+    """What a configuration lists, which may come from any file."""
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"{given!r}: a solver lists its levels, and its weights in rows")
+    return list(given)
+
+
+def _numbers(given: object) -> tuple[float, ...]:
+    listed = _listed(given)
+    if not all(type(x) is float or (type(x) is int and abs(x) < 2**53) for x in listed) or not all(
+        math.isfinite(x)  # type: ignore[arg-type]
+        for x in listed
+    ):
+        raise ValueError(f"{given!r}: levels and weights are finite numbers")
+    return tuple(float(x) for x in listed)  # type: ignore[arg-type]
 
 
 def follow(

@@ -92,8 +92,8 @@ class NetFolder:
 
 
 def net_digest(config: Any, net: nn.Module) -> str:
-    """12 hex digits over a configuration and the weights as they are stored. What is None does not count, so that a
-    field that comes later changes no digest of those without it."""
+    """12 hex digits over a configuration and the weights as they are stored. Fields of the
+    configuration itself that are None do not count, so that one that comes later changes no digest of those without."""
     content = {name: value for name, value in asdict(config).items() if value is not None}
     sha = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     return hashlib.sha256(sha.digest() + stored(net)).hexdigest()[:12]

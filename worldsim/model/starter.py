@@ -35,6 +35,8 @@ STARTER = "starter"
 """Name of the folder in a model's folder, and of the one with the package."""
 REDRAWN = 0.2
 """Signal level from which pictures that have lost their detail are drawn again."""
+SOLVED = (64, 64)
+"""Height and width of the frames that solvers are fitted to. Larger ones, noised alike, hide less (``flow.shift``)."""
 _FOLDER = NetFolder("starter", version=3)
 
 
@@ -45,7 +47,8 @@ class StarterConfig:
     ``encoder`` is the one whose latents it draws (``latents_digest``), ``worlds`` names those that it knows. It is
     sampled in ``steps`` denoising steps, with ``guidance`` the weight of what the text says against nothing said (1:
     none). What has been seen in part (in the worlds of ``completes``) is completed in ``complete_steps`` with
-    ``complete_guidance``, and what has lost its detail drawn again in as many, unless solvers were fitted for either.
+    ``complete_guidance``, and what has lost its detail drawn again in as many, unless solvers were fitted for either,
+    which serve frames of ``SOLVED`` pixels alone.
     """
 
     encoder: str
@@ -103,14 +106,14 @@ class Starter:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Starter:
-        """Loads the starter in ``folder``; one of version 1 completes nothing. Raises ``FileNotFoundError`` where
-        there is none and ``WeightsError`` where its files are not right."""
+        """Loads the starter in ``folder``; one of version 1 completes nothing, one of version 2 has no solvers. Raises
+        ``FileNotFoundError`` where there is none and ``WeightsError`` where its files are not right."""
         content, stored = _FOLDER.read(folder)
         version = content.pop("format_version")
         if of_version_1 := version == 1:
             content |= {"completes": [], "complete_steps": 1, "complete_guidance": 1.0}
         if version < 3:
-            content |= {"complete_solver": None, "redraw_solver": None}
+            content = {"complete_solver": None, "redraw_solver": None} | content
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
         if of_version_1:
             stored["seen_in.weight"] = torch.zeros_like(starter.net.seen_in.weight)
@@ -151,7 +154,7 @@ class Starter:
         (indices ``(B,)``) and seed (``(B,)``) alone; on the device of ``seeds``."""
         net = self._on(seeds.device, dtype)
         eps = noise.gaussian(seeds, torch.zeros_like(seeds), "start", shape)
-        return guided(net, eps, told_of(net, scenes, views, worlds), self.config.steps, self.config.guidance)
+        return guided(net, eps, _told(net, scenes, views, worlds), self.config.steps, self.config.guidance)
 
     @torch.inference_mode()
     def complete(
@@ -168,8 +171,8 @@ class Starter:
         lane's step; cells that were seen whole come out about as they are."""
         net, config = self._on(seeds.device, dtype), self.config
         eps = noise.gaussian(seeds, numbers, "complete", (seen.shape[1] - 1, *seen.shape[2:]))
-        told = told_of(net, scenes, [""] * len(scenes), worlds, config.complete_guidance != 1)
-        steps = config.complete_solver or config.complete_steps
+        told = _told(net, scenes, [""] * len(scenes), worlds, config.complete_guidance != 1)
+        steps = self._steps(config.complete_solver, eps)
         return guided(net, eps, told, steps, config.complete_guidance, seen).x[:, 0]
 
     @torch.inference_mode()
@@ -186,9 +189,14 @@ class Starter:
         ``REDRAWN`` and drawn from there (SDEdit, Meng et al. 2022). The other arguments are those of ``complete``."""
         net = self._on(seeds.device, dtype)
         eps = noise.gaussian(seeds, numbers, "redraw", latents.shape[1:])
-        told = told_of(net, scenes, [""] * len(scenes), worlds, twice=False)
-        steps = self.config.redraw_solver or self.config.complete_steps
+        told = _told(net, scenes, [""] * len(scenes), worlds, twice=False)
+        steps = self._steps(self.config.redraw_solver, eps)
         return guided(net, faded(latents, eps), told, steps, 1.0, since=REDRAWN).x[:, 0]
+
+    def _steps(self, solver: Solver | None, latents: torch.Tensor) -> int | Solver:
+        """The solver, where there is one and ``latents (B, C, h, w)`` are of frames of its size."""
+        size = tuple(cells * self.config.net.pixel_stride for cells in latents.shape[2:])
+        return self.config.complete_steps if solver is None or size != SOLVED else solver
 
     def _on(self, device: torch.device, dtype: torch.dtype) -> StarterNet:
         key = (device, dtype)
@@ -265,7 +273,7 @@ def guided(
     return sampler.sample(denoise, eps[:, None], steps, tokens=tokens, order=2, since=since)
 
 
-def told_of(
+def _told(
     net: StarterNet, scenes: Sequence[str], views: Sequence[str], worlds: torch.Tensor, twice: bool = True
 ) -> Told:
     """What frames are told, and, ``twice``, then as many times nothing."""

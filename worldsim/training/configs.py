@@ -5,6 +5,7 @@ The values here are defaults; ``presets.py`` has those that suit a machine and a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from worldsim.diffusion.conditions import LevelMix
@@ -354,7 +355,7 @@ class SolversTrainConfig:
 
     def __post_init__(self) -> None:
         counts = (self.complete_steps, self.redraw_steps, self.moments, self.held_out, self.every, self.steps)
-        if min(*counts, self.reference_steps, self.batch) < 1 or self.lr <= 0:
+        if min(*counts, self.reference_steps, self.batch) < 1 or not 0 < self.lr < math.inf:
             raise ValueError("all numbers of steps and moments, every and batch are at least 1, and lr above 0")
         if not 1 <= self.magnified[0] <= self.magnified[1]:
             raise ValueError(f"magnified={self.magnified}: accepted are two rising factors of at least 1")

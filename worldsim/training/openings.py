@@ -52,6 +52,10 @@ class Openings(Columns):
     world: torch.Tensor
     seen: torch.Tensor
 
+    def partly_seen(self, worlds: torch.Tensor) -> torch.Tensor:
+        """Where moments are of ``worlds`` (their indices), and something was seen, ``(M,)``."""
+        return torch.isin(self.world, worlds) & (self.seen[:, -1] > 0).flatten(1).any(1)
+
 
 @dataclass(frozen=True)
 class Glances:

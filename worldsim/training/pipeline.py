@@ -42,7 +42,7 @@ from worldsim.training.pool import Feeder
 from worldsim.training.referee import RefereeTraining, situations_of
 from worldsim.training.refiner import RefinerTraining, foreseen_of
 from worldsim.training.shares import check_held
-from worldsim.training.solvers import with_solvers
+from worldsim.training.solvers import solvable, with_solvers
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
 from worldsim.training.starter import StarterTraining, openings_of
 from worldsim.training.world import WorldTraining
@@ -205,11 +205,12 @@ def train_starter_beside(
 def train_solvers(config: SolversTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
     """Fits solvers to a model's starter, on moments of a source that ends. Exports ``out/model``."""
     source.check_ends("solvers")
-    moments, apart = (
-        read_openings(episodes, begin.codec, config.every, config.moments, config.seed)
-        for episodes in (training_episodes(source), held_out_episodes(source))
-    )
+    solvable(begin)
     write_run_card(out, config)
+    apart, moments = (  # the quick part first
+        read_openings(episodes, begin.codec, config.every, config.moments, config.seed)
+        for episodes in (held_out_episodes(source), training_episodes(source))
+    )
     with_solvers(config, begin, moments, apart).save_pretrained(out / "model")
 
 

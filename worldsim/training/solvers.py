@@ -16,8 +16,9 @@ import torch.nn.functional as F
 
 from worldsim.diffusion.solver import Solver, follow
 from worldsim.model.codec import Codec
-from worldsim.model.starter import REDRAWN, Starter, faded, guided
+from worldsim.model.starter import REDRAWN, SOLVED, Starter, faded, guided
 from worldsim.model.starternet import StarterNet, Told
+from worldsim.model.text import trimmed
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.configs import SolversTrainConfig
 from worldsim.training.openings import Openings
@@ -78,7 +79,7 @@ class _Task:
     def _told(self, rows: torch.Tensor) -> tuple[Told, torch.Tensor | None]:
         """The scene alone, as drawing tells it."""
         some = self.moments.rows(rows)
-        words = some.scene[:, : max(1, int(some.scene.ne(0).sum(1).max()))].long()
+        words = trimmed(some.scene)
         return self.net.read(words, torch.zeros_like(words[:, :1]), some.world), None if self.since else some.seen
 
 
@@ -91,16 +92,8 @@ def with_solvers(
 ) -> WorldSimulator:
     """The simulator, whose starter completes and draws again by solvers that were fitted to ``moments``; of the worlds
     that it completes count alone. What came of it is ``told``, and stands in the starter's card. Raises ``ValueError``
-    where it has no starter, or one that completes nothing or is guided where it completes, or where there are no
-    moments."""
-    starter = begin.starter
-    if starter is None or not starter.config.completes:
-        raise ValueError("the model has no starter that completes pictures; train one first: `worldsim train starter`")
-    if starter.config.complete_guidance != 1:
-        raise ValueError(
-            f"complete_guidance={starter.config.complete_guidance}: solvers are fitted to a starter that completes "
-            "without guidance, 1"
-        )
+    as ``solvable``, and where there are no moments, or they are not of ``SOLVED`` pixels."""
+    starter = solvable(begin)
     generator = torch.Generator().manual_seed(config.seed)
     parts = [
         _chosen(of, starter, most, generator, name)
@@ -117,15 +110,31 @@ def with_solvers(
     return begin.with_starter(made)
 
 
+def solvable(simulator: WorldSimulator) -> Starter:
+    """The starter of a model, to which solvers can be fitted; ``ValueError`` where there is none."""
+    starter = simulator.starter
+    if starter is None or not starter.config.completes:
+        raise ValueError("the model has no starter that completes pictures; train one first: `worldsim train starter`")
+    if starter.config.complete_guidance != 1:
+        raise ValueError(
+            f"complete_guidance={starter.config.complete_guidance}: solvers are fitted to a starter that completes "
+            "without guidance, 1"
+        )
+    return starter
+
+
 def _chosen(moments: Openings, starter: Starter, most: int, generator: torch.Generator, name: str) -> Openings:
     """Moments of the worlds that are completed, of which something was seen, at most as many, in float32."""
+    size = tuple(cells * starter.config.net.pixel_stride for cells in moments.z.shape[2:])
+    if size != SOLVED:
+        raise ValueError(f"moments of {size[0]}x{size[1]} pixels: solvers are fitted to {SOLVED[0]}x{SOLVED[1]}")
     worlds = torch.tensor([WORLDS[world].index for world in starter.config.completes])
-    there = torch.isin(moments.world, worlds) & (moments.seen[:, -1] > 0).flatten(1).any(1)
+    there = moments.partly_seen(worlds)
     rows = there.nonzero()[:, 0]
     if not len(rows):
         raise ValueError(f"no moments {name} are of {', '.join(starter.config.completes)}: give the source these")
     some = moments.rows(rows[torch.randperm(len(rows), generator=generator)[:most]])
-    return replace(some, z=some.z.float(), seen=some.seen.float(), scene=some.scene.long())
+    return replace(some, z=some.z.float(), seen=some.seen.float())
 
 
 def _task(
@@ -138,24 +147,34 @@ def _task(
 ) -> _Task:
     if kind == "complete":
         return _Task(net, moments, torch.randn(moments.z.shape, generator=generator), 0.0)
-    worn = replace(moments, z=magnified(moments.z, codec, config.magnified, generator))
+    worn = replace(moments, z=_worn(moments.z, codec, config.magnified, generator))
     return _Task(net, worn, torch.randn(moments.z.shape, generator=generator), REDRAWN)
 
 
 @torch.no_grad()
-def magnified(z: torch.Tensor, codec: Codec, times: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
-    """Latents of a part of each of the pictures ``z (M, C, h, w)``, somewhere in it, magnified to a whole one, each by
-    a factor between ``times``, bilinearly: pictures that have lost their detail."""
-    pictures = codec.decode_normalised(z, 1)[:, 0].permute(0, 3, 1, 2)
+def _worn(z: torch.Tensor, codec: Codec, times: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
+    """Latents of parts of the pictures ``z (M, C, h, w)``, each magnified: pictures that have lost their detail."""
+    found = []
+    for latents, parts in zip(z.split(_BATCH), windows(len(z), times, generator).split(_BATCH)):
+        pictures = codec.decode_normalised(latents, 1)[:, 0].permute(0, 3, 1, 2)
+        worn = magnified(pictures, parts).permute(0, 2, 3, 1)
+        found.append(codec.encode_normalised(worn[:, None]).float())
+    return torch.cat(found)
+
+
+def windows(n: int, times: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
+    """Parts of ``n`` pictures, somewhere in them, smaller by factors between ``times``: affine maps ``(n, 2, 3)`` from
+    the whole picture to the part, in [-1, 1]."""
     low, high = times
-    share = 1 / (low + (high - low) * torch.rand(len(z), generator=generator))
-    middle = (1 - share)[:, None] * (2 * torch.rand(len(z), 2, generator=generator) - 1)
-    around = torch.zeros(len(z), 2, 3)
-    around[:, 0, 0] = around[:, 1, 1] = share
-    around[:, :, 2] = middle
-    grid = F.affine_grid(around, list(pictures.shape), align_corners=False)
-    worn = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return codec.encode_normalised(worn.permute(0, 2, 3, 1)[:, None]).float()
+    share = 1 / (low + (high - low) * torch.rand(n, generator=generator))
+    middle = (1 - share)[:, None] * (2 * torch.rand(n, 2, generator=generator) - 1)
+    return torch.cat([share[:, None, None] * torch.eye(2), middle[:, :, None]], dim=2)
+
+
+def magnified(pictures: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
+    """``parts (M, 2, 3)`` of ``pictures (M, 3, H, W)`` as whole pictures, bilinearly."""
+    grid = F.affine_grid(parts, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _fitted(
@@ -188,7 +207,8 @@ def _fitted(
         loss.backward()
         optimiser.step()
         schedule.step()
-    levels = [rule.levels[0], *np.round(later.detach().sigmoid().tolist(), 6).tolist()]
+    found = later.detach().sigmoid().clamp(max=1 - 1e-6)
+    levels = [rule.levels[0], *np.round(found.tolist(), 6).tolist()]
     solver = Solver(tuple(levels), tuple(tuple(np.round(row.tolist(), 6).tolist()) for row in weights))
     before, then, after = (_rms(held.sampled(each), wanted) for each in (steps, usual, solver))
     return Fit(solver, before, then, after, _rms(held.again(generator).sampled(config.reference_steps), wanted))
@@ -212,15 +232,16 @@ def _card(
 ) -> str:
     """The starter's card with a section about its solvers, in place of one that it has, and the digest of now."""
     about = starter.card or f"# Starter\n\nDigest `{starter.digest}`.\n"
-    about = about.split(f"\n{_TITLE}\n")[0].rstrip().replace(starter.digest, made.digest)
+    before, _, after = about.replace(starter.digest, made.digest).partition(f"\n{_TITLE}\n")
+    _, mark, others = after.partition("\n## ")
     lines = [f"- {kind}: {_said(fit, config, starter.config.complete_steps)}." for kind, fit in fits.items()]
     return "\n".join(
         [
-            f"{about}\n",
+            f"{before.rstrip()}\n",
             f"{_TITLE}\n",
             f"Fitted to {moments} moments in {config.steps} steps of {config.batch} (seed {config.seed}), and measured "
             f"on {held_out} of maps of the validation split (`worldsim train solvers`):\n",
             *lines,
-            "",
+            f"{mark}{others}",
         ]
     )

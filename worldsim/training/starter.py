@@ -91,16 +91,13 @@ class StarterTraining:
         no_scene = (silent[:, 0] < config.drop_text) | (silent[:, 1] < config.drop_scene)
         no_view = (silent[:, 0] < config.drop_text) | (silent[:, 1] > 1 - config.drop_view)
         eps = self.loop.noise(batch.z.shape)
-        shown = torch.from_numpy(rng.random(len(batch)) < config.complete).to(device) & self._completed(batch)
+        shown = torch.from_numpy(rng.random(len(batch)) < config.complete).to(device)
+        shown = shown & batch.partly_seen(self._completes)
         batch = _shown(_silenced(batch, no_scene, no_view | shown.cpu()), shown)
         if config.spoil:
             batch = self._spoilt(batch)
         with self.loop.autocast():
             return self._errors(batch, eps, tau, of=self._errors_of).mean(), {}
-
-    def _completed(self, moments: Openings) -> torch.Tensor:
-        """Where moments are of worlds whose pictures are completed, and something was seen, ``(M,)``."""
-        return torch.isin(moments.world, self._completes) & (moments.seen[:, -1] > 0).flatten(1).any(1)
 
     def _spoilt(self, batch: Openings) -> Openings:
         """The batch with noise on what was seen of its pictures."""
@@ -173,7 +170,7 @@ class StarterTraining:
         worlds = {w: of for w, of in worlds.items() if of.any()}
         means = {n: torch.stack([x[of].mean() for of in worlds.values()]).mean() for n, x in found.items()}
         per_world = {f"loss_of_{w}": float(found["loss"][of].mean()) for w, of in worlds.items()}
-        if (rows := self._completed(whole).nonzero()[:, 0]).numel():
+        if (rows := whole.partly_seen(self._completes).nonzero()[:, 0]).numel():
             said = _without_view(whole)
             parts = [self._errors(said.rows(at), eps[at], tau[at]) for at in rows.split(64)]
             per_world["loss_completing"] = float(torch.cat(parts).mean())
@@ -197,7 +194,7 @@ class StarterTraining:
             for noise in eps:
                 z = guided(self.net, noise, told, self.config.steps, self.config.guidance).x[:, 0]
                 drawn.append(self._pictures(z))
-            if self._completed(some).any():
+            if some.partly_seen(self._completes).any():
                 drawn += self._completions(some, eps)
             rows.append(np.concatenate(drawn))
         save_rows(self.out / "sheets" / f"starter-{step:06d}.png", rows)

@@ -69,7 +69,7 @@ def card(
         rows="\n".join(row(world) for world in starter.config.worlds),
         completing=(
             f"In {', '.join(made.completes)} it also completes pictures of which a part was seen, in "
-            f"{made.complete_steps} steps; {config.complete:.0%} of the moments there were learned so."
+            f"{made.complete_steps} steps of the sampler; {config.complete:.0%} of the moments there were learned so."
             if made.completes
             else "It completes nothing."
         ),
