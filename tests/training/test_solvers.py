@@ -23,11 +23,9 @@ def begin() -> WorldSimulator:
     simulator = debug_simulator(1, starter=True)
     assert simulator.starter is not None
     config = replace(simulator.starter.config, completes=("DoomRooms",), complete_guidance=1.0)
-    return simulator.with_starter(
-        Starter(
-            config, simulator.starter.net, card=f"# Mine\n\nDigest `{Starter(config, simulator.starter.net).digest}`.\n"
-        )
-    )
+    starter = Starter(config, simulator.starter.net)
+    starter.card = f"# Mine\n\nDigest `{starter.digest}`.\n"
+    return simulator.with_starter(starter)
 
 
 @pytest.fixture(scope="module")

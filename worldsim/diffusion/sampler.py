@@ -1,4 +1,4 @@
-"""The one sampler: from noise to clean latents in K steps, with a noise ceiling per frame.
+"""The sampler: from noise to clean latents in K steps, with a noise ceiling per frame.
 
 It serves the environment, the generator, the samples drawn while training and the benchmarks of speed. (A solver that
 was fitted to one network has a loop of its own, ``solver.py``.) The network is a callable that predicts clean latents;

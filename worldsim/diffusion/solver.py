@@ -7,9 +7,9 @@ solvers, Shaul et al. 2024): a few dozen numbers, found by ``worldsim.training.s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,6 +17,9 @@ from worldsim.diffusion import sampler
 from worldsim.diffusion.sampler import Denoise, Sampled
 
 # B clips, T frames, K steps
+
+_LARGE = 1e6
+"""No solver weighs so much: neither infinity, NaN nor a number that no float holds is below."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +74,18 @@ class Solver:
         return Sampled(z, change)
 
 
-def _listed(given: object) -> list[object]:
+def _listed(given: Any) -> list[Any]:
     """What a configuration lists, which may come from any file."""
     if not isinstance(given, list | tuple):
         raise ValueError(f"{given!r}: a solver lists its levels, and its weights in rows")
     return list(given)
 
 
-def _numbers(given: object) -> tuple[float, ...]:
+def _numbers(given: Any) -> tuple[float, ...]:
     listed = _listed(given)
-    if not all(type(x) is float or (type(x) is int and abs(x) < 2**53) for x in listed) or not all(
-        math.isfinite(x)  # type: ignore[arg-type]
-        for x in listed
-    ):
-        raise ValueError(f"{given!r}: levels and weights are finite numbers")
-    return tuple(float(x) for x in listed)  # type: ignore[arg-type]
+    if not all(type(x) in (int, float) and abs(x) < _LARGE for x in listed):
+        raise ValueError(f"{given!r}: levels and weights are finite numbers, of less than {_LARGE:g}")
+    return tuple(map(float, listed))
 
 
 def follow(

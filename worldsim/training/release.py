@@ -171,8 +171,10 @@ def _runs(last: Path, has_memory: bool, codec_run: Path, given: Mapping[str, Pat
 
 def _kind(config: Mapping[str, Any]) -> str:
     """What a run trained, by what only its configuration has."""
-    own = {"referee": "referee", "horizon": "heads", "depths": "memory", "level_spread": "starter", "hidden": "player"}
-    own["reference_steps"] = "starter"  # solvers were fitted to it
+    own = {
+        "referee": "referee", "horizon": "heads", "depths": "memory", "level_spread": "starter", "hidden": "player",
+        "reference_steps": "starter",
+    }  # fmt: skip
     kind = next((kind for name, kind in own.items() if name in config), "world model")
     if kind in ("starter", "player"):
         raise ValueError(
