@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
+from worldsim.cues import Cues
 from worldsim.imagination import Drawing, Imagination, Redrawn
 from worldsim.lane_text import TextMemory
 from worldsim.model.codec import Codec
@@ -26,7 +27,8 @@ class LanePictures:
     """Pictures of ``lanes`` lanes, frames of ``size`` (H, W), by ``codec`` with ``memory``. In the worlds ``drawn``
     nothing is carried over, but in those that ``imagination`` completes.
 
-    ``screen`` is None where the codec has no memory, ``all_drawn`` says whether nothing is carried over in any lane.
+    ``screen`` is None where the codec has no memory, ``cues`` where nothing is revealed; ``all_drawn`` says whether
+    nothing is carried over in any lane.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class LanePictures:
         self._drawn = tuple(world for world in drawn if not self._imagined(WORLDS.get(world)))
         self.screen = None if codec.memory is None else Screen(codec, lanes, size, device, memory, self._drawn)
         self.all_drawn = codec.memory is None
+        revealer = None if imagination is None or self.screen is None else imagination.starter.config.revealer
+        self.cues = None if revealer is None else Cues(revealer, lanes, device)
         self._single: list[int] = []
         self._imagines = torch.zeros(lanes, dtype=torch.bool, device=device)
         self._imagining = False
@@ -71,7 +75,7 @@ class LanePictures:
             pixels = self.screen.show(latent, frames, controls, self.screen.turn(controls))
         else:
             drawing = Drawing(self._imagines, lambda lane: text.words[lane].text.scene, text.world_index, seeds, steps)
-            pixels, redrawn = _imagined_frames(self._imagination, self.screen, latent, controls, drawing)
+            pixels, redrawn = _imagined_frames(self._imagination, self.screen, latent, controls, drawing, self.cues)
         if frames == 1:
             return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous(), redrawn
         if self._single:
@@ -89,11 +93,28 @@ class LanePictures:
 
 
 def _imagined_frames(
-    imagination: Imagination, screen: Screen, latent: torch.Tensor, controls: Controls, drawing: Drawing
+    imagination: Imagination,
+    screen: Screen,
+    latent: torch.Tensor,
+    controls: Controls,
+    drawing: Drawing,
+    cues: Cues | None,
 ) -> tuple[torch.Tensor, Redrawn | None]:
     """Pixels of all lanes where some imagine what they have not seen, and what was drawn again of them."""
     around = screen.turn(controls)
     if around is not None and screen.panorama is not None:
         around = imagination.complete(screen.panorama, around, controls.camera[:, 0, 0], drawing)
     pixels = screen.show(latent, BLOCK_FRAMES, controls, around, notes_detail=True)
-    return pixels, imagination.redraw(screen, drawing)
+    revealed = None
+    if cues is not None:
+        cues.step(controls)
+        revealed = imagination.reveal(screen, drawing, cues)
+    return pixels, _both(revealed, imagination.redraw(screen, drawing))
+
+
+def _both(first: Redrawn | None, then: Redrawn | None) -> Redrawn | None:
+    """What lanes show when some were drawn on, and then some, perhaps the same."""
+    if first is None or then is None:
+        return first or then
+    only = ~torch.isin(first[0], then[0])
+    return torch.cat([first[0][only], then[0]]), torch.cat([first[1][only], then[1]])

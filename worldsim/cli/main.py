@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("worldsim.cli.inspect", "show what a recording holds"),
     "train": (
         "worldsim.cli.train",
-        "train codec, world model, memory, heads, referee, player, starter, solvers, captioner",
+        "train codec, world model, memory, heads, referee, player, starter, solvers, revealer, captioner",
     ),
     "study": ("worldsim.cli.study", "compare small models that differ in one thing: worlds, captions, sizes"),
     "bench": ("worldsim.cli.bench", "measure a simulator: probes, fidelity, speed"),

@@ -6,9 +6,10 @@ what corrects a trained transformer's predictions, ``memory`` teaches the decode
 over, ``carrying`` chooses in which worlds it does, ``heads`` trains reward and termination on the model's own
 rollouts, ``referee`` what has the last word on them, ``player`` what proposes actions where none are given,
 ``starter`` what draws first frames from text, ``solvers`` fits the few steps in which it completes pictures and draws
-them again, ``captioner`` trains what captions recordings without facts, ``narrow`` makes a trained transformer smaller,
-``release`` a folder to ship. The presets are ``smoke`` (a minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes).
-A run that was interrupted goes on where it was when the same command is given again; ``solvers`` begins anew.
+them again, ``revealer`` trains what says where an opened door is gone, ``captioner`` what captions recordings without
+facts, ``narrow`` makes a trained transformer smaller, ``release`` a folder to ship. The presets are ``smoke`` (a
+minute), ``cpu`` (hours on two cores), ``gpu`` (ten minutes). A run that was interrupted goes on where it was when the
+same command is given again; ``solvers`` begins anew.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from worldsim.training.configs import (
     PlayerTrainConfig,
     RefereeTrainConfig,
     RefinerTrainConfig,
+    RevealerTrainConfig,
     SolversTrainConfig,
     StarterTrainConfig,
     WorldTrainConfig,
@@ -197,6 +199,21 @@ class TrainSolvers:
 
 
 @dataclass(frozen=True)
+class TrainRevealer:
+    """Give the starter of MODEL (a model folder, or a packaged model) a revealer, from worlds that play live: it says
+    what of a picture is gone when a door opens, by use or by text, so that the starter draws what lies behind; exports
+    OUT/model, whose folder starter/ has it.
+
+    The rest of the model stays as it is, and so does its digest.
+    """
+
+    out: Path
+    model: Path
+    train: RevealerTrainConfig
+    source: SourceConfig = field(default_factory=SourceConfig)
+
+
+@dataclass(frozen=True)
 class TrainCaptioner:
     """Train a captioner on the facts of recordings; exports OUT/captioner.
 
@@ -240,7 +257,7 @@ class Release:
     Where MODEL is of the run of a memory, of heads or of a referee, ``world_run``, ``memory_run`` and ``heads_run`` are
     those before it. ``player`` is a folder of the same model with a player (that `worldsim train player` exported),
     which is taken over; ``starter`` is the folder of a starter (``model/starter`` in the run of `worldsim train
-    starter`, or of `worldsim train solvers`) of the same encoder.
+    starter`, or of `worldsim train solvers` or `revealer`) of the same encoder.
     """
 
     model: Path
@@ -284,10 +301,14 @@ def _world(chosen: Preset, argv: list[str]) -> None:
 
 
 _ON_MODEL: dict[
-    str, type[TrainRefiner | TrainMemory | TrainHeads | TrainReferee | TrainPlayer | TrainStarter | TrainSolvers]
+    str,
+    type[
+        TrainRefiner | TrainMemory | TrainHeads | TrainReferee | TrainPlayer | TrainStarter | TrainSolvers
+        | TrainRevealer
+    ],
 ] = {
     "refiner": TrainRefiner, "memory": TrainMemory, "heads": TrainHeads, "referee": TrainReferee, "player": TrainPlayer,
-    "starter": TrainStarter, "solvers": TrainSolvers,
+    "starter": TrainStarter, "solvers": TrainSolvers, "revealer": TrainRevealer,
 }  # fmt: skip
 """Stages that train a part of a trained model on a source's episodes, by ``pipeline.train_<stage>``."""
 
@@ -373,6 +394,7 @@ _STAGES: dict[str, Callable[[Preset, list[str]], None]] = {
     "player": partial(_on_model, "player"),
     "starter": partial(_on_model, "starter"),
     "solvers": partial(_on_model, "solvers"),
+    "revealer": partial(_on_model, "revealer"),
     "all": _all,
     "captioner": _captioner,
     "release": _release,

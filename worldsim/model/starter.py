@@ -8,7 +8,7 @@ encoder. As a bank of true starts, it is no part of what a model is: the digest 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from worldsim.model.memory import DOUBTED
 from worldsim.model.netfolder import NetFolder, net_digest
 from worldsim.model.packaged import PACKAGED
 from worldsim.model.prepacked import can_prepack, serving_copy
+from worldsim.model.revealer import SURE, Revealer, RevealerConfig
 from worldsim.model.starternet import StarterNet, StarterNetConfig, Told
 from worldsim.model.text import tokenise
 
@@ -37,7 +38,7 @@ REDRAWN = 0.2
 """Signal level from which pictures that have lost their detail are drawn again."""
 SOLVED = (64, 64)
 """Height and width of the frames that solvers are fitted to. Larger ones, noised alike, hide less (``flow.shift``)."""
-_FOLDER = NetFolder("starter", version=3)
+_FOLDER = NetFolder("starter", version=4)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class StarterConfig:
     sampled in ``steps`` denoising steps, with ``guidance`` the weight of what the text says against nothing said (1:
     none). What has been seen in part (in the worlds of ``completes``) is completed in ``complete_steps`` with
     ``complete_guidance``, and what has lost its detail drawn again in as many, unless solvers were fitted for either,
-    which serve frames of ``SOLVED`` pixels alone.
+    which serve frames of ``SOLVED`` pixels alone. With a ``revealer`` it also knows what of a picture is gone after an
+    act, in worlds that it completes.
     """
 
     encoder: str
@@ -61,6 +63,7 @@ class StarterConfig:
     net: StarterNetConfig = field(default_factory=StarterNetConfig)
     complete_solver: Solver | None = None
     redraw_solver: Solver | None = None
+    revealer: RevealerConfig | None = None
 
     def __post_init__(self) -> None:
         for name, solver, since in (("complete", self.complete_solver, 0.0), ("redraw", self.redraw_solver, REDRAWN)):
@@ -70,6 +73,8 @@ class StarterConfig:
             raise ValueError(f"steps={self.steps}, complete_steps={self.complete_steps}: a starter takes at least one")
         if strange := set(self.completes) - set(self.worlds):
             raise ValueError(f"completes={self.completes}: {', '.join(sorted(strange))} is none of its worlds")
+        if self.revealer is not None and (strange := set(self.revealer.worlds) - set(self.completes)):
+            raise ValueError(f"a revealer of {', '.join(sorted(strange))}, and only {self.completes} are completed")
         if TOKEN % self.net.stride:
             raise ValueError(
                 f"patches of {self.net.patch} cells of {self.net.pixel_stride} pixels: frames are multiples of {TOKEN} "
@@ -85,13 +90,14 @@ class Starter:
         self.config, self.packaged, self.card = config, packaged, card
         self.net = net.eval().requires_grad_(False)
         self._cast: dict[tuple[torch.device, torch.dtype], StarterNet] = {}
+        self._revealers: dict[torch.device, Revealer] = {}
 
     @classmethod
     def create(cls, config: StarterConfig, seed: int = 0) -> Starter:
         """A starter with freshly drawn weights; the global random state stays as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(config, StarterNet(config.net))
+            return cls(config, StarterNet(config.net, config.revealer))
 
     @cached_property
     def digest(self) -> str:
@@ -106,14 +112,15 @@ class Starter:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Starter:
-        """Loads the starter in ``folder``; one of version 1 completes nothing, one of version 2 has no solvers. Raises
+        """Loads the starter in ``folder``; one of version 1 completes nothing, one of version 2 has no solvers, of
+        version 3 no revealer. Raises
         ``FileNotFoundError`` where there is none and ``WeightsError`` where its files are not right."""
         content, stored = _FOLDER.read(folder)
         version = content.pop("format_version")
         if of_version_1 := version == 1:
             content |= {"completes": [], "complete_steps": 1, "complete_guidance": 1.0}
-        if version < 3:
-            content = {"complete_solver": None, "redraw_solver": None} | content
+        if version < 4:
+            content = {"complete_solver": None, "redraw_solver": None, "revealer": None} | content
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
         if of_version_1:
             stored["seen_in.weight"] = torch.zeros_like(starter.net.seen_in.weight)
@@ -138,7 +145,28 @@ class Starter:
 
     def __getstate__(self) -> dict[str, object]:
         """Without what was cast, which is made again: weights laid out for a processor cannot be copied."""
-        return self.__dict__ | {"_cast": {}}
+        return self.__dict__ | {"_cast": {}, "_revealers": {}}
+
+    def with_revealer(self, revealer: Revealer) -> Starter:
+        """The same starter with this revealer."""
+        config = replace(self.config, revealer=revealer.config)
+        net = StarterNet(config.net, config.revealer)
+        net.load_state_dict(self.net.state_dict(), strict=False)
+        assert net.revealer is not None
+        net.revealer.load_state_dict(revealer.state_dict())
+        return Starter(config, net)
+
+    @torch.inference_mode()
+    def gone(
+        self, latents: torch.Tensor, acted: torch.Tensor, told: torch.Tensor, colour: torch.Tensor
+    ) -> torch.Tensor:
+        """bool ``(B, 1, h, w)``: cells of pictures whose content an act has taken away; arguments as of ``Revealer``.
+        Needs a revealer."""
+        device = latents.device
+        if device not in self._revealers:
+            assert self.net.revealer is not None
+            self._revealers[device] = serving_copy(self.net.revealer, device, torch.float32, False)
+        return self._revealers[device](latents, acted, told, colour).sigmoid() >= SURE
 
     @torch.inference_mode()
     def draw(

@@ -14,6 +14,7 @@ from worldsim.model.factnet import FactNetConfig
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
 from worldsim.model.refiner import RefinerConfig
+from worldsim.model.revealer import RevealerConfig
 from worldsim.model.starternet import StarterNetConfig
 from worldsim.model.transformer import WorldModelConfig
 from worldsim.training.clips import ClipConfig
@@ -359,6 +360,29 @@ class SolversTrainConfig:
             raise ValueError("all numbers of steps and moments, every and batch are at least 1, and lr above 0")
         if not 1 <= self.magnified[0] <= self.magnified[1]:
             raise ValueError(f"magnified={self.magnified}: accepted are two rising factors of at least 1")
+
+
+@dataclass(frozen=True)
+class RevealerTrainConfig:
+    """Training of the revealer. A batch has ``optim.batch`` moments, in shares of those in which what was done takes
+    something away (``acted``) or does not (``nothing``), of those that are told of it alone (``told``; in ``nameless``
+    of these without a colour), and of those that are told of ``another`` door than any in the picture. Pictures are
+    spoilt by noise of ``spoil`` at most or so."""
+
+    revealer: RevealerConfig = field(default_factory=RevealerConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    acted: float = 0.3
+    nothing: float = 0.2
+    told: float = 0.25
+    another: float = 0.25
+    nameless: float = 0.2
+    spoil: float = 0.15
+
+    def __post_init__(self) -> None:
+        shares = (self.acted, self.nothing, self.told, self.another)
+        if min(shares) < 0 or not sum(shares) or not 0 <= self.nameless <= 1 or self.spoil < 0:
+            raise ValueError(f"{shares}: shares are at least 0 and not all 0, nameless is 0 to 1, spoil at least 0")
 
 
 @dataclass(frozen=True)

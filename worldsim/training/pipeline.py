@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from worldsim.model.codec import Codec
@@ -28,6 +29,7 @@ from worldsim.training.configs import (
     PlayerTrainConfig,
     RefereeTrainConfig,
     RefinerTrainConfig,
+    RevealerTrainConfig,
     SolversTrainConfig,
     StarterTrainConfig,
     WorldTrainConfig,
@@ -41,6 +43,8 @@ from worldsim.training.player import PlayerTraining, readings_of
 from worldsim.training.pool import Feeder
 from worldsim.training.referee import RefereeTraining, situations_of
 from worldsim.training.refiner import RefinerTraining, foreseen_of
+from worldsim.training.revealer import RevealerTraining, revealing
+from worldsim.training.reveals import reveals_of
 from worldsim.training.shares import check_held
 from worldsim.training.solvers import solvable, with_solvers
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
@@ -212,6 +216,17 @@ def train_solvers(config: SolversTrainConfig, source: SourceConfig, begin: World
         for episodes in (held_out_episodes(source), training_episodes(source))
     )
     with_solvers(config, begin, moments, apart).save_pretrained(out / "model")
+
+
+def train_revealer(config: RevealerTrainConfig, source: SourceConfig, begin: WorldSimulator, out: Path) -> None:
+    """Gives a model's starter a revealer, from worlds that play live to an end. Exports ``out/model``."""
+    source.check_ends("a revealer")
+    revealing(begin, config)
+    held_out, episodes = (partial(of, source, motion=True) for of in (held_out_episodes, training_episodes))
+    made = reveals_of(config.revealer, begin.codec, episodes, held_out, out / "reveals", repr(source))
+    training = RevealerTraining(config, out, begin, *made)
+    training.loop.resume()
+    training.run()
 
 
 def train_all(

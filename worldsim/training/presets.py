@@ -14,6 +14,7 @@ from worldsim.model.factnet import FactNetConfig
 from worldsim.model.player import PlayerConfig
 from worldsim.model.referee import RefereeConfig
 from worldsim.model.refiner import RefinerConfig
+from worldsim.model.revealer import RevealerConfig
 from worldsim.model.starternet import StarterNetConfig
 from worldsim.model.text import TextConfig
 from worldsim.model.transformer import tiny_config
@@ -27,6 +28,7 @@ from worldsim.training.configs import (
     PlayerTrainConfig,
     RefereeTrainConfig,
     RefinerTrainConfig,
+    RevealerTrainConfig,
     RunConfig,
     SolversTrainConfig,
     StarterTrainConfig,
@@ -47,6 +49,7 @@ class Preset:
     player: PlayerTrainConfig
     starter: StarterTrainConfig
     solvers: SolversTrainConfig
+    revealer: RevealerTrainConfig
     captioner: CaptionerTrainConfig
 
 
@@ -114,6 +117,7 @@ def smoke() -> Preset:
             steps=4,
         ),
         SolversTrainConfig(2, 2, moments=32, held_out=8, reference_steps=8, steps=20, batch=8),
+        RevealerTrainConfig(RevealerConfig(width=8), OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9), run),
         CaptionerTrainConfig(
             FactNetConfig(fine_width=16, coarse_width=32, fine_depth=1, coarse_depth=1, width=32),
             OptimConfig(steps=40, batch=16, lr=3e-3, warmup=5, ema=0.9),
@@ -162,6 +166,10 @@ def cpu() -> Preset:
             run=RunConfig(log_every=50, probe_every=500, save_every=500),
         ),
         SolversTrainConfig(),
+        RevealerTrainConfig(
+            optim=OptimConfig(steps=3_000, batch=64, lr=3e-3, warmup=50, decay=0.9, weight_decay=0.05, ema=0.998),
+            run=RunConfig(log_every=100, probe_every=500, save_every=500),
+        ),
         CaptionerTrainConfig(
             optim=OptimConfig(steps=4_000, batch=64, lr=1.4e-3, warmup=100, decay=0.9, ema=0.995, muon=True),
             run=RunConfig(log_every=100, probe_every=500, save_every=500, threads=1),
@@ -204,6 +212,7 @@ def gpu() -> Preset:
             run=replace(run, probe_every=1000),
         ),
         cpu().solvers,
+        replace(cpu().revealer, run=replace(cpu().revealer.run, threads=4)),
         replace(cpu().captioner, run=replace(cpu().captioner.run, threads=4)),
     )
 

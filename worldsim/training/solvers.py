@@ -22,11 +22,11 @@ from worldsim.model.text import trimmed
 from worldsim.model.weights import WorldSimulator
 from worldsim.training.configs import SolversTrainConfig
 from worldsim.training.openings import Openings
+from worldsim.training.starter_card import with_section
 from worldsim.worlds import WORLDS
 
 # M moments, C h w latent, H W frame
 
-_TITLE = "## Solvers"
 _BATCH = 32
 """Moments that are followed together."""
 
@@ -106,7 +106,12 @@ def with_solvers(
         told(f"{kind}: {_said(fits[kind], config, starter.config.complete_steps)}")
     complete, redraw = (fits[kind].solver for kind in ("complete", "redraw"))
     made = Starter(replace(starter.config, complete_solver=complete, redraw_solver=redraw), starter.net)
-    made.card = _card(starter, made, fits, config, len(parts[0]), len(parts[1]))
+    lines = [f"- {kind}: {_said(fit, config, starter.config.complete_steps)}." for kind, fit in fits.items()]
+    about = (
+        f"Fitted to {len(parts[0])} moments in {config.steps} steps of {config.batch} (seed {config.seed}), and "
+        f"measured on {len(parts[1])} of maps of the validation split (`worldsim train solvers`):\n"
+    )
+    made.card = with_section(starter, made, "Solvers", "\n".join([about, *lines]))
     return begin.with_starter(made)
 
 
@@ -224,24 +229,4 @@ def _said(fit: Fit, config: SolversTrainConfig, usual: int) -> str:
         f"{few} fitted steps end {fit.after:.3f} from {config.reference_steps} of the sampler (RMS of latents), {few} "
         f"of the sampler {fit.before:.3f}, {usual} of it {fit.usual:.3f}; {config.reference_steps} from other noise end"
         f" {fit.other:.2f} from them"
-    )
-
-
-def _card(
-    starter: Starter, made: Starter, fits: dict[str, Fit], config: SolversTrainConfig, moments: int, held_out: int
-) -> str:
-    """The starter's card with a section about its solvers, in place of one that it has, and the digest of now."""
-    about = starter.card or f"# Starter\n\nDigest `{starter.digest}`.\n"
-    before, _, after = about.replace(starter.digest, made.digest).partition(f"\n{_TITLE}\n")
-    _, mark, others = after.partition("\n## ")
-    lines = [f"- {kind}: {_said(fit, config, starter.config.complete_steps)}." for kind, fit in fits.items()]
-    return "\n".join(
-        [
-            f"{before.rstrip()}\n",
-            f"{_TITLE}\n",
-            f"Fitted to {moments} moments in {config.steps} steps of {config.batch} (seed {config.seed}), and measured "
-            f"on {held_out} of maps of the validation split (`worldsim train solvers`):\n",
-            *lines,
-            f"{mark}{others}",
-        ]
     )

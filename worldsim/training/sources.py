@@ -65,9 +65,10 @@ def training_episodes(config: SourceConfig, motion: bool = False) -> Generator[E
         yield from live
 
 
-def held_out_episodes(config: SourceConfig) -> list[Episode]:
+def held_out_episodes(config: SourceConfig, motion: bool = False) -> list[Episode]:
     """``held_out`` episodes of validation maps for each world of the recordings (without any, or with ``live``, for
-    each configured one) and each size that there is of it: recorded ones where there are some, else played live now."""
+    each configured one) and each size that there is of it: recorded ones where there are some, else played live now,
+    which tell how the picture truly moved where ``motion`` is asked for."""
     recordings = [Recording.open(folder) for folder in config.data]
     recorded = {entry.world for recording in recordings for entry in recording.entries}
     playing = [] if config.data and not config.live else [name for name, _ in parse_mixture(config.worlds)]
@@ -91,6 +92,7 @@ def held_out_episodes(config: SourceConfig) -> list[Episode]:
                     steps=None,
                     episodes=config.held_out - len(stored),
                     seed=1000 + number,
+                    motion=motion,
                 )
                 found.extend(generate_episodes(plan))
     return found

@@ -35,6 +35,14 @@ of another moment of the same world, it is {swapped:.3f} times as large, told no
 """
 
 
+def with_section(old: Starter, new: Starter, title: str, text: str) -> str:
+    """The card of ``old`` with a section of this title, in place of one that it has, and the digest of ``new``."""
+    about = old.card or f"# Starter\n\nDigest `{old.digest}`.\n"
+    before, _, after = about.replace(old.digest, new.digest).partition(f"\n## {title}\n")
+    _, mark, others = after.partition("\n## ")
+    return f"{before.rstrip()}\n\n## {title}\n\n{text.rstrip()}\n{mark}{others}"
+
+
 def card(
     starter: Starter,
     config: StarterTrainConfig,

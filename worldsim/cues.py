@@ -1,0 +1,69 @@
+"""What was done, and told to happen, in the last steps of every lane, as a revealer is asked by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from worldsim.captions.parse import parse_prompt
+from worldsim.model.conditioning import ACTED, Controls
+from worldsim.model.revealer import RevealerConfig
+from worldsim.worlds import WORLDS
+
+# B lanes, M lanes that begin, P last steps, N colours
+
+_KEPT = ("acted", "told", "colour", "due")
+
+
+class Cues:
+    """Of ``lanes`` lanes: in which of the last steps an act was done, ``acted (B, P)``, and an event told, ``told (B,
+    P)``, the present one first; the ``colour (B, N)`` of what was told, and whether something is told from the next
+    step on, ``due (B,)``."""
+
+    def __init__(self, config: RevealerConfig, lanes: int, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.acted = torch.zeros(lanes, config.past, dtype=torch.bool, device=device)
+        self.told = torch.zeros_like(self.acted)
+        self.colour = torch.zeros(lanes, len(config.colours), device=device)
+        self.due = torch.zeros(lanes, dtype=torch.bool, device=device)
+        self._worlds = torch.tensor([WORLDS[name].index for name in config.worlds], device=device)
+
+    def begin(self, rows: torch.Tensor, given: Controls) -> None:
+        """Lanes ``rows`` begin after the actions ``given``, of which no words told."""
+        for name in _KEPT:
+            getattr(self, name)[rows] = 0
+        done = self._done(given).flip(1)[:, : self.config.past]
+        self.acted[rows, : done.shape[1]] = done
+
+    def tell(self, lanes: Sequence[int], texts: Sequence[str]) -> None:
+        """Event ``texts`` hold from the next step on."""
+        for lane, text in zip(lanes, texts):
+            colour = self.config.colour_of(parse_prompt(text).events) if text.strip() else None
+            if colour is not None:
+                self.due[lane] = True
+                self.colour[lane] = torch.tensor(self.config.one_hot(colour), device=self.device)
+
+    def step(self, controls: Controls) -> None:
+        """A step under ``controls (B, 1)``."""
+        self.acted = torch.cat([self._done(controls), self.acted[:, :-1]], dim=1)
+        self.told = torch.cat([self.due[:, None], self.told[:, :-1]], dim=1)
+        self.due = torch.zeros_like(self.due)
+
+    def lately(self, worlds: torch.Tensor) -> torch.Tensor:
+        """Lanes ``(B,)`` in which an act was done or an event told lately, in a world where that takes something away;
+        ``worlds (B,)`` are their indices."""
+        return (self.acted | self.told).any(1) & torch.isin(worlds, self._worlds)
+
+    def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
+        """Those of a lane, on the CPU."""
+        return {name: getattr(self, name)[lane].cpu().clone() for name in _KEPT}
+
+    def set_lane(self, lane: int, kept: dict[str, torch.Tensor]) -> None:
+        """Puts what ``get_lane`` gave into ``lane``."""
+        for name in _KEPT:
+            getattr(self, name)[lane] = kept[name].to(self.device)
+
+    def _done(self, controls: Controls) -> torch.Tensor:
+        """bool ``(B, T)``: steps in which an act was done."""
+        return controls.keys[:, :, self.config.bits].any(2) & (controls.known == ACTED)

@@ -1,0 +1,141 @@
+"""Steps in which an act takes away what was in the way: what a revealer learns from.
+
+While a camera stands still, a place of the picture that was not seen before has been uncovered (``motion_field``); what
+was done in the last steps, and what happened, stands beside it. The picture is one of some steps before: what of it is
+gone by now is asked, however far that has come. Each moment comes mirrored too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worldsim.model.codec import Codec, latents_digest
+from worldsim.model.revealer import RevealerConfig
+from worldsim.recording.episode import Episode
+from worldsim.recording.facts_json import Facts, read_facts
+from worldsim.training.columns import Columns
+from worldsim.training.latents import encode_frames
+
+# M moments, C h w latent, P last steps, N colours, T steps of an episode
+
+STILL = 1e-3
+"""Metres, and degrees, by which a camera may move and still stand."""
+
+
+@dataclass(frozen=True)
+class Reveals(Columns):
+    """Image latents ``z (M, C, h, w)`` in half precision of pictures that are ``lag (M,)`` steps old; as
+    ``Revealer.forward`` takes them which acts and events were in the last steps, ``acted`` and ``told (M, P)``, and the
+    ``colour (M, N)`` of the event; the colours of ``doors (M, N)`` in the picture, and what of it is ``gone (M, h, w)``
+    now."""
+
+    z: torch.Tensor
+    lag: torch.Tensor
+    acted: torch.Tensor
+    told: torch.Tensor
+    colour: torch.Tensor
+    doors: torch.Tensor
+    gone: torch.Tensor
+
+    @property
+    def fresh(self) -> torch.Tensor:
+        """Where nothing had begun when the picture was seen, ``(M,)``."""
+        steps = torch.arange(self.acted.shape[1], device=self.lag.device)
+        return ~((self.acted | self.told) & (steps >= self.lag[:, None])).any(1)
+
+
+def reveals_of(
+    config: RevealerConfig,
+    codec: Codec,
+    episodes: Callable[[], Iterable[Episode]],
+    held_out: Callable[[], Iterable[Episode]],
+    folder: Path,
+    source: str,
+) -> tuple[Reveals, Reveals]:
+    """Moments to train on and held-out ones. They are kept in ``folder`` and made once: a run that goes on finds the
+    same ones. Raises ``ValueError`` where those in ``folder`` are of another encoder or ``source`` or were taken
+    otherwise, and as ``read_reveals``."""
+    made = {"encoder": latents_digest(codec), "source": source, "revealer": repr(replace(config, width=1))}
+    makers = {  # the quick part first
+        "held_out": lambda: read_reveals(held_out(), codec, config),
+        "moments": lambda: read_reveals(episodes(), codec, config),
+    }
+    apart, moments = Reveals.kept(folder, made, makers)
+    return moments, apart
+
+
+def read_reveals(episodes: Iterable[Episode], codec: Codec, config: RevealerConfig) -> Reveals:
+    """The moments of ``episodes``. Raises ``ValueError`` where their true motion is not known, where nothing is taken
+    away in them, or where their frames are of several sizes."""
+    found = list[Reveals]()
+    for number, episode in enumerate(e for e in episodes if e.world in config.worlds):
+        if episode.motion is None:
+            raise ValueError("a revealer needs the true motion of the picture, which worlds tell that play live alone")
+        part = moments_of(episode, codec, config, np.random.default_rng(number))
+        if part is not None:
+            found.append(part)
+    if not any(part.gone.any() for part in found):
+        raise ValueError(
+            f"nothing is taken away by {', '.join(config.acts)} in the episodes of {', '.join(config.worlds)}: let "
+            "more be played (source.steps), by a policy that does it"
+        )
+    if len(sizes := {tuple(part.z.shape[2:]) for part in found}) > 1:
+        raise ValueError(f"latents of several sizes, {sorted(sizes)} cells: a revealer is trained on frames of one")
+    return Reveals.joined(found)
+
+
+def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.random.Generator) -> Reveals | None:
+    """The moments of one episode: to each step after an act or an event up to two pictures, the last and another."""
+    facts = [read_facts(line) for line in episode.facts]
+    held = (episode.keys & sum(1 << bit for bit in config.bits)) != 0
+    colours = [config.colour_of(events) for _, _, events in facts[1:]]
+    happened = np.array([colour is not None for colour in colours])
+    apart = np.abs(np.diff(episode.pose, axis=0)).max(1)  # NaN where a pose is not known
+    still = apart < STILL
+    uncovered = np.isnan(np.asarray(episode.motion)[:, 0])
+    rows: list[tuple[int, int]] = []
+    for t in np.flatnonzero(still & _lately(held | happened, config.past).any(1)):
+        stands = int(np.argmin(np.append(still[t::-1], False)))
+        first = int(t) + 1 - min(stands, config.past)
+        rows += [(s, int(t)) for s in {int(t), int(rng.integers(first, t + 1))}]
+    if not rows:
+        return None
+    seen = [s for s, _ in rows]
+    frames = episode.observations[seen]
+    gone = np.stack([uncovered[s : t + 1].any(0) for s, t in rows])
+    at = [t for _, t in rows]
+    acted, told = (torch.from_numpy(_lately(of, config.past)[at]) for of in (held, happened))
+    said = torch.tensor([config.one_hot(_latest(colours[max(0, t + 1 - config.past) : t + 1])) for t in at])
+    both = [
+        Reveals(
+            encode_frames(np.ascontiguousarray(frames[:, None, :, ::turn]), codec).cpu(),
+            torch.tensor([t + 1 - s for s, t in rows]),
+            acted,
+            told,
+            said,
+            torch.tensor([_doors(facts[s], config) for s in seen]),
+            torch.from_numpy(np.ascontiguousarray(gone[:, :, ::turn])),
+        )
+        for turn in (1, -1)
+    ]
+    return Reveals.joined(both)
+
+
+def _lately(of: np.ndarray, past: int) -> np.ndarray:
+    """bool ``(T, P)``: ``of (T,)`` in each step and in those before it, the present one first."""
+    padded = np.concatenate([np.zeros(past - 1, bool), of])
+    return np.lib.stride_tricks.sliding_window_view(padded, past)[:, ::-1]
+
+
+def _latest(colours: Sequence[str | None]) -> str:
+    return next((colour for colour in reversed(colours) if colour is not None), "")
+
+
+def _doors(facts: Facts, config: RevealerConfig) -> list[float]:
+    """``(N,)``: the colours of doors in sight."""
+    return np.max([config.one_hot(colour) for colour in ("", *facts[1].doors)], axis=0).tolist()
