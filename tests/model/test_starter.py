@@ -22,6 +22,7 @@ from worldsim.model.debug import debug_simulator
 from worldsim.model.files import WeightsError
 from worldsim.model.netfolder import stored as stored_net
 from worldsim.model.packaged import PACKAGED
+from worldsim.model.revealer import Revealer, RevealerConfig
 from worldsim.model.starter import Starter, StarterConfig, starter_for
 from worldsim.model.text import tokenise
 from worldsim.model.weights import WorldSimulator
@@ -184,16 +185,37 @@ def test_with_solvers_rows_are_their_own_in_bfloat16_too(starter) -> None:
     assert (solved.complete(seen, *told, torch.bfloat16) - together).abs().max() < 0.2
 
 
-def test_one_of_version_2_has_no_solvers(starter, tmp_path: Path) -> None:
+LATER = {2: ("complete_solver", "redraw_solver", "revealer"), 3: ("revealer",)}
+"""What starters of a version know nothing of."""
+
+
+@pytest.mark.parametrize("version", LATER)
+def test_one_of_an_older_version_has_nothing_that_came_since(starter, tmp_path: Path, version) -> None:
     path = starter.save_pretrained(tmp_path / "starter") / "config.json"
     content = json.loads(path.read_text())
-    assert content.pop("complete_solver", 1) is None and content.pop("redraw_solver", 1) is None
-    path.write_text(json.dumps(content | {"format_version": 2}))
+    assert all(content.pop(name, 1) is None for name in LATER[version])
+    path.write_text(json.dumps(content | {"format_version": version}))
     again = Starter.from_pretrained(tmp_path / "starter")
     assert again.config == starter.config
-    content = {name: value for name, value in asdict(again.config).items() if not name.endswith("_solver")}
+    content = {name: value for name, value in asdict(again.config).items() if name not in LATER[2]}
     named = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
     assert again.digest == hashlib.sha256(named + stored_net(again.net)).hexdigest()[:12]  # as it was then
+
+
+def test_a_revealer_is_kept_with_it_and_changes_nothing_else(starter, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = starter.with_revealer(Revealer(RevealerConfig(width=8), 4))
+    made.save_pretrained(tmp_path / "starter")
+    again = Starter.from_pretrained(tmp_path / "starter")
+    assert again.config == made.config and again.digest == made.digest != starter.digest
+    assert torch.equal(draw(made, range(3)), draw(starter, range(3)))
+    columns = (torch.randn(2, 4, 16, 16), *(torch.ones(2, n) for n in (12, 12, len(RevealerConfig().colours))))
+    assert torch.equal(made.gone(*columns), copy.deepcopy(made).gone(*columns))
+    path = starter.save_pretrained(tmp_path / "other") / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"revealer": asdict(made.config)["revealer"]}))
+    with pytest.raises(WeightsError, match="revealer"):  # the configuration tells of one, and there are no weights
+        Starter.from_pretrained(tmp_path / "other")
 
 
 def test_a_solver_that_does_not_fit_is_refused(starter, tmp_path: Path) -> None:
