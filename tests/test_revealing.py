@@ -169,3 +169,14 @@ def test_without_imagination_nothing_is_revealed(simulator, monkeypatch) -> None
         completed = Completed(simulator, monkeypatch)
         completed.step(lanes, [USE])
         assert completed.seeds == [[]] and lanes.pictures.cues is None
+
+
+def test_a_key_that_is_held_acts_once(simulator, monkeypatch) -> None:
+    lanes = engine(simulator, [start(1), start(2, actions=[NOOP, USE])])
+    completed = Completed(simulator, monkeypatch)
+    for _ in range(PAST + 1):
+        completed.step(lanes, [USE, USE])
+    assert completed.seeds == [[1, 2]] * (PAST - 1) + [[1], []]
+    completed.step(lanes, [NOOP, NOOP])
+    completed.step(lanes, [USE, NOOP])
+    assert completed.seeds[-2:] == [[], [1]]

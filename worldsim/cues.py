@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 
 from worldsim.captions.parse import parse_prompt
 from worldsim.model.conditioning import ACTED, Controls
@@ -13,13 +14,13 @@ from worldsim.worlds import WORLDS
 
 # B lanes, M lanes that begin, P last steps, N colours
 
-_KEPT = ("acted", "told", "colour", "due")
+_KEPT = ("acted", "told", "colour", "due", "held")
 
 
 class Cues:
-    """Of ``lanes`` lanes: in which of the last steps an act was done, ``acted (B, P)``, and an event told, ``told (B,
-    P)``, the present one first; the ``colour (B, N)`` of what was told, and whether something is told from the next
-    step on, ``due (B,)``."""
+    """Of ``lanes`` lanes: in which of the last steps an act was begun, ``acted (B, P)``, and an event told, ``told (B,
+    P)``, the present one first; the ``colour (B, N)`` of what was told, whether something is told from the next step
+    on, ``due (B,)``, and whether a key of an act is ``held (B,)``, which begins no other."""
 
     def __init__(self, config: RevealerConfig, lanes: int, device: torch.device) -> None:
         self.config, self.device = config, device
@@ -27,14 +28,16 @@ class Cues:
         self.told = torch.zeros_like(self.acted)
         self.colour = torch.zeros(lanes, len(config.colours), device=device)
         self.due = torch.zeros(lanes, dtype=torch.bool, device=device)
+        self.held = torch.zeros_like(self.due)
         self._worlds = torch.tensor([WORLDS[name].index for name in config.worlds], device=device)
 
     def begin(self, rows: torch.Tensor, given: Controls) -> None:
         """Lanes ``rows`` begin after the actions ``given``, of which no words told."""
         for name in _KEPT:
             getattr(self, name)[rows] = 0
-        done = self._done(given).flip(1)[:, : self.config.past]
-        self.acted[rows, : done.shape[1]] = done
+        held = self._held(given)
+        begun = (held & ~F.pad(held, (1, 0))[:, :-1]).flip(1)[:, : self.config.past]
+        self.acted[rows, : begun.shape[1]], self.held[rows] = begun, held[:, -1]
 
     def tell(self, lanes: Sequence[int], texts: Sequence[str]) -> None:
         """Event ``texts`` hold from the next step on."""
@@ -46,7 +49,9 @@ class Cues:
 
     def step(self, controls: Controls) -> None:
         """A step under ``controls (B, 1)``."""
-        self.acted = torch.cat([self._done(controls), self.acted[:, :-1]], dim=1)
+        held = self._held(controls)[:, 0]
+        self.acted = torch.cat([(held & ~self.held)[:, None], self.acted[:, :-1]], dim=1)
+        self.held = held
         self.told = torch.cat([self.due[:, None], self.told[:, :-1]], dim=1)
         self.due = torch.zeros_like(self.due)
 
@@ -64,6 +69,6 @@ class Cues:
         for name in _KEPT:
             getattr(self, name)[lane] = kept[name].to(self.device)
 
-    def _done(self, controls: Controls) -> torch.Tensor:
-        """bool ``(B, T)``: steps in which an act was done."""
+    def _held(self, controls: Controls) -> torch.Tensor:
+        """bool ``(B, T)``: steps in which a key of an act is held."""
         return controls.keys[:, :, self.config.bits].any(2) & (controls.known == ACTED)

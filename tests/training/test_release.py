@@ -72,7 +72,10 @@ def test_a_run_before_the_last_must_be_named(runs, tmp_path):
         release(runs["memory"] / "model", runs["codec"], tmp_path / "out", "", "", **both)
 
 
-@pytest.mark.parametrize(("stage", "kind"), [("starter", "starter"), ("solvers", "starter"), ("player", "player")])
+@pytest.mark.parametrize(
+    ("stage", "kind"),
+    [("starter", "starter"), ("solvers", "starter"), ("revealer", "starter"), ("player", "player")],
+)
 def test_a_run_that_made_no_model_is_refused(runs, tmp_path, stage, kind):
     """It trained a part that lies beside another run's model."""
     card = {"config": asdict(getattr(smoke(), stage)), "commit": None, "versions": {"torch": "2"}}

@@ -203,3 +203,15 @@ def test_the_command_exports_the_model_with_its_revealer(begin, tmp_path) -> Non
         main(command)
     with pytest.raises(ValueError, match="are of source"):
         main([*command, *played, "--source.seed", "5"])
+
+
+def test_who_uses_an_open_door_closes_it_and_tells_nothing(begin) -> None:
+    episode = door_episode(3, steps=14)
+    keys = episode.keys.copy()
+    keys[5] = keys[4]  # held on: one act
+    found = moments_of(replace(episode, keys=keys), begin.codec, CONFIG.revealer, np.random.default_rng(0))
+    assert found is not None and (found.acted.sum(1) == 1).all()
+    keys[7] = keys[4]
+    again = moments_of(replace(episode, keys=keys), begin.codec, CONFIG.revealer, np.random.default_rng(0))
+    assert again is not None and again.acted.shape[0] < found.acted.shape[0]
+    assert {int(row.nonzero()[0, 0]) for row in again.acted} == {0, 1, 2}  # until it is used again

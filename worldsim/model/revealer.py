@@ -33,7 +33,7 @@ SURE = 0.5
 @dataclass(frozen=True)
 class RevealerConfig:
     """In ``worlds`` the keys ``acts``, and texts that tell of ``events``, take parts of the picture away, within
-    ``past`` steps from when they were held or told. ``width`` channels per cell; events are told apart by ``colours``.
+    ``past`` steps from when they were pressed or told. ``width`` channels per cell; events are told apart by ``colours``.
     """
 
     worlds: tuple[str, ...] = ("DoomRooms",)
@@ -89,7 +89,7 @@ class Revealer(nn.Module):
         self, latents: torch.Tensor, acted: torch.Tensor, told: torch.Tensor, colour: torch.Tensor
     ) -> torch.Tensor:
         """Logits float32 ``(B, 1, h, w)`` that what the cells of ``latents (B, C, h, w)``, of whole pictures, show is
-        gone. ``acted (B, P)`` and ``told (B, P)`` are 1 where a key was held, or the event told, in one of the last
+        gone. ``acted (B, P)`` and ``told (B, P)`` are 1 where a key was pressed, or the event told, in one of the last
         steps, the present one first; ``colour (B, N)`` is that of what was told, zeros where none was."""
         known = self.told(torch.cat([acted, told, colour], dim=1).float())
         height, width = latents.shape[2:]

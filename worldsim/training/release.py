@@ -173,7 +173,7 @@ def _kind(config: Mapping[str, Any]) -> str:
     """What a run trained, by what only its configuration has."""
     own = {
         "referee": "referee", "horizon": "heads", "depths": "memory", "level_spread": "starter", "hidden": "player",
-        "reference_steps": "starter",
+        "reference_steps": "starter", "nameless": "starter",
     }  # fmt: skip
     kind = next((kind for name, kind in own.items() if name in config), "world model")
     if kind in ("starter", "player"):

@@ -25,6 +25,8 @@ from worldsim.training.latents import encode_frames
 
 STILL = 1e-3
 """Metres, and degrees, by which a camera may move and still stand."""
+ALONE = 3
+"""Times the steps that a revealer is told of in which nothing else was done: who uses an open door closes it."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,15 @@ def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.r
     """The moments of one episode: to each step after an act or an event up to two pictures, the last and another."""
     facts = [read_facts(line) for line in episode.facts]
     held = (episode.keys & sum(1 << bit for bit in config.bits)) != 0
+    acted = held & ~np.append(False, held[:-1])
+    once = _lately(acted, ALONE * config.past).sum(1) <= 1
     colours = [config.colour_of(events) for _, _, events in facts[1:]]
     happened = np.array([colour is not None for colour in colours])
     apart = np.abs(np.diff(episode.pose, axis=0)).max(1)  # NaN where a pose is not known
     still = apart < STILL
     uncovered = np.isnan(np.asarray(episode.motion)[:, 0])
     rows: list[tuple[int, int]] = []
-    for t in np.flatnonzero(still & _lately(held | happened, config.past).any(1)):
+    for t in np.flatnonzero(still & once & _lately(acted | happened, config.past).any(1)):
         stands = int(np.argmin(np.append(still[t::-1], False)))
         first = int(t) + 1 - min(stands, config.past)
         rows += [(s, int(t)) for s in {int(t), int(rng.integers(first, t + 1))}]
@@ -109,13 +113,13 @@ def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.r
     frames = episode.observations[seen]
     gone = np.stack([uncovered[s : t + 1].any(0) for s, t in rows])
     at = [t for _, t in rows]
-    acted, told = (torch.from_numpy(_lately(of, config.past)[at]) for of in (held, happened))
+    done, told = (torch.from_numpy(_lately(of, config.past)[at]) for of in (acted, happened))
     said = torch.tensor([config.one_hot(_latest(colours[max(0, t + 1 - config.past) : t + 1])) for t in at])
     both = [
         Reveals(
             encode_frames(np.ascontiguousarray(frames[:, None, :, ::turn]), codec).cpu(),
             torch.tensor([t + 1 - s for s, t in rows]),
-            acted,
+            done,
             told,
             said,
             torch.tensor([_doors(facts[s], config) for s in seen]),
