@@ -183,7 +183,7 @@ def test_what_nothing_can_be_learned_from_is_refused(begin, made, tmp_path) -> N
         RevealerTraining(CONFIG, tmp_path, blind, *made)
     with pytest.raises(ValueError, match="shares are at least 0"):
         replace(CONFIG, acted=-1.0)
-    with pytest.raises(ValueError, match="and only .* are completed"):
+    with pytest.raises(ValueError, match=r"and only .* are completed"):
         assert begin.starter is not None
         begin.starter.with_revealer(Revealer(RevealerConfig(worlds=("Crafter",)), 4))
 

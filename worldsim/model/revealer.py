@@ -33,8 +33,8 @@ SURE = 0.5
 @dataclass(frozen=True)
 class RevealerConfig:
     """In ``worlds`` the keys ``acts``, and texts that tell of ``events``, take parts of the picture away, within
-    ``past`` steps from when they were pressed or told. ``width`` channels per cell; events are told apart by ``colours``.
-    """
+    ``past`` steps from when they were pressed or told. ``width`` channels per cell; events are told apart by
+    ``colours``."""
 
     worlds: tuple[str, ...] = ("DoomRooms",)
     acts: tuple[str, ...] = ("use",)
