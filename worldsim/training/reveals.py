@@ -1,8 +1,8 @@
 """Steps in which an act takes away what was in the way: what a revealer learns from.
 
 While a camera stands still, a place of the picture that was not seen before has been uncovered (``motion_field``); what
-was done in the last steps, and what happened, stands beside it. The picture is one of some steps before: what of it is
-gone by now is asked, however far that has come. Each moment comes mirrored too.
+was done in the last steps, and what happened, stands beside it. The picture is one of some steps before, often that of
+the step in which it began: what of it is gone by now is asked. Each moment comes mirrored too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -92,7 +93,8 @@ def read_reveals(episodes: Iterable[Episode], codec: Codec, config: RevealerConf
 
 
 def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.random.Generator) -> Reveals | None:
-    """The moments of one episode: to each step after an act or an event up to two pictures, the last and another."""
+    """The moments of one episode: to each step after an act or an event up to three pictures, the last, that of when it
+    began, and another."""
     facts = [read_facts(line) for line in episode.facts]
     held = (episode.keys & sum(1 << bit for bit in config.bits)) != 0
     acted = held & ~np.append(False, held[:-1])
@@ -103,15 +105,16 @@ def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.r
     still = apart < STILL
     uncovered = np.isnan(np.asarray(episode.motion)[:, 0])
     rows: list[tuple[int, int]] = []
-    for t in np.flatnonzero(still & once & _lately(acted | happened, config.past).any(1)):
-        stands = int(np.argmin(np.append(still[t::-1], False)))
-        first = int(t) + 1 - min(stands, config.past)
-        rows += [(s, int(t)) for s in {int(t), int(rng.integers(first, t + 1))}]
+    lately = _lately(acted | happened, config.past)
+    for t in map(int, np.flatnonzero(still & once & lately.any(1))):
+        first = t + 1 - min(int(np.argmin(np.append(still[t::-1], False))), config.past)
+        begun = t - int(np.argmax(lately[t]))
+        rows += [(s, t) for s in sorted({t, max(first, begun), int(rng.integers(first, t + 1))})]
     if not rows:
         return None
     seen = [s for s, _ in rows]
     frames = episode.observations[seen]
-    gone = np.stack([uncovered[s : t + 1].any(0) for s, t in rows])
+    gone = np.stack([_closed(uncovered[s : t + 1].any(0)) for s, t in rows])
     at = [t for _, t in rows]
     done, told = (torch.from_numpy(_lately(of, config.past)[at]) for of in (acted, happened))
     said = torch.tensor([config.one_hot(_latest(colours[max(0, t + 1 - config.past) : t + 1])) for t in at])
@@ -134,6 +137,11 @@ def _lately(of: np.ndarray, past: int) -> np.ndarray:
     """bool ``(T, P)``: ``of (T,)`` in each step and in those before it, the present one first."""
     padded = np.concatenate([np.zeros(past - 1, bool), of])
     return np.lib.stride_tricks.sliding_window_view(padded, past)[:, ::-1]
+
+
+def _closed(cells: np.ndarray) -> np.ndarray:
+    """Without the gaps that an edge leaves which moves by just a row of cells in a step."""
+    return np.asarray(cv2.morphologyEx(cells.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0)
 
 
 def _latest(colours: Sequence[str | None]) -> str:
