@@ -20,7 +20,7 @@ from worldsim.predictor import Block, LaneStart, LaneText
 from worldsim.worlds import WORLDS, WorldSpec
 
 ROOMS, MAZE = WORLDS["DoomRooms"], WORLDS["DoomMyWayHome"]
-NOOP, USE, FORWARD = ACTION_ID["noop"], ACTION_ID["use"], ACTION_ID["forward"]
+NOOP, USE, FORWARD, LEFT = (ACTION_ID[name] for name in ("noop", "use", "forward", "turn_left"))
 PAST = 4
 LEFT_HALF = slice(0, 32)
 
@@ -41,22 +41,30 @@ def simulator() -> WorldSimulator:
     return made.with_starter(made.starter.with_revealer(revealer))
 
 
-class Completed:
-    """The lanes that a starter completes, by their seeds, at each step."""
+class Revealed:
+    """The lanes in which something is revealed, and those for which it is drawn, at each step."""
 
-    def __init__(self, simulator: WorldSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seeds: list[list[int]] = []
-        complete = simulator.starter.complete  # type: ignore[union-attr]
+    def __init__(self, lanes: RolloutEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lanes, self.drawn, self.shown = lanes, list[list[int]](), list[list[int]]()
+        revealing = lanes.pictures.revealing
+        assert revealing is not None
+        made, completed = revealing.step, revealing.imagination.completed
 
-        def kept(seen: torch.Tensor, scenes: Any, worlds: Any, seeds: torch.Tensor, *told: Any) -> torch.Tensor:
-            self.seeds[-1] += seeds.tolist()
-            return complete(seen, scenes, worlds, seeds, *told)
+        def shown(*args: Any) -> Any:
+            found = made(*args)
+            self.shown.append([] if found is None else found[0].tolist())
+            return found
 
-        monkeypatch.setattr(simulator.starter, "complete", kept)
+        def drawn(view: torch.Tensor, rows: torch.Tensor, *args: Any) -> Any:
+            self.drawn[-1] += rows.tolist()
+            return completed(view, rows, *args)
 
-    def step(self, lanes: RolloutEngine, actions: Sequence[int]) -> Block:
-        self.seeds.append([])
-        return step(lanes, actions)
+        monkeypatch.setattr(revealing, "step", shown)
+        monkeypatch.setattr(revealing.imagination, "completed", drawn)
+
+    def step(self, actions: Sequence[int]) -> Block:
+        self.drawn.append([])
+        return step(self.lanes, actions)
 
 
 def start(seed: int, world: WorldSpec = ROOMS, actions: Sequence[int] = ()) -> LaneStart:
@@ -78,12 +86,13 @@ def step(lanes: RolloutEngine, actions: Sequence[int]) -> Block:
 
 def test_an_act_reveals_in_its_lane_for_some_steps(simulator, monkeypatch) -> None:
     lanes = engine(simulator, [start(1), start(2), start(3, MAZE)])
-    completed = Completed(simulator, monkeypatch)
-    completed.step(lanes, [NOOP] * 3)
-    completed.step(lanes, [NOOP, USE, USE])
+    revealed = Revealed(lanes, monkeypatch)
+    revealed.step([NOOP] * 3)
+    revealed.step([NOOP, USE, USE])
     for _ in range(PAST):
-        completed.step(lanes, [NOOP] * 3)
-    assert completed.seeds == [[]] + [[2]] * PAST + [[]]  # nothing is revealed in a maze without doors
+        revealed.step([NOOP] * 3)
+    assert revealed.shown == [[]] + [[1]] * PAST + [[]]  # nothing is revealed in a maze without doors
+    assert revealed.drawn == [[], [1]] + [[]] * PAST
 
 
 def test_what_is_gone_is_drawn_and_all_else_stays(simulator) -> None:
@@ -110,16 +119,16 @@ def test_what_is_gone_is_drawn_and_all_else_stays(simulator) -> None:
 def test_words_reveal_as_an_act_does(simulator, monkeypatch, text, reveals) -> None:
     lanes = engine(simulator, [start(1), start(2)])
     lanes.set_text([1], [text], "event")
-    completed = Completed(simulator, monkeypatch)
+    revealed = Revealed(lanes, monkeypatch)
     for _ in range(PAST + 1):
-        completed.step(lanes, [NOOP, NOOP])
-    assert completed.seeds == [[2] if reveals else []] * PAST + [[]]
+        revealed.step([NOOP, NOOP])
+    assert revealed.shown == [[1] if reveals else []] * PAST + [[]]
 
 
 def test_the_colour_of_what_is_told_is_the_latest(simulator) -> None:
     lanes = engine(simulator, [start(1)])
-    cues = lanes.pictures.cues
-    assert cues is not None
+    assert lanes.pictures.revealing is not None
+    cues = lanes.pictures.revealing.cues
     for text, colour in (("a red door opens", "red"), ("a blue door closes", "red"), ("a blue door opens", "blue")):
         lanes.set_text([0], [text], "event")
         step(lanes, [NOOP])
@@ -131,10 +140,10 @@ def test_the_colour_of_what_is_told_is_the_latest(simulator) -> None:
 
 def test_acts_of_given_steps_count(simulator, monkeypatch) -> None:
     lanes = engine(simulator, [start(1, actions=[NOOP, USE, NOOP]), start(2, actions=[USE, NOOP, NOOP])])
-    completed = Completed(simulator, monkeypatch)
+    revealed = Revealed(lanes, monkeypatch)
     for _ in range(3):
-        completed.step(lanes, [NOOP, NOOP])
-    assert completed.seeds == [[1, 2], [1], []]
+        revealed.step([NOOP, NOOP])
+    assert revealed.shown == [[0, 1], [0], []]
 
 
 def test_a_lane_reveals_as_it_would_alone(simulator) -> None:
@@ -162,21 +171,33 @@ def test_a_state_goes_on_with_what_is_being_revealed(simulator) -> None:
             assert (shown.frames[lane].int() - again.frames[0].int()).abs().max() <= 1
 
 
-def test_without_imagination_nothing_is_revealed(simulator, monkeypatch) -> None:
+def test_without_imagination_nothing_is_revealed(simulator) -> None:
     for kwargs in ({"imagine": False}, {"memory": "window"}):
-        lanes = engine(simulator, [start(1)], **kwargs)
-        lanes.set_text([0], ["a red door opens"], "event")
-        completed = Completed(simulator, monkeypatch)
-        completed.step(lanes, [USE])
-        assert completed.seeds == [[]] and lanes.pictures.cues is None
+        lanes, usual = (engine(of, [start(1)], **kwargs) for of in (simulator, simulator.with_starter(None)))
+        assert lanes.pictures.revealing is None
+        for one in (lanes, usual):
+            one.set_text([0], ["a red door opens"], "event")
+        assert torch.equal(step(lanes, [USE]).frames, step(usual, [USE]).frames)
 
 
 def test_a_key_that_is_held_acts_once(simulator, monkeypatch) -> None:
     lanes = engine(simulator, [start(1), start(2, actions=[NOOP, USE])])
-    completed = Completed(simulator, monkeypatch)
+    revealed = Revealed(lanes, monkeypatch)
     for _ in range(PAST + 1):
-        completed.step(lanes, [USE, USE])
-    assert completed.seeds == [[1, 2]] * (PAST - 1) + [[1], []]
-    completed.step(lanes, [NOOP, NOOP])
-    completed.step(lanes, [USE, NOOP])
-    assert completed.seeds[-2:] == [[], [1]]
+        revealed.step([USE, USE])
+    assert revealed.shown == [[0, 1]] * (PAST - 1) + [[0], []]
+    revealed.step([NOOP, NOOP])
+    revealed.step([USE, NOOP])
+    assert revealed.shown[-2:] == [[], [0]]
+
+
+def test_what_lies_behind_is_drawn_once_and_again_when_the_camera_moved(simulator, monkeypatch) -> None:
+    lanes = engine(simulator, [start(1), start(2)])
+    revealed = Revealed(lanes, monkeypatch)
+    with monkeypatch.context() as patched:  # turns complete pictures too
+        patched.setattr(lanes.pictures._imagination, "complete", lambda panorama, around, *_: around)
+        shown = [revealed.step(row) for row in ([USE, USE], [NOOP, LEFT], [NOOP, NOOP])]
+    assert revealed.drawn == [[0, 1], [1], []] and revealed.shown == [[0, 1]] * 3
+    behind = [block.frames[:, 3, :, :24].int() for block in shown]  # the inner half of what is taken away
+    assert (behind[0][0] - behind[2][0]).abs().max() <= 1  # however the model goes on from what it shows
+    assert (behind[0][1] - behind[1][1]).abs().float().mean() > 3

@@ -55,6 +55,11 @@ class Cues:
         self.told = torch.cat([self.due[:, None], self.told[:, :-1]], dim=1)
         self.due = torch.zeros_like(self.due)
 
+    @property
+    def begins(self) -> torch.Tensor:
+        """Lanes ``(B,)`` in which an act was begun, or an event told, in the present step."""
+        return self.acted[:, 0] | self.told[:, 0]
+
     def lately(self, worlds: torch.Tensor) -> torch.Tensor:
         """Lanes ``(B,)`` in which an act was done or an event told lately, in a world where that takes something away;
         ``worlds (B,)`` are their indices."""

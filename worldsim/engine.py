@@ -248,8 +248,8 @@ class RolloutEngine(Passes):
         if any(self._specs[lane] is None for lane in lanes):
             raise ValueError(f"lanes {list(lanes)}: text can be set only in lanes that have begun")
         self._text.set(lanes, texts, kind, steps)
-        if kind == "event" and self.pictures.cues is not None:
-            self.pictures.cues.tell(lanes, texts)
+        if kind == "event" and self.pictures.revealing is not None:
+            self.pictures.revealing.tell(lanes, texts)
 
     # state of one lane
 
@@ -272,7 +272,7 @@ class RolloutEngine(Passes):
             "event_left": int(text.event_left[lane]),
             "memory": self._ring.get_lane(lane),
             "screen": None if self.pictures.screen is None else self.pictures.screen.get_lane(lane),
-            "cues": None if self.pictures.cues is None else self.pictures.cues.get_lane(lane),
+            "revealing": None if self.pictures.revealing is None else self.pictures.revealing.get_lane(lane),
             "referee": None if self.referee is None else self.referee.get_lane(lane),
             "player": None if self._player is None else self._player.get_lane(lane),
         }
@@ -294,8 +294,8 @@ class RolloutEngine(Passes):
         self._ring.set_lane(lane, state["memory"])
         if self.pictures.screen is not None:
             self.pictures.screen.set_lane(lane, state["screen"])
-        if self.pictures.cues is not None:
-            self.pictures.cues.set_lane(lane, state["cues"])
+        if self.pictures.revealing is not None:
+            self.pictures.revealing.set_lane(lane, state["revealing"])
         if self.referee is not None:
             self.referee.set_lane(lane, state["referee"])
         if self._player is not None:
@@ -343,8 +343,8 @@ class RolloutEngine(Passes):
             prepared = self._prepare(ring, controls.frame(j), said, seconds)
             registers = self._remember(ring, latent, seeds, j, prepared)
         self._ring.put(rows, ring)
-        if self.pictures.cues is not None:
-            self.pictures.cues.begin(rows, controls)
+        if self.pictures.revealing is not None:
+            self.pictures.revealing.begin(rows, controls)
         if self.referee is not None:
             self.referee.begin(rows, controls, latents)
         if self._player is not None:

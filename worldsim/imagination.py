@@ -9,9 +9,6 @@ camera, so that things are drawn whole, and that the next turns find it there.
 One who walks towards something sees it magnified, and sees nothing new: after a few steps a wall is a smear; and what
 the world model expects, a mean, wears pictures away. So where little detail is left the picture is drawn again, from
 noise and what is left of it.
-
-And what an act takes away, a door that is opened, uncovers what nobody has seen. A starter with a revealer says where,
-and draws it.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from worldsim.cues import Cues
 from worldsim.model.codec import Codec
 from worldsim.model.memory import smaller
 from worldsim.model.panorama import Panorama
@@ -92,32 +88,12 @@ class Imagination:
             heading = part.heading
             part.heading = (heading + turned_on[rows]) % 360
             view = part.view()
-            picture, finite = self._picture(
-                self.starter.complete(seen_of(view, self.codec), *drawing.told(rows), self.dtype)
-            )
+            picture, finite = self.completed(view, rows, drawing)
             part.show(picture, where=(1 - known(view)) * finite)
             part.heading = heading
             panorama.put(rows, part)
             around = panorama.view()
         return around
-
-    def reveal(self, screen: Screen, drawing: Drawing, cues: Cues) -> Redrawn | None:
-        """What lanes that may be show is drawn where it is gone, since something was done or told lately: the numbers
-        of those lanes and the pictures ``(M, 3, H, W)`` that they show now, None without any."""
-        rows = torch.nonzero(cues.lately(drawing.worlds) & drawing.may)[:, 0]
-        if not len(rows):
-            return None
-        pictures = smaller(screen.canvas[rows])
-        latents = self.codec.encode_normalised(pictures.permute(0, 2, 3, 1)[:, None])
-        gone = self.starter.gone(latents.float(), cues.acted[rows], cues.told[rows], cues.colour[rows])
-        some = gone.flatten(1).any(1)
-        if not some.any():
-            return None
-        rows, pictures, gone = rows[some], pictures[some], gone[some]
-        left = 1 - F.interpolate(gone.float(), size=screen.size, mode="nearest")
-        seen = seen_of(torch.cat([pictures, left], dim=1), self.codec)
-        picture, finite = self._picture(self.starter.complete(seen, *drawing.told(rows), self.dtype))
-        return rows, screen.replace(rows, picture, gone & (finite > 0))
 
     def redraw(self, screen: Screen, drawing: Drawing) -> Redrawn | None:
         """Draws detail where lanes that may be walk, or push, and are left with little of it: the numbers of those
@@ -130,6 +106,11 @@ class Imagination:
         drawn = self.starter.redraw(self.codec.encode_normalised(frames), *drawing.told(rows), self.dtype)
         picture, finite = self._picture(drawn)
         return rows, screen.replace(rows, picture, (screen.detail[rows] < FAINT) & (finite > 0))
+
+    def completed(self, view: torch.Tensor, rows: torch.Tensor, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
+        """Whole pictures ``(M, 3, H, W)`` in [-1, 1] of ``view (M, 4, H, W)`` of lanes ``rows``, whose last channel
+        says what of it is known, and ``(M, 1, 1, 1)``: 1 where they are finite."""
+        return self._picture(self.starter.complete(seen_of(view, self.codec), *drawing.told(rows), self.dtype))
 
     def _missing(self, view: torch.Tensor) -> torch.Tensor:
         """Share of cells of views that nobody has seen, ``(B,)``."""

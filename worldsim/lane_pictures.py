@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import torch
 
-from worldsim.cues import Cues
 from worldsim.imagination import Drawing, Imagination, Redrawn
 from worldsim.lane_text import TextMemory
 from worldsim.model.codec import Codec
 from worldsim.model.conditioning import Controls
 from worldsim.predictor import BLOCK_FRAMES
+from worldsim.revealing import Revealing
 from worldsim.screen import Memory, Screen
 from worldsim.worlds import WORLDS, WorldSpec
 
@@ -27,7 +27,7 @@ class LanePictures:
     """Pictures of ``lanes`` lanes, frames of ``size`` (H, W), by ``codec`` with ``memory``. In the worlds ``drawn``
     nothing is carried over, but in those that ``imagination`` completes.
 
-    ``screen`` is None where the codec has no memory, ``cues`` where nothing is revealed; ``all_drawn`` says whether
+    ``screen`` is None where the codec has no memory, ``revealing`` where nothing is; ``all_drawn`` says whether
     nothing is carried over in any lane.
     """
 
@@ -45,8 +45,9 @@ class LanePictures:
         self._drawn = tuple(world for world in drawn if not self._imagined(WORLDS.get(world)))
         self.screen = None if codec.memory is None else Screen(codec, lanes, size, device, memory, self._drawn)
         self.all_drawn = codec.memory is None
-        revealer = None if imagination is None or self.screen is None else imagination.starter.config.revealer
-        self.cues = None if revealer is None else Cues(revealer, lanes, device)
+        self.revealing: Revealing | None = None
+        if self.screen is not None and imagination is not None and imagination.starter.config.revealer is not None:
+            self.revealing = Revealing(imagination, imagination.starter.config.revealer, lanes, size, device)
         self._single: list[int] = []
         self._imagines = torch.zeros(lanes, dtype=torch.bool, device=device)
         self._imagining = False
@@ -75,7 +76,9 @@ class LanePictures:
             pixels = self.screen.show(latent, frames, controls, self.screen.turn(controls))
         else:
             drawing = Drawing(self._imagines, lambda lane: text.words[lane].text.scene, text.world_index, seeds, steps)
-            pixels, redrawn = _imagined_frames(self._imagination, self.screen, latent, controls, drawing, self.cues)
+            pixels, redrawn = _imagined_frames(
+                self._imagination, self.screen, latent, controls, drawing, self.revealing
+            )
         if frames == 1:
             return pixels.expand(-1, BLOCK_FRAMES, -1, -1, -1).contiguous(), redrawn
         if self._single:
@@ -98,17 +101,14 @@ def _imagined_frames(
     latent: torch.Tensor,
     controls: Controls,
     drawing: Drawing,
-    cues: Cues | None,
+    revealing: Revealing | None,
 ) -> tuple[torch.Tensor, Redrawn | None]:
     """Pixels of all lanes where some imagine what they have not seen, and what was drawn again of them."""
     around = screen.turn(controls)
     if around is not None and screen.panorama is not None:
         around = imagination.complete(screen.panorama, around, controls.camera[:, 0, 0], drawing)
     pixels = screen.show(latent, BLOCK_FRAMES, controls, around, notes_detail=True)
-    revealed = None
-    if cues is not None:
-        cues.step(controls)
-        revealed = imagination.reveal(screen, drawing, cues)
+    revealed = None if revealing is None else revealing.step(screen, controls, drawing)
     return pixels, _both(revealed, imagination.redraw(screen, drawing))
 
 
