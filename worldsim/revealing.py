@@ -23,6 +23,8 @@ from worldsim.screen import Screen
 
 # B lanes, M of them, C h w latent, H W frame
 
+RIM = 2
+"""Cells round what will be gone that a starter is not shown: the rest of a door would be continued as a wall."""
 _KEPT = ("stands", "hides", "before", "behind")
 
 
@@ -78,7 +80,8 @@ class Revealing:
         hidden = torch.stack([*ever, self._gone(rows, *self._done)]).any(0)
         self.hides[rows] = some = hidden.flatten(1).any(1)
         if some.any():
-            left = 1 - F.interpolate(hidden[some].float(), size=screen.size, mode="nearest")
+            unseen = F.max_pool2d(hidden[some].float(), 2 * RIM + 1, stride=1, padding=RIM)
+            left = 1 - F.interpolate(unseen, size=screen.size, mode="nearest")
             drawn, finite = made.completed(torch.cat([pictures[some], left], dim=1), rows[some], drawing)
             self.behind[rows[some]], self.hides[rows[some]] = drawn, finite[:, 0, 0, 0] > 0
 
