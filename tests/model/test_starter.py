@@ -216,6 +216,12 @@ def test_a_revealer_is_kept_with_it_and_changes_nothing_else(starter, tmp_path: 
     path.write_text(json.dumps(json.loads(path.read_text()) | {"revealer": asdict(made.config)["revealer"]}))
     with pytest.raises(WeightsError, match="revealer"):  # the configuration tells of one, and there are no weights
         Starter.from_pretrained(tmp_path / "other")
+    path = tmp_path / "starter" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"revealer": None}))
+    with pytest.raises(WeightsError, match=r"weights of a revealer, and .* says that there is none"):
+        Starter.from_pretrained(tmp_path / "starter")
+    with pytest.raises(ValueError, match="the configuration is of revealer=RevealerConfig"):
+        Starter(made.config, made.net)
 
 
 def test_a_solver_that_does_not_fit_is_refused(starter, tmp_path: Path) -> None:

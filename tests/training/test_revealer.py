@@ -132,7 +132,7 @@ def test_a_trained_one_knows_what_is_gone_by_keys_and_by_words(begin, made, tmp_
     config = replace(config, run=replace(config.run, bf16=False, probe_every=500, log_every=100, save_every=500))
     result = RevealerTraining(config, tmp_path, begin, *made).run()
     assert result.starter is not None and begin.starter is not None
-    revealer = result.starter.net.revealer
+    revealer = result.starter.revealer
     assert revealer is not None
     found = figures(revealer, made[1])
     assert min(found["recall"], found["precision"]) > 0.9, found

@@ -23,7 +23,7 @@ import torch
 from worldsim.captions.slots import CHOICES, DOOR, Answers, Facts, Slots
 from worldsim.model.factnet import MULTIPLE, FactNet, FactNetConfig, Logits
 from worldsim.model.files import from_dict, load_strictly
-from worldsim.model.netfolder import NetFolder, net_digest
+from worldsim.model.netfolder import NET, NetFolder, net_digest
 from worldsim.recording.images import fit_frame
 from worldsim.worlds import world_named
 
@@ -179,7 +179,7 @@ class Captioner:
     def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
         """Writes the folder, which appears complete or not at all. Raises ``ValueError`` where ``folder`` holds
         something else than a captioner."""
-        return _FOLDER.save(folder, self.config, self.net, card or f"# Captioner\n\nDigest `{self.digest}`.\n")
+        return _FOLDER.save(folder, self.config, {NET: self.net}, card or f"# Captioner\n\nDigest `{self.digest}`.\n")
 
     @classmethod
     def from_pretrained(cls, folder: str | Path | None = None) -> Captioner:
@@ -191,7 +191,7 @@ class Captioner:
         content, stored = _FOLDER.read(path)
         del content["format_version"]  # the only one so far
         captioner = cls.create(from_dict(CaptionerConfig, content, str(path / "config.json")))
-        load_strictly(captioner.net, stored, f"{path}: net")
+        load_strictly(captioner.net, stored[NET], f"{path}: net")
         return captioner
 
 

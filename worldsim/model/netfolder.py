@@ -1,4 +1,5 @@
-"""The folder of a single trained network: ``config.json``, its weights in float16 as safetensors, and a card.
+"""The folder of a trained network, or of a few that belong together: ``config.json``, weights in float16 as
+safetensors, a file for each, and a card.
 
 The configuration carries everything that is not a tensor, with size and SHA-256 of the weights. Reading is strict, as
 of a simulator's folder; a folder that is written appears complete or not at all.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from torch import nn
 
 from worldsim.model.files import SHARD_BYTES, WeightsError, read_files, replaced_when_whole, write
 
-WEIGHTS = "net.safetensors"
+NET = "net"
+"""Name of the network of a folder that has one."""
 
 
 class NetFolder:
@@ -27,26 +30,33 @@ class NetFolder:
     def __init__(self, kind: str, version: int) -> None:
         self.kind, self.version = kind, version
 
-    def save(self, folder: str | Path, config: Any, net: nn.Module, card: str) -> Path:
-        """Writes ``folder`` from a configuration dataclass. Raises ``ValueError`` where it holds something else, or
-        where weights are too many for one file or not finite as float16."""
+    def save(self, folder: str | Path, config: Any, nets: Mapping[str, nn.Module], card: str) -> Path:
+        """Writes ``folder`` from a configuration dataclass and networks by their names. Raises ``ValueError`` where it
+        holds something else, or where weights are too many for one file or not finite as float16."""
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not self._is_one(folder))):
             raise ValueError(f"{folder} exists and holds no {self.kind}; choose another folder")
-        data = stored(net)
-        if len(data) > SHARD_BYTES:
-            raise ValueError(f"the {self.kind} has {len(data)} bytes of weights; a file holds at most {SHARD_BYTES}")
-        entry = {"part": "net", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        weights = {name: stored(net) for name, net in nets.items()}
+        if (most := max(map(len, weights.values()))) > SHARD_BYTES:
+            raise ValueError(f"the {self.kind} has {most} bytes of weights; a file holds at most {SHARD_BYTES}")
+        files = {
+            f"{name}.safetensors": {"part": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in weights.items()
+        }
         content = {"format_version": self.version, "kind": f"worldsim.{self.kind}", **asdict(config)}
         with replaced_when_whole(folder) as partial:
-            write(partial / WEIGHTS, data)
-            content["files"] = {WEIGHTS: entry}
+            for name, data in weights.items():
+                write(partial / f"{name}.safetensors", data)
+            content["files"] = files
             write(partial / "config.json", (json.dumps(content, indent=1) + "\n").encode())
             write(partial / "README.md", card.encode())
         return folder
 
-    def read(self, folder: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """The configuration in ``folder``, with its ``format_version``, without kind and files, and the tensors.
+    def read(
+        self, folder: str | Path, names: tuple[str, ...] = (NET,)
+    ) -> tuple[dict[str, Any], dict[str, dict[str, torch.Tensor]]]:
+        """The configuration in ``folder``, with its ``format_version``, without kind and files, and the tensors of the
+        networks ``names``, none of those that are not there.
 
         Raises ``FileNotFoundError`` where there is none and ``WeightsError`` where its files are not right.
         """
@@ -60,7 +70,7 @@ class NetFolder:
         files = content.pop("files", None)
         if not isinstance(files, dict):
             raise WeightsError(f"{folder / 'config.json'} lists no files")
-        return content, read_files(folder, files, ("net",))["net"]
+        return content, read_files(folder, files, names)
 
     def read_config(self, folder: Path) -> dict[str, Any]:
         """The configuration alone, with its version and ``files``; ``WeightsError`` where it is none of this kind."""
@@ -91,12 +101,12 @@ class NetFolder:
         return True
 
 
-def net_digest(config: Any, net: nn.Module) -> str:
-    """12 hex digits over a configuration and the weights as they are stored. Fields of the
+def net_digest(config: Any, *nets: nn.Module) -> str:
+    """12 hex digits over a configuration and the weights of networks as they are stored. Fields of the
     configuration itself that are None do not count, so that one that comes later changes no digest of those without."""
     content = {name: value for name, value in asdict(config).items() if value is not None}
     sha = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    return hashlib.sha256(sha.digest() + stored(net)).hexdigest()[:12]
+    return hashlib.sha256(sha.digest() + b"".join(stored(net) for net in nets)).hexdigest()[:12]
 
 
 def stored(net: nn.Module) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from worldsim.diffusion import noise, sampler
 from worldsim.diffusion.sampler import Sampled
@@ -21,7 +22,7 @@ from worldsim.diffusion.solver import Solver
 from worldsim.model.codec import Codec, latents_digest
 from worldsim.model.files import WeightsError, from_dict, load_strictly
 from worldsim.model.memory import DOUBTED
-from worldsim.model.netfolder import NetFolder, net_digest
+from worldsim.model.netfolder import NET, NetFolder, net_digest
 from worldsim.model.packaged import PACKAGED
 from worldsim.model.prepacked import can_prepack, serving_copy
 from worldsim.model.revealer import SURE, Revealer, RevealerConfig
@@ -34,6 +35,8 @@ TOKEN = 16
 """Pixels of a side of the world model's tokens, of which frames have a whole number."""
 STARTER = "starter"
 """Name of the folder in a model's folder, and of the one with the package."""
+REVEALER = "revealer"
+"""Name of its network in a folder."""
 REDRAWN = 0.2
 """Signal level from which pictures that have lost their detail are drawn again."""
 SOLVED = (64, 64)
@@ -83,12 +86,23 @@ class StarterConfig:
 
 
 class Starter:
-    """A trained network that draws first latents, float32 and in evaluation mode. ``packaged``: it is the one that
-    comes with the package, which no model's folder needs to hold; ``card`` is the text that its folder has."""
+    """A trained network that draws first latents, float32 and in evaluation mode, and the ``revealer`` that its
+    configuration may tell of (``ValueError`` where they are not of each other). ``packaged``: it is the one that comes
+    with the package, which no model's folder needs to hold; ``card`` is the text that its folder has."""
 
-    def __init__(self, config: StarterConfig, net: StarterNet, packaged: bool = False, card: str = "") -> None:
+    def __init__(
+        self,
+        config: StarterConfig,
+        net: StarterNet,
+        revealer: Revealer | None = None,
+        packaged: bool = False,
+        card: str = "",
+    ) -> None:
+        if config.revealer != (given := None if revealer is None else revealer.config):
+            raise ValueError(f"the configuration is of revealer={config.revealer}, given was {given}")
         self.config, self.packaged, self.card = config, packaged, card
         self.net = net.eval().requires_grad_(False)
+        self.revealer = None if revealer is None else revealer.eval().requires_grad_(False)
         self._cast: dict[tuple[torch.device, torch.dtype], StarterNet] = {}
         self._revealers: dict[torch.device, Revealer] = {}
 
@@ -97,25 +111,31 @@ class Starter:
         """A starter with freshly drawn weights; the global random state stays as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(config, StarterNet(config.net, config.revealer))
+            net = StarterNet(config.net)
+            revealer = None if config.revealer is None else Revealer(config.revealer, config.net.latent_channels)
+            return cls(config, net, revealer)
 
     @cached_property
     def digest(self) -> str:
         """12 hex digits over configuration and weights as they are stored."""
-        return net_digest(self.config, self.net)
+        return net_digest(self.config, *self._nets.values())
+
+    @property
+    def _nets(self) -> dict[str, nn.Module]:
+        return {NET: self.net} | ({} if self.revealer is None else {REVEALER: self.revealer})
 
     def save_pretrained(self, folder: str | Path, card: str | None = None) -> Path:
         """Writes the folder, which appears complete or not at all. Raises ``ValueError`` where ``folder`` holds
         something else than a starter."""
         about = card or self.card or f"# Starter\n\nDigest `{self.digest}`.\n"
-        return _FOLDER.save(folder, self.config, self.net, about)
+        return _FOLDER.save(folder, self.config, self._nets, about)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Starter:
         """Loads the starter in ``folder``; one of version 1 completes nothing, one of version 2 has no solvers, of
         version 3 no revealer. Raises
         ``FileNotFoundError`` where there is none and ``WeightsError`` where its files are not right."""
-        content, stored = _FOLDER.read(folder)
+        content, stored = _FOLDER.read(folder, (NET, REVEALER))
         version = content.pop("format_version")
         if of_version_1 := version == 1:
             content |= {"completes": [], "complete_steps": 1, "complete_guidance": 1.0}
@@ -123,8 +143,11 @@ class Starter:
             content = {"complete_solver": None, "redraw_solver": None, "revealer": None} | content
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
         if of_version_1:
-            stored["seen_in.weight"] = torch.zeros_like(starter.net.seen_in.weight)
-        load_strictly(starter.net, stored, f"{folder}: net")
+            stored[NET]["seen_in.weight"] = torch.zeros_like(starter.net.seen_in.weight)
+        for name, net in starter._nets.items():
+            load_strictly(net, stored.pop(name), f"{folder}: {name}")
+        if any(stored.values()):
+            raise WeightsError(f"{folder}: there are weights of a revealer, and config.json says that there is none")
         about = Path(folder) / "README.md"
         starter.card = about.read_text(encoding="utf-8") if about.is_file() else ""
         return starter
@@ -149,12 +172,7 @@ class Starter:
 
     def with_revealer(self, revealer: Revealer) -> Starter:
         """The same starter with this revealer."""
-        config = replace(self.config, revealer=revealer.config)
-        net = StarterNet(config.net, config.revealer)
-        net.load_state_dict(self.net.state_dict(), strict=False)
-        assert net.revealer is not None
-        net.revealer.load_state_dict(revealer.state_dict())
-        return Starter(config, net)
+        return Starter(replace(self.config, revealer=revealer.config), self.net, revealer)
 
     @torch.inference_mode()
     def gone(
@@ -164,8 +182,8 @@ class Starter:
         Needs a revealer."""
         device = latents.device
         if device not in self._revealers:
-            assert self.net.revealer is not None
-            self._revealers[device] = serving_copy(self.net.revealer, device, torch.float32, False)
+            assert self.revealer is not None
+            self._revealers[device] = serving_copy(self.revealer, device, torch.float32, False)
         return self._revealers[device](latents, acted, told, colour).sigmoid() >= SURE
 
     @torch.inference_mode()

@@ -30,7 +30,6 @@ from worldsim.model.attention import (
 )
 from worldsim.model.carry import linear_estimate
 from worldsim.model.layers import Dense, Layer, modulation
-from worldsim.model.revealer import Revealer, RevealerConfig
 from worldsim.model.text import TextConfig, WordEncoder
 
 # B frames, L words of a part, M words of both parts, C channels, H W latent grid, N tokens, D width
@@ -77,13 +76,11 @@ class Told:
 
 
 class StarterNet(nn.Module):
-    """Noisy latents of single frames, their levels and texts to clean latents. ``revealer`` is kept with it, where its
-    starter has one."""
+    """Noisy latents of single frames, their levels and texts to clean latents."""
 
-    def __init__(self, config: StarterNetConfig, revealer: RevealerConfig | None = None) -> None:
+    def __init__(self, config: StarterNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.revealer = None if revealer is None else Revealer(revealer, config.latent_channels)
         d, patch_size = config.width, config.latent_channels * config.patch**2
         self.patch_in = nn.Linear(patch_size, d)
         self.seen_in = nn.Linear(patch_size + config.patch**2, d, bias=False)

@@ -105,7 +105,9 @@ def with_solvers(
         fits[kind] = _fitted(task, held, steps, starter.config.complete_steps, config, generator)
         told(f"{kind}: {_said(fits[kind], config, starter.config.complete_steps)}")
     complete, redraw = (fits[kind].solver for kind in ("complete", "redraw"))
-    made = Starter(replace(starter.config, complete_solver=complete, redraw_solver=redraw), starter.net)
+    made = Starter(
+        replace(starter.config, complete_solver=complete, redraw_solver=redraw), starter.net, starter.revealer
+    )
     lines = [f"- {kind}: {_said(fit, config, starter.config.complete_steps)}." for kind, fit in fits.items()]
     about = (
         f"Fitted to {len(parts[0])} moments in {config.steps} steps of {config.batch} (seed {config.seed}), and "
