@@ -545,6 +545,30 @@ def test_films_that_are_judged_together_surprise_as_each_alone(simulator: WorldS
         rollout.surprises([*films, short], 2)
 
 
+def test_films_that_begin_alike_are_judged_as_one_until_they_part(
+    simulator: WorldSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout, stories, lanes = engine(simulator), (picture(0, 13), picture(1, 13)), list[int]()
+    denoise = rollout._denoise
+
+    def counted(z: torch.Tensor, *more: Any) -> torch.Tensor:
+        lanes.append(len(z))
+        return denoise(z, *more)
+
+    monkeypatch.setattr(rollout, "_denoise", counted)
+    crossed = [np.concatenate([past[:9], ending[9:]]) for past in stories for ending in stories]
+    films = [LaneStart(ROOMS, 5, LaneText(TEXT.scene), frames, np.array([1, 5, 1])) for frames in crossed]
+    together = rollout.surprises(films, 2)
+    assert lanes == [4, 4, 4, 8]  # two pasts under two draws of noise, then four films
+    assert torch.equal(together[0, :2], together[1, :2]) and together[0, 2] != together[1, 2]
+    alone = torch.stack([rollout.surprise(film, 2) for film in films])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
+    other = replace(films[1], actions=np.array([2, 5, 1]))  # another command first: another film from there on
+    lanes.clear()
+    rollout.surprises([films[0], other], 1)
+    assert lanes == [1, 2, 2, 2]
+
+
 def test_surprise_is_the_error_of_the_first_prediction(simulator: WorldSimulator) -> None:
     """Against the uncached network: pure noise at the newest latent, the noised true past before it."""
     video, actions = picture(1, 1 + 4 * 2), [1, 5]

@@ -319,7 +319,7 @@ class RolloutEngine(Passes):
         network once."""
         k, n = starts[0].world.frames_per_step, len(starts[0].actions)
         frames = torch.from_numpy(np.stack([s.frames for s in starts])).to(self.device)  # type: ignore[misc]
-        latents = given_latents(self.codec, frames, k, n)
+        latents = given_latents(self.codec.encode, frames, k, n)
         given = given_controls(starts, self.device)
         self._prefill(rows, latents, given)
         if self.pictures.screen is not None:

@@ -8,10 +8,12 @@ lane's part can be taken out and put into any lane of any ring of the same model
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 
+from worldsim.model.attention import TimeCache
 from worldsim.model.transformer import PAST, WorldModel
 
 # B lanes, W window, C h w latent
@@ -66,6 +68,13 @@ class Ring:
         for cache in self.caches:
             cache.k[rows] = 0.0  # a value that is not finite would spread even if masked: 0 times NaN is NaN
             cache.v[rows] = 0.0
+
+    def of(self, rows: torch.Tensor) -> Ring:
+        """Another ring, whose lanes are these of this one; one may be taken more than once."""
+        made = copy.copy(self)
+        made.held, made.past, made.past_tau = self.held[rows], self.past[rows], self.past_tau[rows]
+        made.caches = [TimeCache(cache.k[rows], cache.v[rows], cache.aged[rows]) for cache in self.caches]
+        return made
 
     def put(self, rows: torch.Tensor, other: Ring) -> None:
         """Lanes ``rows`` become the lanes of ``other``, which is at the same slot."""

@@ -6,14 +6,13 @@ action t - 1, and its first latent none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from einops import rearrange
 
 from worldsim.actions import NUM_ACTIONS, NUM_KEYS, multi_hot
-from worldsim.model.codec import Codec
 from worldsim.model.conditioning import ACTED, FIRST, Controls
 from worldsim.model.packaged import also_simulating
 from worldsim.predictor import LaneStart
@@ -54,13 +53,15 @@ def lane_draws(rng: np.random.Generator) -> tuple[int, int]:
     return int(noise_seed), int(draw % 2**31)
 
 
-def given_latents(codec: Codec, frames: torch.Tensor, k: int, n: int) -> list[torch.Tensor]:
+def given_latents(
+    encode: Callable[[torch.Tensor], torch.Tensor], frames: torch.Tensor, k: int, n: int
+) -> list[torch.Tensor]:
     """Latents ``(M, C, h, w)`` in order of time of M prefixes ``(M, F, H, W, 3)`` with ``n`` blocks of ``k``
-    frames."""
+    frames, by ``encode`` of blocks ``(B, k or 1, H, W, 3)``."""
     first = frames.shape[1] - k * n  # 1 for an episode from its reset on, 0 for a clip from the middle
-    latents = [codec.encode(frames[:, :1])] if first else []
+    latents = [encode(frames[:, :1])] if first else []
     if n:
-        blocks = codec.encode(rearrange(frames[:, first:], "m (n k) h w c -> (m n) k h w c", k=k))
+        blocks = encode(rearrange(frames[:, first:], "m (n k) h w c -> (m n) k h w c", k=k))
         latents += list(rearrange(blocks, "(m n) c h w -> n m c h w", n=n))
     return latents
 

@@ -54,11 +54,13 @@ LEAST_TURN = 0.1
 @dataclass(frozen=True)
 class Warps:
     """Homographies in OpenCV's pixel convention, and the pixels that each fills (1, others 0): ``valid`` float32
-    ``(A, H, W, 3)``, alike in all channels, as pictures are multiplied by it; ``weights`` float64 ``(A, H * W)``."""
+    ``(A, H, W, 3)``, alike in all channels, as pictures are multiplied by it; ``weights`` float64 ``(A, H * W)``;
+    ``counts`` how many they are, float64 ``(A,)``."""
 
     homographies: np.ndarray
     valid: np.ndarray
     weights: np.ndarray
+    counts: np.ndarray
 
     @classmethod
     def of(cls, homographies: np.ndarray, size: tuple[int, int]) -> Warps:
@@ -67,7 +69,8 @@ class Warps:
         ones = np.ones(size, np.float32)
         filled = np.stack([cv2.warpPerspective(ones, H, size[::-1]) > 0.999 for H in moved])
         valid = np.repeat(filled[..., None], 3, -1).astype(np.float32)
-        return cls(moved, valid, filled.reshape(len(filled), -1).astype(float))
+        weights = filled.reshape(len(filled), -1).astype(float)
+        return cls(moved, valid, weights, weights.sum(1))
 
 
 @lru_cache(maxsize=16)
@@ -88,7 +91,25 @@ def _zoom_warps(K_flat: tuple[float, ...], size: tuple[int, int], grid: Grid) ->
     return Warps.of(np.stack([np.array([[s, 0, cx * (1 - s)], [0, s, cy * (1 - s)], [0, 0, 1]]) for s in scales]), size)
 
 
-def _correlations(before: np.ndarray, after: np.ndarray, warps: Warps, which: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class _Target:
+    """A picture float32 ``(H, W, 3)`` of whole grey levels, each channel's mean taken off: ``flat`` float32
+    ``(H * W * 3,)``, and ``table`` float64 ``(H * W, 4)`` with the sum of all channels' squares beside them."""
+
+    flat: np.ndarray
+    table: np.ndarray
+
+    @classmethod
+    def of(cls, picture: np.ndarray) -> _Target:
+        table = np.empty((picture.shape[0] * picture.shape[1], 4))
+        centred = table[:, :3]
+        np.subtract(picture.reshape(-1, 3), np.array(cv2.sumElems(picture)[:3]) / len(table), out=centred)
+        red, green, blue = (centred**2).T
+        np.add(red + green, blue, out=table[:, 3])
+        return cls(centred.astype(np.float32).ravel(), table)
+
+
+def _correlations(before: np.ndarray, after: _Target, warps: Warps, which: np.ndarray | slice) -> np.ndarray:
     """Normalised correlation of ``after`` with ``before`` under some warps, over the pixels that both show.
 
     Each colour channel has its own mean, so that a picture in one colour does not match itself everywhere. Warp by
@@ -96,29 +117,27 @@ def _correlations(before: np.ndarray, after: np.ndarray, warps: Warps, which: np
     hands to BLAS.
     """
     size, one = before.shape[1::-1], np.ones(before.shape[0] * before.shape[1], np.float32)
-    count = warps.weights[which].sum(1)
-    centred = after.reshape(-1, 3) - after.reshape(-1, 3).mean(0, dtype=float)
+    count = warps.counts[which]
     # per warp, the sums of each channel over the pixels that it fills, and that of all squares
-    sums = warps.weights[which] @ np.concatenate([centred, (centred**2).sum(1, keepdims=True)], 1)
+    sums = warps.weights[which] @ after.table
     energy_b = np.maximum(sums[:, 3] - (sums[:, :3] ** 2).sum(1) / count, 0.0)
-    flat_b = centred.astype(np.float32).ravel()
-    energy_a, common = np.zeros(len(which)), np.zeros(len(which))
-    for i, warp in enumerate(which):
-        valid = warps.valid[warp]
-        a_HWC = cv2.warpPerspective(before, warps.homographies[warp], size) * valid
+    energy_a, common = np.zeros(len(count)), np.zeros(len(count))
+    for i, (valid, homography) in enumerate(zip(warps.valid[which], warps.homographies[which])):
+        a_HWC = cv2.warpPerspective(before, homography, size)
+        a_HWC *= valid
         red, green, blue = ((one @ a_HWC.reshape(-1, 3)) / count[i]).tolist()
         a_HWC -= cv2.multiply(valid, (red, green, blue, 0.0))  # type: ignore[call-overload]
         flat_a = a_HWC.ravel()
-        energy_a[i], common[i] = flat_a @ flat_a, flat_a @ flat_b  # a's means are gone, so b's add nothing
+        energy_a[i], common[i] = flat_a @ flat_a, flat_a @ after.flat  # a's means are gone, so b's add nothing
     return common / np.maximum(np.sqrt(energy_a * energy_b), 1e-3)
 
 
 def _search(before: np.ndarray, after: np.ndarray, warps: Warps, values: np.ndarray) -> tuple[float, float]:
     """The best of all warps: every third first, then those around the best of them."""
     source = cv2.GaussianBlur(before, (0, 0), 0.6).astype(np.float32)
-    target = cv2.GaussianBlur(after, (0, 0), 0.6).astype(np.float32)
+    target = _Target.of(cv2.GaussianBlur(after, (0, 0), 0.6).astype(np.float32))
     scores = np.full(len(values), -1.0)
-    coarse = np.arange(len(values) // 2 % 3, len(values), 3)  # the middle, no motion, is among them
+    coarse = slice(len(values) // 2 % 3, None, 3)  # the middle, no motion, is among them
     scores[coarse] = _correlations(source, target, warps, coarse)
     best = int(scores.argmax())
     near = np.array([i for i in range(best - 3, best + 4) if 0 <= i < len(values) and scores[i] == -1.0])

@@ -1,5 +1,5 @@
-"""How much is run: ``quick`` is a smoke test (ten to twenty minutes of two cores), ``default`` and ``publish``
-are for numbers that are quoted."""
+"""How much is run: ``quick`` is a smoke test (ten minutes of two cores), which leaves out what ``docs/benchmarks.md``
+lists; ``default`` and ``publish`` are for numbers that are quoted."""
 
 from __future__ import annotations
 

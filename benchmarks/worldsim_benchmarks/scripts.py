@@ -30,12 +30,13 @@ TURNS = {"turn_left": 1, "turn_right": -1}
 @dataclass(frozen=True)
 class Script:
     """``family`` is ``there_and_back``, ``in_room``, ``explore`` or ``control``; both parts are action
-    names."""
+    names. ``thorough`` scripts are left out of quick runs."""
 
     name: str
     family: str
     prefix: tuple[str, ...]
     actions: tuple[str, ...]
+    thorough: bool = False
 
     @property
     def known(self) -> bool:
@@ -110,10 +111,10 @@ def twin_scripts(steps: int) -> tuple[Script, ...]:
     return (
         Script("turn_and_back", "there_and_back", LOOK_AROUND, there_and_back("turn_left", 3, steps)),
         Script("in_room_0", "in_room", LOOK_AROUND, in_room(steps, seed=11)),
-        Script("turn_far_and_back", "there_and_back", LOOK_AROUND, there_and_back("turn_right", 8, steps)),
+        Script("turn_far_and_back", "there_and_back", LOOK_AROUND, there_and_back("turn_right", 8, steps), True),
         Script("forward_and_back", "there_and_back", LOOK_AROUND, there_and_back("forward", 4, steps)),
-        Script("strafe_and_back", "there_and_back", LOOK_AROUND, there_and_back("strafe_left", 3, steps)),
-        Script("in_room_1", "in_room", LOOK_AROUND, in_room(steps, seed=12)),
+        Script("strafe_and_back", "there_and_back", LOOK_AROUND, there_and_back("strafe_left", 3, steps), True),
+        Script("in_room_1", "in_room", LOOK_AROUND, in_room(steps, seed=12), True),
         Script("explore", "explore", STROLL, explore(steps, seed=13)),
     )
 

@@ -34,9 +34,9 @@ PICTURE_MUTANT = "colour_drift"
 
 
 def session_for(world: str, preset: Preset, out: Path, seed: int = 0) -> Session:
-    """The true world and all mutants as candidates."""
+    """The true world and all mutants as candidates, asked what a brief run leaves out too."""
     candidates = {name: CandidateSpec(name) for name in ("true", *MUTANTS)}
-    return Session(world, candidates, preset, out, seed=seed)
+    return Session(world, candidates, replace(preset, doses=True), out, seed=seed)
 
 
 def below_truth(rows: Sequence[Row]) -> dict[str, Interval]:

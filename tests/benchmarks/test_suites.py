@@ -123,6 +123,25 @@ def test_seconds_of_a_minute_are_told_from_true_ones_where_they_are_others() -> 
     assert line.value.startswith(("0.9", "1.0"))
 
 
+def test_a_brief_run_asks_less_of_each_part_and_no_minute(tmp_path: Path) -> None:
+    whole = replace(session(tmp_path), preset=replace(SMALL, horizon=2))
+    run = replace(whole, preset=replace(whole.preset, doses=False))
+    assert set(fidelity.usual(whole)) - set(fidelity.usual(run)) == {"minute"}
+    rows = free.run(run)[0]
+    scripts = {r["script"] for r in rows if r["candidate"] == "model"}
+    assert scripts == {"turn_and_back", "in_room_0", "forward_and_back"}
+    assert {r["script"] for r in rows if r["candidate"] == "action_shuffled"} == {"turn_and_back"}
+    key = ("candidate", "script", "map_seed")
+    every = {tuple(r[k] for k in key): r["ssim"].tolist() for r in free.run(whole)[0]}
+    assert all(every[tuple(r[k] for k in key)] == r["ssim"].tolist() for r in rows)  # what is asked is asked alike
+    steps = {(r["script"], r["map_seed"], r["t"]) for r in onestep.run(run) if r["candidate"] == "model"}
+    assert len(steps) == 4 * 3 and {script for script, *_ in steps} == scripts | {"explore"}
+    asked = {(r["action"], r["map_seed"]) for r in control.run(run) if r["candidate"] == "model"}
+    assert {seed for action, seed in asked if action == "turn_left"} == {2_000_000, 2_000_002}
+    assert {seed for action, seed in asked if action == "turn_right"} == {2_000_001}
+    assert {r["map_seed"] for r in events.run(run)} <= {2_002_000, 2_002_001, 2_002_002}
+
+
 def test_candidates_get_batches_of_their_lanes_in_the_given_order() -> None:
     """Five episodes on two lanes, contexts of two lengths: each comes back at its own place."""
     reference = Reference("toy/Panorama-v0", (48, 48))

@@ -94,6 +94,10 @@ def test_an_error_of_a_single_suite_is_told_alike_by_one_process_and_by_several(
     assert capsys.readouterr().err.startswith("worldsim bench: Chosen(name='interaction'")
 
 
+def test_every_suite_but_speed_has_its_turn() -> None:
+    assert sorted(bench_run.LONGEST_FIRST) == sorted([*PROBES, "fidelity", "control"])
+
+
 def test_there_is_one_process_where_all_would_share_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

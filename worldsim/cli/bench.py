@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 
 from worldsim.cli.bench_nets import Nets, nets
-from worldsim.cli.bench_options import CONTROL, PARTS, ROOMS, Amount, Environment, Parts, session, spec_of
+from worldsim.cli.bench_options import CONTROL, ROOMS, Amount, Environment, Parts, session, spec_of
 from worldsim.cli.bench_packing import Packing, packing
 from worldsim.cli.bench_play import Play, play
 from worldsim.cli.bench_run import Run, run
@@ -33,8 +33,8 @@ class Fidelity:
     world: str = ROOMS
     """Id of the true world that is the truth."""
     candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
-    parts: tuple[Parts, ...] = PARTS
-    """Which parts to run."""
+    parts: tuple[Parts, ...] | None = None
+    """Which parts to run (default: all, but minute with --n default and publish alone)."""
     event_worlds: tuple[str, ...] | None = None
     """Worlds of the reward and termination part (default: by --n)."""
     seed: int = 0
@@ -115,7 +115,7 @@ def fidelity(options: Fidelity) -> int:
         name = "control" if options.parts == CONTROL else "fidelity"
         print(f"{name}: cannot be run: {'; '.join(reasons)}")
         return 1
-    show(suite.run(asked, options.parts).path)
+    show(suite.run(asked, options.parts or suite.usual(asked)).path)
     return 0
 
 

@@ -28,7 +28,6 @@ FIDELITY = "fidelity"
 """A suite without a headline, run in parts."""
 Amount = Literal["tiny", "quick", "default", "publish"]
 Parts = Literal["free", "onestep", "control", "reading", "events", "prompts", "minute"]
-PARTS: tuple[Parts, ...] = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
 CONTROL: tuple[Parts, ...] = ("control", "reading")
 """The parts of fidelity that the suite ``control`` runs alone."""
 CONTROL_SUITE, SPEED = "control", "speed"

@@ -22,6 +22,11 @@ from worldsim.cli.bench_suites import Chosen, Progress, look
 from worldsim.cli.main import show_traceback
 from worldsim.registration import SORA_WORLD
 
+LONGEST_FIRST = (
+    FIDELITY, CONTROL_SUITE, "consistency", "memory", "text", "surprise", "permanence", "interaction",
+)  # fmt: skip
+"""Suites in the order in which processes begin them side by side: those of the longest pieces first, so that all end at
+about the same time."""
 BRIEF_BATCH, BRIEF_ROUNDS, BRIEF_STARTS = (1, 16), 2, 1
 """In a brief run ``speed`` takes the time of these batches alone, those with a number to reach, in fewer rounds and
 starts, and of the U-Net as it is published: a step of 64 lanes of it takes half a minute."""
@@ -70,8 +75,7 @@ def run(options: Run) -> int:
     chosen = chosen_by(options)
     jobs = by_default() if options.jobs is None else options.jobs
     asked = [c for c in chosen if c.name != SPEED]
-    # side by side the suites of the longest pieces come first, so that all processes end at about the same time
-    progress = {c.name: Progress(c, jobs, len(asked) - i) for i, c in enumerate(asked)}
+    progress = {c.name: Progress(c, jobs, 1 + LONGEST_FIRST.index(c.name)) for c in asked}
     alone = len(chosen) == 1
     with Here(alone) if jobs == 1 else Workers(jobs, raises=alone) as team:
         for suite in asked:

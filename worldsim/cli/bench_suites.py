@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.bench_jobs import Ended, Piece, lots
-from worldsim.cli.bench_options import CONTROL, CONTROL_SUITE, FIDELITY, PARTS, session, spec_of, with_untrained
+from worldsim.cli.bench_options import CONTROL, CONTROL_SUITE, FIDELITY, session, spec_of, with_untrained
 from worldsim.cli.main import show_traceback
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def look(suite: Chosen) -> Found:
     """What the environment can be asked of a suite."""
     import worldsim_envs  # noqa: F401  (registers the true worlds, in a process of its own too)
     from worldsim_benchmarks import requirements
+    from worldsim_benchmarks.suites import fidelity
     from worldsim_benchmarks.suites.registry import PROBES
 
     options = suite.options
@@ -59,7 +60,7 @@ def look(suite: Chosen) -> Found:
         reasons = [] if asked.main.is_replay else requirements.candidate_lacks(asked)[0]
         if reasons:
             return Found((f"{suite.name}: cannot be run: {'; '.join(reasons)}",))
-        return Found((), asked, PARTS if suite.name == FIDELITY else CONTROL)
+        return Found((), asked, fidelity.usual(asked) if suite.name == FIDELITY else CONTROL)
     probe = PROBES[suite.name]
     asked = session(spec, suite.world, options.n, suite.folder, options.seed, beside=options.beside)
     asked = replace(asked, named=options.tasks)

@@ -134,7 +134,7 @@ class Consistency:
         contexts = [Context.of(a.truth) for a in asked]
         actions = [a.truth.actions for a in asked]
         seeds = [session.seed_of(list(PLANS).index(e.task), e.map_seed, e.sample) for e in episodes]
-        outcomes: list[list[Outcome]] = [_floors(a, e, rivals) for a, e in zip(asked, episodes)]
+        outcomes: list[list[Outcome]] = [_floors(session, a, e, rivals) for a, e in zip(asked, episodes)]
         clips: list[Clip | None] = [None] * len(asked)
         for position, (name, guarded) in enumerate(lanes.items()):
             made, reasons = guarded.go_on(contexts, actions, seeds)
@@ -142,7 +142,8 @@ class Consistency:
                 outcomes[i].append(a.judge(name, blocks, failed=why))
                 if position == 0:
                     clips[i] = _clip(episodes[i], a, blocks)
-                    coded = None if why else guarded.reconstruct(a.truth.blocks[a.truth.prefix :])
+                    controlled = session.controlled(episodes[i].map_seed) and not why
+                    coded = guarded.reconstruct(a.truth.blocks[a.truth.prefix :]) if controlled else None
                     if coded is not None:
                         outcomes[i].append(a.judge("codec", coded))
         if again is not None:
@@ -171,9 +172,11 @@ def _ask(session: Session, reference: Reference, episode: Episode, rivals: Rival
     return Asked(plan, truth, rivals.of(truth.names, truth.prefix, keep=plan.walked is None), session.bottom)
 
 
-def _floors(asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
+def _floors(session: Session, asked: Asked, episode: Episode, rivals: Rivals) -> list[Outcome]:
     """``frozen``, ``grey``, and one of the other maps as if it were the candidate, judged against the rest."""
     out = [asked.judge(name, blocks) for name, blocks in floors.still(asked.truth).items()]
+    if not session.controlled(episode.map_seed):
+        return out
     other = rivals.other(episode.map_seed, asked.truth.names, asked.truth.prefix)
     return [*out, asked.judge("other", other.blocks[other.prefix :], rivals.place(episode.map_seed))]
 

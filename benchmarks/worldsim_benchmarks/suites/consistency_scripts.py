@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from worldsim_benchmarks.geometry import co_visible
 from worldsim_benchmarks.probes.doom_loops import next_room, way_round
 from worldsim_benchmarks.scripts import LOOK_AROUND, OPPOSITE, TURN_DEGREES
 from worldsim_benchmarks.truth import Reference, Rollout
@@ -75,9 +76,10 @@ def by_way(rollout: Rollout) -> float:
 
 def by_return(rollout: Rollout) -> float:
     """Metres walked, where the context was left and is seen again at the end; less than 0 elsewhere."""
-    shares = rollout.masks(bottom=0).mean((1, 2))
-    if shares[-1] < SEEN_AT_END or shares.min() > OUT_OF_SIGHT:
-        return float(shares[-1]) - 1.0
+    context, later = rollout.views[: rollout.prefix + 1], rollout.views[rollout.prefix + 1 :]
+    at_end = float(co_visible(later[-1], context).mean())
+    if at_end < SEEN_AT_END or all(co_visible(view, context).mean() > OUT_OF_SIGHT for view in later):
+        return at_end - 1.0
     return by_way(rollout)
 
 

@@ -33,12 +33,14 @@ FEATURE_SEEDS = 4
 
 def run(session: Session) -> list[Row]:
     """One row per script, map and candidate, with the motion of each step."""
-    candidates = {n: session.open(n, session.preset.seeds) for n in session.candidates}
+    turns = 2 if session.preset.brief else 1  # in a brief run maps take turns, so that each is asked left or right
+    candidates = {n: session.open(n, -(-session.preset.seeds // turns)) for n in session.candidates}
     rows: list[Row] = []
     with session.reference() as reference:
         for index, script in enumerate(control_scripts(session.preset.hold)):
             names = (*script.prefix, *script.actions)
-            truth = [reference.play(names, seed, len(script.prefix)) for seed in session.map_seeds]
+            asked = session.map_seeds[index % turns :: turns]
+            truth = [reference.play(names, seed, len(script.prefix)) for seed in asked]
             for i, rollout in enumerate(truth):
                 blocks = rollout.blocks[rollout.prefix :]
                 rows.append(_row("truth", script, rollout, blocks, session.bottom, i < FEATURE_SEEDS))

@@ -90,15 +90,16 @@ def episodes(session: Session, world: str) -> list[Rollout]:
     """True test episodes of one world: walks to collectibles where it has goals, random play elsewhere.
 
     ``preset.episodes`` of them, and up to three times as many while an event that does occur has too few
-    positives.
+    positives; in a brief run one for each of its maps.
     """
-    count = session.preset.episodes
+    brief = session.preset.brief
+    count = session.preset.seeds if brief else session.preset.episodes
     out: list[Rollout] = []
     with session.reference(world, depth=False) as reference:
         spec = getattr(reference.env.unwrapped, "spec_world", None)
         steps = int(spec.time_limit) if spec is not None else 500
         walks = len(getattr(reference.env.unwrapped, "goals", ("",))) > 1
-        for i, seed in enumerate(seeds_of_test_split(3 * count, offset=2000)):
+        for i, seed in enumerate(seeds_of_test_split(count if brief else 3 * count, offset=2000)):
             if i >= count and i % 10 == 0 and _enough(out, count):
                 break
             rollout = goal_walk(reference, seed) if walks else random_play(reference, seed, steps)

@@ -18,6 +18,8 @@ from worldsim_benchmarks.suites.session import Session
 
 SUITE = "fidelity"
 PARTS = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
+THOROUGH = ("minute",)
+"""Parts that brief runs leave out unless they are named."""
 SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
     "free": free.summarise,
     "onestep": onestep.summarise,
@@ -29,14 +31,19 @@ SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
 }
 
 
-def run(session: Session, parts: tuple[str, ...] = PARTS, say: Callable[[str], None] = print) -> Folder:
+def usual(session: Session) -> tuple[str, ...]:
+    """The parts of a run that names none."""
+    return tuple(part for part in PARTS if not session.preset.brief or part not in THOROUGH)
+
+
+def run(session: Session, parts: tuple[str, ...], say: Callable[[str], None] = print) -> Folder:
     """Runs the parts that the folder does not hold yet; ``ValueError`` for a part that does not exist."""
     begin(session, parts)
     fill(session, parts, say)
     return Folder(session.out)
 
 
-def begin(session: Session, parts: tuple[str, ...] = PARTS) -> None:
+def begin(session: Session, parts: tuple[str, ...]) -> None:
     """Makes the folder of a run, or opens it again."""
     unknown = [p for p in parts if p not in PARTS]
     if unknown:

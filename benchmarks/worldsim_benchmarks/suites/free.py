@@ -27,7 +27,10 @@ from worldsim_benchmarks.truth import Rollout
 
 PART = "free"
 CEILING_SEEDS = 4
-"""Seeds on which the second true run is made: enough to show whether the world repeats itself."""
+"""Seeds on which the second true run is made: enough to show whether the world repeats itself; and, in a brief run,
+true frames go through the codec."""
+SWAPPED = "turn_and_back"
+"""The script of a brief run that the candidate is asked under the wrong actions too."""
 
 
 def run(session: Session) -> tuple[list[Row], list[Clip]]:
@@ -38,12 +41,14 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
     again = ReplayCandidate(session.world, session.frame_size)
     rows: list[Row] = []
     clips: list[Clip] = []
+    brief = session.preset.brief
     with session.reference() as reference:
         for index, script in enumerate(scripts):
+            if brief and (script.thorough or not script.known):  # of what is explored nobody judges how near it is
+                continue
             names = (*script.prefix, *script.actions)
             truth = [reference.play(names, seed, len(script.prefix)) for seed in session.map_seeds]
             masks = [rollout.masks(session.bottom) for rollout in truth]
-            judged = script.known or not session.preset.brief  # of what is explored nobody judges how near it is
             rows += _floor_rows(session, script, truth, masks)
             rows += _second_run(again, script, truth[:CEILING_SEEDS], masks)
             for position, (name, candidate) in enumerate(candidates.items()):
@@ -51,11 +56,8 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
                 rows += made[0]
                 if position == 0:
                     clips += made[1]
-                    if judged:
-                        rows += _codec_rows(candidate, script, truth, masks)
-                    # a quick run plays the wrong actions where the right ones lead back
-                    swaps = judged and (not session.preset.brief or script.family == "there_and_back")
-                    if swaps and not session.main.is_replay:
+                    rows += _codec_rows(candidate, script, truth[:CEILING_SEEDS] if brief else truth, masks)
+                    if not session.main.is_replay and (not brief or script.name == SWAPPED):
                         wrong = others[script.name]
                         shuffle = _candidate_rows(
                             session, "action_shuffled", candidate, index, script, wrong, truth, masks

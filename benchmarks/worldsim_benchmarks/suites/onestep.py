@@ -28,7 +28,8 @@ PART = "onestep"
 CONTEXT = 8
 PATCH = 16
 EXPLORE_WEIGHT = 3
-"""Free exploration shows most of a world, so it gives this many times as many steps as another script."""
+"""Free exploration shows most of a world, so it gives this many times as many steps as another script (of a brief run
+each gives one)."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ def moments(session: Session) -> list[Moment]:
     out = []
     with session.reference() as reference:
         for script in twin_scripts(32):
-            often = 1 if session.preset.brief else session.preset.one_step
-            count = often * (EXPLORE_WEIGHT if script.family == "explore" else 1)
+            if session.preset.brief and script.thorough:
+                continue
+            often = session.preset.one_step * (EXPLORE_WEIGHT if script.family == "explore" else 1)
+            count = 1 if session.preset.brief else often
             names = (*script.prefix, *script.actions)
             for seed in session.map_seeds:
                 rollout = reference.play(names, seed, len(script.prefix))

@@ -35,7 +35,8 @@ FLOORS = ("frozen", SHUFFLED)
 PREFIX = 8
 """Steps of context."""
 HOLDS = 4
-"""Steps of a script, about, for each step that ``control`` holds a command; ``even`` takes whole rounds."""
+"""Steps of a script, about, for each step that ``control`` holds a command, half of them in a brief run; ``even`` takes
+whole rounds."""
 
 
 def even(commands: Sequence[str], steps: int, seed: int) -> tuple[str, ...]:
@@ -61,7 +62,8 @@ def run(session: Session, reader: ActionReader | None = None) -> list[Row]:
     if reader is None:
         return []
     candidates = {n: session.open(n, session.preset.seeds) for n in session.candidates}
-    pair = scripts(reader.commands, HOLDS * session.preset.hold, session.seed)
+    steps = HOLDS * session.preset.hold // (2 if session.preset.brief else 1)
+    pair = scripts(reader.commands, steps, session.seed)
     rows: list[Row] = []
     try:
         with session.reference(depth=False) as reference:

@@ -17,6 +17,9 @@ from worldsim_benchmarks.guard import Guarded
 from worldsim_benchmarks.presets import Preset
 from worldsim_benchmarks.truth import TEST_SEEDS, Reference, seeds_of_test_split
 
+CONTROLS = 3
+"""Maps of a brief run on which what costs much and differs little from map to map is asked beside a candidate."""
+
 
 @dataclass(frozen=True)
 class CandidateSpec:
@@ -73,6 +76,11 @@ class Session:
         own."""
         low, high = TEST_SEEDS
         return seeds_of_test_split(RIVALS, high - low - RIVALS)
+
+    def controlled(self, map_seed: int) -> bool:
+        """Whether the floors and ceilings that take rollouts or passes of a network are asked on that map: on all maps
+        but in a brief run of a learned environment."""
+        return not self.preset.brief or self.main.is_replay or map_seed in self.map_seeds[:CONTROLS]
 
     @property
     def main(self) -> CandidateSpec:

@@ -36,8 +36,6 @@ DRAWS = 2
 UNTRAINED = "untrained"
 BESIDE = ("true", "copy_last")
 """Judges that every episode is scored for beside the candidates."""
-CONTROLS = 3
-"""Maps of a brief run on which the network that has learned nothing is asked: its pairs cancel everywhere."""
 MUTANTS = {"amnesiac": ("vanish_away",), "mirror_minded": ("mirrored_turn",), "coarse_minded": ("wrong_gain",)}
 """Faulty observer -> the tasks that are meant to catch it."""
 
@@ -88,9 +86,8 @@ class Surprise:
     ) -> Result:
         films = [quad.film(*parts) for parts in CROSSED]
         outcomes = {}
-        controlled = not session.preset.brief or episode.map_seed in session.map_seeds[:CONTROLS]
         for name in (*session.candidates, *BESIDE):
-            if name == UNTRAINED and not controlled:
+            if name == UNTRAINED and not session.controlled(episode.map_seed):  # its pairs cancel everywhere
                 continue
             if name in guards:
                 outcomes[name] = _asked(name, quad, films, guards[name], seed)

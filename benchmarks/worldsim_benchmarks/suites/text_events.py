@@ -19,7 +19,7 @@ from worldsim_benchmarks.probes.cues import Cue, Event, observations
 from worldsim_benchmarks.suites.rivals import Rivals
 from worldsim_benchmarks.suites.session import Session
 from worldsim_benchmarks.suites.suite import Result
-from worldsim_benchmarks.suites.twins import AT_ONCE, first_found, floors_of
+from worldsim_benchmarks.suites.twins import AT_ONCE, first_found, other_of, still_of
 from worldsim_benchmarks.tasks import Episode, Outcome
 from worldsim_benchmarks.truth import Reference
 
@@ -59,7 +59,7 @@ def run(
                 seeds = [session.seed_of(10, index, e.map_seed, e.sample) for e in batch]
                 made = {name: played(guard, cues, seeds) for name, guard in guards.items()}
                 for i, (episode, cue) in enumerate(zip(batch, cues)):
-                    yield _result(episode, cue, {n: m[i] for n, m in made.items()}, guards, rivals, session.bottom)
+                    yield _result(session, episode, cue, {n: m[i] for n, m in made.items()}, guards, rivals)
 
 
 def played(guard: Guarded, cues: Sequence[Cue], seeds: Sequence[int]) -> list[dict[str, np.ndarray] | str]:
@@ -80,17 +80,17 @@ def played(guard: Guarded, cues: Sequence[Cue], seeds: Sequence[int]) -> list[di
 
 
 def _result(
+    session: Session,
     episode: Episode,
     cue: Cue,
     own: Mapping[str, dict[str, np.ndarray] | str],
     guards: Mapping[str, Guarded],
     rivals: Rivals,
-    bottom: int,
 ) -> Result:
-    quiet = cue.quiet
+    quiet, controlled = cue.quiet, session.controlled(episode.map_seed)
     first = quiet.acted.blocks[quiet.prefix]
     others = () if cue.alike else rivals.of(quiet.acted.names[: quiet.prefix + 1], quiet.prefix)
-    sequel = None if cue.alike else Sequel(first, [r.block for r in others], bottom)
+    sequel = None if cue.alike else Sequel(first, [r.block for r in others], session.bottom)
     outcomes = []
     for name, arms in own.items():
         if isinstance(arms, str):
@@ -98,13 +98,14 @@ def _result(
             continue
         on = sequel is None or sequel.continued_by(arms["empty"][0])
         outcomes.append(judged(name, cue, {arm: _seen(cue, made) for arm, made in arms.items()}, on))
-    for name, made in floors_of(quiet, rivals, episode.map_seed).items():
+    beside = {"other": other_of(quiet, rivals, episode.map_seed)} if controlled else {}
+    for name, made in {**still_of(quiet), **beside}.items():
         without = rivals.place(episode.map_seed) if name == "other" else None
         on = sequel is None or sequel.continued_by(made.acted[0], without)
         outcomes.append(judged(name, cue, dict.fromkeys(ARMS, _seen(cue, made.acted)), on))
     truth = {"prompted": cue.happened, "swapped": cue.calm if cue.other is None else cue.other, "empty": cue.calm}
     outcomes.append(judged("true", cue, truth))
-    coded = _coded(guards, truth)
+    coded = _coded(guards, truth) if controlled else None
     if coded is not None:
         outcomes.append(judged("codec", cue, coded))
     return Result(episode, tuple(outcomes), _clip(episode, cue, next(iter(own.values()), "")))

@@ -113,19 +113,21 @@ def run(deeds: Sequence[Deed], session: Session, missing: Sequence[Episode]) -> 
                     made = {name: continued(guard, plans, seeds) for name, guard in guards.items()}
                     for i, (episode, plan) in enumerate(zip(batch, plans)):
                         own = {name: items[i] for name, items in made.items()}
-                        yield _result(episode, plan, own, next(iter(guards.values())), rivals, session.bottom)
+                        yield _result(session, episode, plan, own, next(iter(guards.values())), rivals)
     finally:
         for guard in guards.values():
             guard.close()
 
 
 def _result(
-    episode: Episode, plan: Plan, own: Mapping[str, Made], main: Guarded, rivals: Rivals, bottom: int
+    session: Session, episode: Episode, plan: Plan, own: Mapping[str, Made], main: Guarded, rivals: Rivals
 ) -> Result:
-    first = next(iter(own.values()))
-    shown = {**own, **floors_of(plan, rivals, episode.map_seed)}
+    first, bottom, controlled = next(iter(own.values())), session.bottom, session.controlled(episode.map_seed)
+    shown = {**own, **still_of(plan)}
+    if controlled:
+        shown["other"] = other_of(plan, rivals, episode.map_seed)
     shown.setdefault("true", Made.of(plan.acted, plan.twin))
-    coded = None if first.failed else _coded(plan, main)
+    coded = _coded(plan, main) if controlled and not first.failed else None
     if coded is not None:
         shown["codec"] = coded
     blocks = [r.block for r in rivals.of(plan.acted.names[: plan.prefix + 1], plan.prefix)]
@@ -147,13 +149,16 @@ def continued(guard: Guarded, plans: Sequence[Plan], seeds: Sequence[int]) -> li
     return [Made(a, t, w or v) for a, t, w, v in zip(acted.blocks, twin.blocks, why, also)]
 
 
-def floors_of(plan: Plan, rivals: Rivals, map_seed: int) -> dict[str, Made]:
-    """``frozen``, ``grey`` and ``other`` of a plan."""
-    made = {name: Made(blocks, blocks) for name, blocks in floors.still(plan.acted).items()}
+def still_of(plan: Plan) -> dict[str, Made]:
+    """``frozen`` and ``grey`` of a plan."""
+    return {name: Made(blocks, blocks) for name, blocks in floors.still(plan.acted).items()}
+
+
+def other_of(plan: Plan, rivals: Rivals, map_seed: int) -> Made:
+    """``other`` of a plan."""
     acted = rivals.other(map_seed, plan.acted.names, plan.prefix)
     same = plan.twin.names == plan.acted.names
-    twin = acted if same else rivals.other(map_seed, plan.twin.names, plan.prefix)
-    return {**made, "other": Made.of(acted, twin)}
+    return Made.of(acted, acted if same else rivals.other(map_seed, plan.twin.names, plan.prefix))
 
 
 def _coded(plan: Plan, guard: Guarded) -> Made | None:
