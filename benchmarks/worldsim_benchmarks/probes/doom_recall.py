@@ -175,7 +175,7 @@ def recall_after(name: str, steps: int) -> Deed:
         f"{name}_{steps}", doom.WORLD,
         f"after {steps} steps {what} the thing is at its place, in its colour, and not at the mirrored place too",
         tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away),
-        thorough=name in THOROUGH or steps > max(LONG, WAYS[name][1][0]),
+        thorough=name in THOROUGH or steps > LONG,
     )  # fmt: skip
 
 
