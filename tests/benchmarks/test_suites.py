@@ -140,6 +140,9 @@ def test_a_brief_run_asks_less_of_each_part_and_no_minute(tmp_path: Path) -> Non
     assert {seed for action, seed in asked if action == "turn_left"} == {2_000_000, 2_000_002}
     assert {seed for action, seed in asked if action == "turn_right"} == {2_000_001}
     assert {r["map_seed"] for r in events.run(run)} <= {2_002_000, 2_002_001, 2_002_002}
+    named = replace(run, named=("control",))  # in full, and other parts as before
+    assert {(r["action"], r["map_seed"]) for r in control.run(named) if r["candidate"] == "model"} > asked
+    assert len(onestep.run(named)) == len(onestep.run(run))
 
 
 def test_candidates_get_batches_of_their_lanes_in_the_given_order() -> None:

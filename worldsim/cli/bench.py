@@ -7,7 +7,7 @@ interrupted; ``score``, ``compare`` and ``report`` read what it left and run no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Fidelity:
     """Id of the true world that is the truth."""
     candidate: tyro.conf.OmitArgPrefixes[Environment] = field(default_factory=Environment)
     parts: tuple[Parts, ...] | None = None
-    """Which parts to run (default: all, but minute with --n default and publish alone)."""
+    """Which parts to run, in full (default: all; with --n quick all but minute, and less of each)."""
     event_worlds: tuple[str, ...] | None = None
     """Worlds of the reward and termination part (default: by --n)."""
     seed: int = 0
@@ -110,6 +110,7 @@ def fidelity(options: Fidelity) -> int:
     asked = session(
         spec_of(options.candidate), options.world, options.n, options.out, options.seed, options.event_worlds
     )
+    asked = replace(asked, named=options.parts or ())
     reasons = [] if asked.main.is_replay else candidate_lacks(asked)[0]
     if reasons:
         name = "control" if options.parts == CONTROL else "fidelity"

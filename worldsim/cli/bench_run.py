@@ -27,7 +27,7 @@ LONGEST_FIRST = (
 )  # fmt: skip
 """Suites in the order in which processes begin them side by side: those of the longest pieces first, so that all end at
 about the same time."""
-BRIEF_BATCH, BRIEF_ROUNDS, BRIEF_STARTS = (1, 16), 2, 1
+BRIEF_BATCH, BRIEF_ROUNDS, BRIEF_STARTS = (1, 16), 1, 1
 """In a brief run ``speed`` takes the time of these batches alone, those with a number to reach, in fewer rounds and
 starts, and of the U-Net as it is published: a step of 64 lanes of it takes half a minute."""
 

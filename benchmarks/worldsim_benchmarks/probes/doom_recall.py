@@ -95,8 +95,9 @@ WAYS: Mapping[str, tuple[Callable[[int], Away], tuple[int, ...], str]] = {
 """Way -> how it is made, for how many steps it is asked, and what the steps are."""
 
 
-THOROUGH, LONG = ("sway",), 32
-"""Ways that quick runs leave out, and steps beyond which they do (but for ways that are asked for no fewer)."""
+THOROUGH, BETWEEN, LONG = ("sway",), (2, 4, 8), 32
+"""Ways that quick runs leave out, steps for which ``look_away`` of permanence asks the same there, and steps beyond
+which they do not wait."""
 
 
 def recall(stage: Reference, map_seed: int, away: Away) -> Plan | None:
@@ -175,7 +176,7 @@ def recall_after(name: str, steps: int) -> Deed:
         f"{name}_{steps}", doom.WORLD,
         f"after {steps} steps {what} the thing is at its place, in its colour, and not at the mirrored place too",
         tuple(dict.fromkeys(away.names)), lambda stage, seed: recall(stage, seed, away),
-        thorough=name in THOROUGH or steps > LONG,
+        thorough=name in THOROUGH or steps in BETWEEN or steps > LONG,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ FEATURE_SEEDS = 4
 
 def run(session: Session) -> list[Row]:
     """One row per script, map and candidate, with the motion of each step."""
-    turns = 2 if session.preset.brief else 1  # in a brief run maps take turns, so that each is asked left or right
+    turns = 2 if session.brief(PART) else 1  # in a brief run maps take turns, so that each is asked left or right
     candidates = {n: session.open(n, -(-session.preset.seeds // turns)) for n in session.candidates}
     rows: list[Row] = []
     with session.reference() as reference:

@@ -92,7 +92,7 @@ def episodes(session: Session, world: str) -> list[Rollout]:
     ``preset.episodes`` of them, and up to three times as many while an event that does occur has too few
     positives; in a brief run one for each of its maps.
     """
-    brief = session.preset.brief
+    brief = session.brief(PART)
     count = session.preset.seeds if brief else session.preset.episodes
     out: list[Rollout] = []
     with session.reference(world, depth=False) as reference:

@@ -19,7 +19,7 @@ from worldsim_benchmarks.suites.session import Session
 SUITE = "fidelity"
 PARTS = ("free", "onestep", "control", "reading", "events", "prompts", "minute")
 THOROUGH = ("minute",)
-"""Parts that brief runs leave out unless they are named."""
+"""Parts that brief runs leave out unless they are named. The others ask less there, unless they are."""
 SUMMARIES: dict[str, Callable[[list[Row]], dict[str, Any]]] = {
     "free": free.summarise,
     "onestep": onestep.summarise,

@@ -41,7 +41,7 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
     again = ReplayCandidate(session.world, session.frame_size)
     rows: list[Row] = []
     clips: list[Clip] = []
-    brief = session.preset.brief
+    brief = session.brief(PART)
     with session.reference() as reference:
         for index, script in enumerate(scripts):
             if brief and (script.thorough or not script.known):  # of what is explored nobody judges how near it is

@@ -38,11 +38,10 @@ def run(session: Session, steps: int = STEPS) -> tuple[list[Row], list[Clip]]:
     """One row per rollout with the statistics of each segment (T / 44, 6) and the features of the seconds at ``AGES``;
     truths first."""
     preset = session.preset
-    true_minutes = preset.true_minutes // 2 if preset.brief else preset.true_minutes
     rows: list[Row] = []
     rollouts = []
     with session.reference(depth=False) as reference:
-        for i, seed in enumerate(session.map_seeds[: max(true_minutes, preset.minutes)]):
+        for i, seed in enumerate(session.map_seeds[: max(preset.true_minutes, preset.minutes)]):
             # actions differ from map to map: a wall must not stop all of them alike
             names = (*STROLL, *explore(steps - len(STROLL), seed=100 + i))
             rollouts.append(reference.play(names, seed, len(STROLL)))

@@ -60,10 +60,10 @@ def moments(session: Session) -> list[Moment]:
     out = []
     with session.reference() as reference:
         for script in twin_scripts(32):
-            if session.preset.brief and script.thorough:
+            if session.brief(PART) and script.thorough:
                 continue
             often = session.preset.one_step * (EXPLORE_WEIGHT if script.family == "explore" else 1)
-            count = 1 if session.preset.brief else often
+            count = 1 if session.brief(PART) else often
             names = (*script.prefix, *script.actions)
             for seed in session.map_seeds:
                 rollout = reference.play(names, seed, len(script.prefix))

@@ -83,7 +83,7 @@ def run(session: Session) -> tuple[list[Row], list[Clip]]:
     coded = [candidate.reconstruct(frame[None]) for frame in tests]
     if all(c is not None for c in coded):
         calibration["codec_hits"] = detector.accuracy([c[0] for c in coded if c is not None], answers)[0]
-    count = session.preset.prompts // 2 if session.preset.brief else session.preset.prompts
+    count = session.preset.prompts // 2 if session.brief(PART) else session.preset.prompts
     asked = prompts(asked_colours, count, session.seed)
     rows, clips = [calibration], []
     seeds = session.episode_seeds(len(asked), 5)

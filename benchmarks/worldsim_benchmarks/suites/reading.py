@@ -62,7 +62,7 @@ def run(session: Session, reader: ActionReader | None = None) -> list[Row]:
     if reader is None:
         return []
     candidates = {n: session.open(n, session.preset.seeds) for n in session.candidates}
-    steps = HOLDS * session.preset.hold // (2 if session.preset.brief else 1)
+    steps = HOLDS * session.preset.hold // (2 if session.brief(PART) else 1)
     pair = scripts(reader.commands, steps, session.seed)
     rows: list[Row] = []
     try:

@@ -53,8 +53,8 @@ class CandidateSpec:
 
 @dataclass(frozen=True)
 class Session:
-    """One run. ``bottom`` rows of every picture are not compared (worlds draw a status bar there); ``named`` tasks are
-    asked even where the preset leaves them out."""
+    """One run. ``bottom`` rows of every picture are not compared (worlds draw a status bar there); ``named`` tasks and
+    parts are asked even where the preset leaves them out, and in full."""
 
     world: str
     candidates: dict[str, CandidateSpec]
@@ -76,6 +76,10 @@ class Session:
         own."""
         low, high = TEST_SEEDS
         return seeds_of_test_split(RIVALS, high - low - RIVALS)
+
+    def brief(self, part: str) -> bool:
+        """Whether less is asked of a part of fidelity than on as many maps could be."""
+        return self.preset.brief and part not in self.named
 
     def controlled(self, map_seed: int) -> bool:
         """Whether the floors and ceilings that take rollouts or passes of a network are asked on that map: on all maps

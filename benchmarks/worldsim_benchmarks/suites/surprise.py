@@ -32,7 +32,7 @@ from worldsim_benchmarks.truth import Reference
 
 QUESTIONS = (*COMMANDS, *VANISHING)
 DRAWS = 2
-"""Draws of noise that a loss is the mean of; the same for all films of a quad."""
+"""Draws of noise that a loss is the mean of, but in a brief run, where it is one; the same for all films of a quad."""
 UNTRAINED = "untrained"
 BESIDE = ("true", "copy_last")
 """Judges that every episode is scored for beside the candidates."""
@@ -90,7 +90,8 @@ class Surprise:
             if name == UNTRAINED and not session.controlled(episode.map_seed):  # its pairs cancel everywhere
                 continue
             if name in guards:
-                outcomes[name] = _asked(name, quad, films, guards[name], seed)
+                draws = 1 if session.preset.brief else DRAWS
+                outcomes[name] = _asked(name, quad, films, guards[name], seed, draws)
             elif name not in outcomes:
                 judge = JUDGES[name if name in BESIDE else session.candidates[name].env]
                 outcomes[name] = _judged(name, quad, answered(quad, judge))
@@ -111,8 +112,8 @@ def found(question: Question, stage: Reference, map_seed: int) -> Quad:
     return first_found(fair, map_seed, stage.world, question.name)
 
 
-def _asked(name: str, quad: Quad, films: Sequence[Film], guard: Guarded, seed: int) -> Judged:
-    losses, why = guard.surprises([film.frames for film in films], [film.names for film in films], seed, DRAWS)
+def _asked(name: str, quad: Quad, films: Sequence[Film], guard: Guarded, seed: int, draws: int) -> Judged:
+    losses, why = guard.surprises([film.frames for film in films], [film.names for film in films], seed, draws)
     return Judged(name, True, True, False, {}, why) if why else _judged(name, quad, told(quad, list(losses)))
 
 
