@@ -215,3 +215,19 @@ def test_who_uses_an_open_door_closes_it_and_tells_nothing(begin) -> None:
     again = moments_of(replace(episode, keys=keys), begin.codec, CONFIG.revealer, np.random.default_rng(0))
     assert again is not None and again.acted.shape[0] < found.acted.shape[0]
     assert {int(row.nonzero()[0, 0]) for row in again.acted} == {0, 1, 2}  # until it is used again
+
+
+def test_acts_in_vain_and_where_no_door_is_take_nothing(begin) -> None:
+    wall = door_episode(4, steps=60, opens=False)
+    pose = wall.pose.copy()
+    pose[6:20, 0] = np.arange(14)  # walks while it was used not long ago
+    found = moments_of(replace(wall, pose=pose), begin.codec, CONFIG.revealer, np.random.default_rng(0))
+    assert found is not None and not found.gone.any() and not found.told.any() and (found.acted.sum(1) == 1).all()
+    ages = found.acted.int().argmax(1)
+    assert len(ages) > 2 * (PAST + 4) and set(ages.tolist()) == set(
+        range(PAST)
+    )  # some are of steps in which nobody acted
+    opened = moments_of(
+        replace(door_episode(3, steps=40), pose=pose[:41]), begin.codec, CONFIG.revealer, np.random.default_rng(0)
+    )
+    assert opened is not None and opened.told.any(1).all()  # a door is in sight all the time, and none was used in vain

@@ -2,7 +2,8 @@
 
 While a camera stands still, a place of the picture that was not seen before has been uncovered (``motion_field``); what
 was done in the last steps, and what happened, stands beside it. The picture is one of some steps before, often that of
-the step in which it began: what of it is gone by now is asked. Each moment comes mirrored too.
+the step in which it began: what of it is gone by now is asked. Acts that make nothing happen take nothing away, wherever
+the camera goes, nor do any where no door is in sight. Each moment comes mirrored too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ STILL = 1e-3
 """Metres, and degrees, by which a camera may move and still stand."""
 ALONE = 3
 """Times the steps that a revealer is told of in which nothing else was done: who uses an open door closes it."""
+IDLE = 8
+"""Of so many steps one is taken as if something had been done, where no door is in sight."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def read_reveals(episodes: Iterable[Episode], codec: Codec, config: RevealerConf
 
 def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.random.Generator) -> Reveals | None:
     """The moments of one episode: to each step after an act or an event up to three pictures, the last, that of when it
-    began, and another."""
+    began, and another; one to each step after an act in vain, and to some steps of who did nothing."""
     facts = [read_facts(line) for line in episode.facts]
     held = (episode.keys & sum(1 << bit for bit in config.bits)) != 0
     acted = held & ~np.append(False, held[:-1])
@@ -104,26 +107,33 @@ def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.r
     apart = np.abs(np.diff(episode.pose, axis=0)).max(1)  # NaN where a pose is not known
     still = apart < STILL
     uncovered = np.isnan(np.asarray(episode.motion)[:, 0])
-    rows: list[tuple[int, int]] = []
+    rows: list[tuple[int, int, bool]] = []  # picture, step, and whether something may be gone
     lately = _lately(acted | happened, config.past)
     for t in map(int, np.flatnonzero(still & once & lately.any(1))):
         first = t + 1 - min(int(np.argmin(np.append(still[t::-1], False))), config.past)
         begun = t - int(np.argmax(lately[t]))
-        rows += [(s, t) for s in sorted({t, max(first, begun), int(rng.integers(first, t + 1))})]
+        rows += [(s, t, True) for s in sorted({t, max(first, begun), int(rng.integers(first, t + 1))})]
+    done, told = _lately(acted, config.past).copy(), _lately(happened, config.past)
+    vain = done.any(1) & ~_lately(happened, ALONE * config.past).any(1)
+    rows += [(int(rng.integers(max(0, t + 1 - config.past), t + 1)), t, False) for t in map(int, np.flatnonzero(vain))]
+    idle = [t for t in range(len(episode)) if not lately[t].any() and not facts[t][1].doors and not rng.integers(IDLE)]
+    ages = rng.integers(config.past, size=len(idle))
+    rows += [(t, t, False) for t in idle]
+    done[idle, ages] = True
     if not rows:
         return None
-    seen = [s for s, _ in rows]
+    seen, at = ([row[i] for row in rows] for i in (0, 1))
+    lag = np.array([t + 1 - s for s, t, _ in rows])
+    lag[len(rows) - len(idle) :] = ages + 1  # the picture in which it was done
     frames = episode.observations[seen]
-    gone = np.stack([_closed(uncovered[s : t + 1].any(0)) for s, t in rows])
-    at = [t for _, t in rows]
-    done, told = (torch.from_numpy(_lately(of, config.past)[at]) for of in (acted, happened))
+    gone = np.stack([_closed(uncovered[s : t + 1].any(0)) & may for s, t, may in rows])
     said = torch.tensor([config.one_hot(_latest(colours[max(0, t + 1 - config.past) : t + 1])) for t in at])
     both = [
         Reveals(
             encode_frames(np.ascontiguousarray(frames[:, None, :, ::turn]), codec).cpu(),
-            torch.tensor([t + 1 - s for s, t in rows]),
-            done,
-            told,
+            torch.from_numpy(lag),
+            torch.from_numpy(done[at]),
+            torch.from_numpy(told[at]),
             said,
             torch.tensor([_doors(facts[s], config) for s in seen]),
             torch.from_numpy(np.ascontiguousarray(gone[:, :, ::turn])),
