@@ -2,8 +2,8 @@
 
 While a camera stands still, a place of the picture that was not seen before has been uncovered (``motion_field``); what
 was done in the last steps, and what happened, stands beside it. The picture is one of some steps before, often that of
-the step in which it began: what of it is gone by now is asked. Acts that make nothing happen take nothing away, wherever
-the camera goes, nor do any where no door is in sight. Each moment comes mirrored too.
+the step in which it began: what of it is gone by now is asked. Acts that make nothing happen take nothing away,
+wherever the camera goes, nor do any where no door is in sight. Each moment comes mirrored too.
 """
 
 from __future__ import annotations
