@@ -31,7 +31,7 @@ class Foreseeing(gym.Env[np.ndarray, np.int64]):
         return frames[-1], 0.0, False, False, {"frames": frames}
 
     def surprise(self, frames: np.ndarray, actions: np.ndarray, prompt: str, seed: int, n_noise: int) -> np.ndarray:  # type: ignore[no-redef]
-        assert (prompt, n_noise) == ("", 2)
+        assert (prompt, n_noise) == ("", 1)  # of a brief run
         seeds = range(2_000_000, 2_001_000, 400)
         (found,) = (s for s in seeds if np.array_equal(view(s, 0.0), frames[0]))
         if found == 2_000_400 and self.fault == "crash":
