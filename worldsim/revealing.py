@@ -24,6 +24,8 @@ from worldsim.screen import Screen
 
 RIM = 2
 """Cells round what will be gone that a starter is not shown: the rest of a door would be continued as a wall."""
+LEAST = 1 / 20
+"""Share of a picture that an act must take away, at the most, to take anything."""
 _KEPT = ("new", "hides", "before", "behind")
 
 
@@ -83,7 +85,7 @@ class Revealing:
             of[each].any(1, keepdim=True) & steps.repeat(len(rows), 1) for of in (self.cues.acted, self.cues.told)
         )
         hidden = self._gone(each, acted, told).unflatten(0, (len(rows), -1)).any(1)
-        self.hides[rows] = some = hidden.flatten(1).any(1)
+        self.hides[rows] = some = hidden.flatten(1).float().mean(1) >= LEAST
         if some.any():
             unseen = F.max_pool2d(hidden[some].float(), 2 * RIM + 1, stride=1, padding=RIM)
             left = 1 - F.interpolate(unseen, size=screen.size, mode="nearest")
