@@ -110,7 +110,7 @@ def twin_scripts(steps: int) -> tuple[Script, ...]:
     """
     return (
         Script("turn_and_back", "there_and_back", LOOK_AROUND, there_and_back("turn_left", 3, steps)),
-        Script("in_room_0", "in_room", LOOK_AROUND, in_room(steps, seed=11)),
+        Script("in_room_0", "in_room", LOOK_AROUND, in_room(steps, seed=11), True),
         Script("turn_far_and_back", "there_and_back", LOOK_AROUND, there_and_back("turn_right", 8, steps), True),
         Script("forward_and_back", "there_and_back", LOOK_AROUND, there_and_back("forward", 4, steps)),
         Script("strafe_and_back", "there_and_back", LOOK_AROUND, there_and_back("strafe_left", 3, steps), True),

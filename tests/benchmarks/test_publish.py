@@ -185,14 +185,14 @@ def test_the_shipped_results_hold(shipped: dict[str, Any]) -> None:
 
 
 OPENS_NOTHING = (
-    "consistency-DoomRooms", "fidelity-DoomRooms", "memory-DoomRooms", "surprise-DoomRooms", "text-DoomMyWayHome",
+    "consistency-DoomRooms", "fidelity-DoomRooms", "memory-DoomRooms", "text-DoomMyWayHome",
 )  # fmt: skip
 """Runs of a learned model in whose rollouts no key that opens is pressed, and no text tells of a door."""
 
 
 def test_no_key_that_opens_is_pressed_where_that_is_said(shipped: dict[str, Any]) -> None:
     able = {task.name: task for suite in ("consistency", "memory", "text") for task in PROBES[suite].tasks}
-    for folder in set(OPENS_NOTHING) - {"fidelity-DoomRooms", "surprise-DoomRooms"}:
+    for folder in set(OPENS_NOTHING) - {"fidelity-DoomRooms"}:
         candidates = json.loads((SHIPPED / folder / "result.json").read_text())["score"]["candidates"]
         for name in candidates["model"]["tasks"]:
             assert "use" not in able[name].actions and not name.startswith("event_"), (folder, name)
