@@ -125,6 +125,58 @@ def test_words_reveal_as_an_act_does(simulator, monkeypatch, text, reveals) -> N
     assert revealed.shown == [[1] if reveals else []] * PAST + [[]]
 
 
+class Asked:
+    """What a starter's revealer is asked: which acts, which texts, and of which colour."""
+
+    def __init__(self, simulator: WorldSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[bool, bool, bool]] = []
+        gone = simulator.starter.gone  # type: ignore[union-attr]
+
+        def kept(before: torch.Tensor, *cues: torch.Tensor) -> torch.Tensor:
+            self.calls.append(tuple(bool(cue.any()) for cue in cues))  # type: ignore[arg-type]
+            return gone(before, *cues)
+
+        monkeypatch.setattr(simulator.starter, "gone", kept)
+
+
+def test_acts_are_asked_about_without_words_and_words_without_acts(simulator, monkeypatch) -> None:
+    lanes = engine(simulator, [start(1)])
+    asked = Asked(simulator, monkeypatch)
+    lanes.set_text([0], ["a red door opens"], "event")
+    step(lanes, [NOOP])
+    assert asked.calls and set(asked.calls) == {(False, False, False), (False, True, True)}
+    asked.calls.clear()
+    for _ in range(PAST):
+        step(lanes, [NOOP])
+    asked.calls.clear()
+    step(lanes, [USE])  # the colour of a text of long ago is no matter
+    assert set(asked.calls) == {(True, False, False)}
+    lanes.set_text([0], ["a blue door opens"], "event")
+    asked.calls.clear()
+    step(lanes, [NOOP])
+    assert set(asked.calls) == {(True, False, False), (False, True, True)}
+
+
+def test_a_text_that_is_taken_back_before_a_step_reveals_nothing(simulator, monkeypatch) -> None:
+    lanes = engine(simulator, [start(1)])
+    for text in ("a red door opens", "you are hurt"):
+        lanes.set_text([0], [text], "event")
+    revealed = Revealed(lanes, monkeypatch)
+    revealed.step([NOOP])
+    assert revealed.shown == [[]]
+
+
+def test_who_presses_again_and_again_opens_as_if_once(simulator, monkeypatch) -> None:
+    often, once = engine(simulator, [start(1)]), engine(simulator, [start(1)])
+    revealed = Revealed(often, monkeypatch)
+    for i in range(PAST):
+        revealed.step([USE if i % 2 == 0 else NOOP])
+        step(once, [USE if i == 0 else NOOP])
+    cues = often.pictures.revealing.cues, once.pictures.revealing.cues  # type: ignore[union-attr]
+    assert torch.equal(cues[0].acted, cues[1].acted) and cues[0].acted.sum() == 1
+    assert revealed.drawn == [[0], *[[]] * (PAST - 1)]
+
+
 def test_the_colour_of_what_is_told_is_the_latest(simulator) -> None:
     lanes = engine(simulator, [start(1)])
     assert lanes.pictures.revealing is not None

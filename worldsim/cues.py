@@ -37,22 +37,24 @@ class Cues:
             getattr(self, name)[rows] = 0
         held = self._held(given)
         begun = (held & ~F.pad(held, (1, 0))[:, :-1]).flip(1)[:, : self.config.past]
-        self.acted[rows, : begun.shape[1]], self.held[rows] = begun, held[:, -1]
+        latest = begun & (begun.cumsum(1) == 1)
+        self.acted[rows, : begun.shape[1]], self.held[rows] = latest, held[:, -1]
 
     def tell(self, lanes: Sequence[int], texts: Sequence[str]) -> None:
         """Event ``texts`` hold from the next step on."""
         for lane, text in zip(lanes, texts):
             colour = self.config.colour_of(parse_prompt(text).events) if text.strip() else None
+            self.due[lane] = colour is not None
             if colour is not None:
-                self.due[lane] = True
                 self.colour[lane] = torch.tensor(self.config.one_hot(colour), device=self.device)
 
-    def step(self, controls: Controls) -> None:
-        """A step under ``controls (B, 1)``."""
+    def step(self, controls: Controls, busy: torch.Tensor) -> None:
+        """A step under ``controls (B, 1)``. An act, or a text, takes the place of the one before; lanes that are
+        ``busy (B,)`` with what one does begin no other act."""
         held = self._held(controls)[:, 0]
-        self.acted = torch.cat([(held & ~self.held)[:, None], self.acted[:, :-1]], dim=1)
+        self.acted = _with(held & ~self.held & ~busy, self.acted)
         self.held = held
-        self.told = torch.cat([self.due[:, None], self.told[:, :-1]], dim=1)
+        self.told = _with(self.due, self.told)
         self.due = torch.zeros_like(self.due)
 
     @property
@@ -77,3 +79,8 @@ class Cues:
     def _held(self, controls: Controls) -> torch.Tensor:
         """bool ``(B, T)``: steps in which a key of an act is held."""
         return controls.keys[:, :, self.config.bits].any(2) & (controls.known == ACTED)
+
+
+def _with(begun: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """What was ``before (B, P)`` a step later, where nothing has ``begun (B,)``."""
+    return torch.cat([begun[:, None], before[:, :-1] & ~begun[:, None]], dim=1)

@@ -226,6 +226,8 @@ class Passes:
 def _led(starts: Sequence[LaneStart], k: int, n: int) -> list[int]:
     """For each film the first that is told the same and shows the same under the same ``n`` actions of ``k`` frames
     each, itself if there is no other."""
+    if len(starts) == 1:
+        return [0]
     alike = []
     for start in starts:
         assert start.frames is not None

@@ -58,7 +58,7 @@ class Revealing:
         """After ``screen`` has shown a step under ``controls (B, 1)``: lanes in which something is gone, and the
         pictures ``(M, 3, H, W)`` that they show now, None without any."""
         cues = self.cues
-        cues.step(controls)
+        cues.step(controls, self.hides & cues.lately(drawing.worlds))
         asked = cues.lately(drawing.worlds) & drawing.may
         moved = screen.walks | (controls.camera[:, 0] != 0).any(1)
         anew = asked & (cues.begins | self.new | (self.hides & moved))  # an act that took nothing away is over
@@ -95,7 +95,13 @@ class Revealing:
     def _gone(self, rows: torch.Tensor, acted: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
         """bool ``(M, 1, h, w)``: cells of ``before`` of lanes ``rows`` whose content is taken away after ``acted`` and
         ``told (M, P)``."""
-        return self.imagination.starter.gone(self.before[rows], acted, told, self.cues.colour[rows])
+        ask, before, colour = self.imagination.starter.gone, self.before[rows], self.cues.colour[rows]
+        none = torch.zeros_like(acted)
+        # as it was taught: of what is done no words tell, and of what is told nobody has done it
+        by_act = ask(before, acted, none, torch.zeros_like(colour)) & acted.any(1)[:, None, None, None]
+        if not told.any():
+            return by_act
+        return by_act | (ask(before, none, told, colour) & told.any(1)[:, None, None, None])
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane reveals, on the CPU."""

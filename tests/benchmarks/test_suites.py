@@ -143,6 +143,9 @@ def test_a_brief_run_asks_less_of_each_part_and_no_minute(tmp_path: Path) -> Non
     named = replace(run, named=("control",))  # in full, and other parts as before
     assert {(r["action"], r["map_seed"]) for r in control.run(named) if r["candidate"] == "model"} > asked
     assert len(onestep.run(named)) == len(onestep.run(run))
+    fidelity.begin(replace(run, out=tmp_path / "brief"), ("control",))
+    with pytest.raises(ValueError, match="config"):  # rows of both are not mixed
+        fidelity.begin(replace(named, out=tmp_path / "brief"), ("control",))
 
 
 def test_candidates_get_batches_of_their_lanes_in_the_given_order() -> None:

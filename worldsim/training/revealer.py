@@ -177,6 +177,6 @@ def figures(revealer: Revealer, held_out: Reveals) -> dict[str, float]:
         found[f"precision{name}"] = float(both / sure.sum().clamp(min=1))
     quiet = real.rows(real.acted.any(1) & ~real.gone.flatten(1).any(1))
     for name, moments in (("", quiet), ("_another", told_of_another(held_out.rows(held_out.fresh), rng))):
-        taken = (chances(revealer, moments) >= SURE).flatten(1).any(1) if len(moments) else torch.zeros(1)
+        taken = (chances(revealer, moments) >= SURE).flatten(1).any(1) if len(moments) else torch.full((1,), torch.nan)
         found[f"alarms{name}"] = float(taken.float().mean())
     return found

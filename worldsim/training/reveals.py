@@ -88,7 +88,7 @@ def read_reveals(episodes: Iterable[Episode], codec: Codec, config: RevealerConf
     if not any(part.gone.any() for part in found):
         raise ValueError(
             f"nothing is taken away by {', '.join(config.acts)} in the episodes of {', '.join(config.worlds)}: let "
-            "more be played (source.steps), by a policy that does it"
+            "more be played (source.steps, and source.held-out of validation maps), by a policy that does it"
         )
     if len(sizes := {tuple(part.z.shape[2:]) for part in found}) > 1:
         raise ValueError(f"latents of several sizes, {sorted(sizes)} cells: a revealer is trained on frames of one")

@@ -96,8 +96,8 @@ WAYS: Mapping[str, tuple[Callable[[int], Away], tuple[int, ...], str]] = {
 
 
 THOROUGH, BETWEEN, LONG = ("sway",), (2, 4, 8), 32
-"""Ways that quick runs leave out, steps for which ``look_away`` of permanence asks the same there, and steps beyond
-which they do not wait."""
+"""Ways that quick runs leave out, steps that they leave out (``look_away`` of permanence asks them, but for the walk),
+and steps beyond which they do not wait."""
 
 
 def recall(stage: Reference, map_seed: int, away: Away) -> Plan | None:

@@ -48,7 +48,8 @@ def begin(session: Session, parts: tuple[str, ...]) -> None:
     unknown = [p for p in parts if p not in PARTS]
     if unknown:
         raise ValueError(f"unknown part {', '.join(unknown)}; the fidelity suite has {', '.join(PARTS)}")
-    Folder.create(session.out, SUITE, configuration(session))
+    in_full = {"in_full": True} if session.preset.brief and session.named else {}  # not to be mixed with what is brief
+    Folder.create(session.out, SUITE, configuration(session) | in_full)
 
 
 def fill(
