@@ -43,6 +43,12 @@ class RevealerTraining:
             self.revealer = Revealer(config.revealer, begin.codec.config.latent_channels)
         self.loop = Loop(out, self.revealer, config.optim, config.run)
         self.moments, self.held_out = moments.to(self.loop.device), held_out.to(self.loop.device)
+        gone = self.moments.gone.flatten(1).any(1)
+        kinds = (gone & self.moments.acted.any(1), ~gone, gone & self.moments.told.any(1), self.moments.fresh)
+        self.kinds = [which.nonzero()[:, 0] for which in kinds]
+        wanted = np.array([config.acted, config.nothing, config.told, config.another])
+        self.shares = wanted * [len(rows) > 0 for rows in self.kinds]
+        self.shares /= self.shares.sum()
 
     def run(self, until: int | None = None) -> WorldSimulator:
         """Trains and returns the simulator with the averaged revealer (also exported to ``out/model``)."""
@@ -51,16 +57,8 @@ class RevealerTraining:
 
     def _loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         config, rng = self.config, self.loop.rng
-        gone = self.moments.gone.flatten(1).any(1)
-        kinds = (
-            (gone & self.moments.acted.any(1), config.acted),
-            (~gone, config.nothing),
-            (gone & self.moments.told.any(1), config.told),
-            (self.moments.fresh, config.another),
-        )
-        shares = np.array([share * bool(which.any()) for which, share in kinds])
-        counts = rng.multinomial(config.optim.batch, shares / shares.sum())
-        acted, nothing, told, another = (self._drawn(which, n) for (which, _), n in zip(kinds, counts))
+        counts = rng.multinomial(config.optim.batch, self.shares)
+        acted, nothing, told, another = (self._drawn(rows, n) for rows, n in zip(self.kinds, counts))
         batch = Reveals.joined(
             [
                 untold(Reveals.joined([acted, nothing])),
@@ -73,8 +71,7 @@ class RevealerTraining:
         logits = self.revealer(z + much * self.loop.noise(z.shape), batch.acted, batch.told, batch.colour)
         return F.binary_cross_entropy_with_logits(logits[:, 0], batch.gone.float()), {}
 
-    def _drawn(self, which: torch.Tensor, count: int) -> Reveals:
-        rows = which.nonzero()[:, 0]
+    def _drawn(self, rows: torch.Tensor, count: int) -> Reveals:
         if not count:
             return self.moments.rows(rows[:0])
         return self.moments.rows(rows[torch.from_numpy(self.loop.rng.integers(len(rows), size=count)).to(rows.device)])
