@@ -95,13 +95,13 @@ class Revealing:
     def _gone(self, rows: torch.Tensor, acted: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
         """bool ``(M, 1, h, w)``: cells of ``before`` of lanes ``rows`` whose content is taken away after ``acted`` and
         ``told (M, P)``."""
-        ask, before, colour = self.imagination.starter.gone, self.before[rows], self.cues.colour[rows]
-        none = torch.zeros_like(acted)
+        before, colour, none = self.before[rows], self.cues.colour[rows], torch.zeros_like(acted)
+        gone = torch.zeros_like(before[:, :1], dtype=torch.bool)
         # as it was taught: of what is done no words tell, and of what is told nobody has done it
-        by_act = ask(before, acted, none, torch.zeros_like(colour)) & acted.any(1)[:, None, None, None]
-        if not told.any():
-            return by_act
-        return by_act | (ask(before, none, told, colour) & told.any(1)[:, None, None, None])
+        for done, said, of in ((acted, none, torch.zeros_like(colour)), (none, told, colour)):
+            if (some := (done | said).any(1)).any():
+                gone[some] |= self.imagination.starter.gone(before[some], done[some], said[some], of[some])
+        return gone
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane reveals, on the CPU."""
