@@ -534,6 +534,8 @@ def test_films_that_are_judged_together_surprise_as_each_alone(simulator: WorldS
     assert together.shape == (3, 2) and together.dtype == torch.float32
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
     assert torch.equal(rollout.surprises(films[:1], 2)[0], alone[0])
+    late = rollout.surprises(films, 2, first=1)
+    assert late[:, 0].isnan().all() and torch.equal(late[:, 1], together[:, 1])
     twice = rollout.surprises([films[0], films[1], films[0]], 2)
     assert torch.equal(twice[0], twice[2])
     with pytest.raises(ValueError, match="given frames"):
@@ -559,14 +561,14 @@ def test_films_that_begin_alike_are_judged_as_one_until_they_part(
     crossed = [np.concatenate([past[:9], ending[9:]]) for past in stories for ending in stories]
     films = [LaneStart(ROOMS, 5, LaneText(TEXT.scene), frames, np.array([1, 5, 1])) for frames in crossed]
     together = rollout.surprises(films, 2)
-    assert lanes == [4, 4, 4, 8]  # two pasts under two draws of noise, then four films
+    assert lanes == [4, 4, 8]  # two pasts under two draws of noise, then four films
     assert torch.equal(together[0, :2], together[1, :2]) and together[0, 2] != together[1, 2]
     alone = torch.stack([rollout.surprise(film, 2) for film in films])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
     other = replace(films[1], actions=np.array([2, 5, 1]))  # another command first: another film from there on
     lanes.clear()
     rollout.surprises([films[0], other], 1)
-    assert lanes == [1, 2, 2, 2]
+    assert lanes == [2, 2, 2]
 
 
 def test_surprise_is_the_error_of_the_first_prediction(simulator: WorldSimulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from worldsim.engine import RolloutEngine
 from worldsim.model.codec import to_pixels
 from worldsim.model.debug import debug_simulator
 from worldsim.model.memory import smaller
+from worldsim.model.panorama import seen_turned
 from worldsim.model.revealer import Revealer, RevealerConfig
 from worldsim.model.weights import WorldSimulator
 from worldsim.predictor import Block, LaneStart, LaneText
+from worldsim.revealing import Revealing
+from worldsim.screen import Screen
 from worldsim.worlds import WORLDS, WorldSpec
 
 ROOMS, MAZE = WORLDS["DoomRooms"], WORLDS["DoomMyWayHome"]
@@ -243,13 +247,145 @@ def test_a_key_that_is_held_acts_once(simulator, monkeypatch) -> None:
     assert revealed.shown[-2:] == [[], [0]]
 
 
-def test_what_lies_behind_is_drawn_once_and_again_when_the_camera_moved(simulator, monkeypatch) -> None:
+def test_what_lies_behind_is_drawn_once_and_again_when_the_camera_walked(simulator, monkeypatch) -> None:
     lanes = engine(simulator, [start(1), start(2)])
     revealed = Revealed(lanes, monkeypatch)
-    with monkeypatch.context() as patched:  # turns complete pictures too
-        patched.setattr(lanes.pictures._imagination, "complete", lambda panorama, around, *_: around)
-        shown = [revealed.step(row) for row in ([USE, USE], [NOOP, LEFT], [NOOP, NOOP])]
-    assert revealed.drawn == [[0, 1], [1], []] and revealed.shown == [[0, 1]] * 3
+    shown = [revealed.step(row) for row in ([USE, USE], [NOOP, FORWARD])]
+    assert revealed.drawn == [[0, 1], [1]] and revealed.shown == [[0, 1]] * 2
     behind = [block.frames[:, 3, :, :24].int() for block in shown]  # the inner half of what is taken away
-    assert (behind[0][0] - behind[2][0]).abs().max() <= 1  # however the model goes on from what it shows
+    assert (behind[0][0] - behind[1][0]).abs().max() <= 1  # however the model goes on from what it shows
     assert (behind[0][1] - behind[1][1]).abs().float().mean() > 3
+
+
+def test_who_turns_sees_what_lies_behind_where_it_is(simulator, monkeypatch) -> None:
+    lanes = engine(simulator, [start(1)])
+    revealed = Revealed(lanes, monkeypatch)
+    monkeypatch.setattr(lanes.pictures._imagination, "complete", lambda panorama, around, *_: around)
+    for action in (USE, LEFT):
+        block = revealed.step([action])
+    assert revealed.drawn == [[0], []] and revealed.shown == [[0], [0]]
+    revealing = lanes.pictures.revealing
+    assert revealing is not None
+    turned = seen_turned(revealing.behind.picture, torch.tensor([ROOMS.table.camera[LEFT][0]]), rooms_reach())
+    shown = to_pixels(block.frames[:, 3]).permute(0, 3, 1, 2)
+    assert (shown - turned)[:, :, 16:48, 20:36].abs().max() < 0.02  # the left half has come on by some 12 pixels
+    screen = lanes.pictures.screen
+    assert screen is not None and screen.panorama is not None
+    go(screen, turn=-float(ROOMS.table.camera[LEFT][0]))
+    view = screen.panorama.view()[:, :3]
+    near, far = ((view - at.picture)[..., 4:-4, 4:26].abs().mean() for at in (revealing.behind, revealing.front))
+    assert near < far / 2
+
+
+@torch.inference_mode()
+def go(screen: Screen, ahead: float = 0.0, turn: float = 0.0) -> None:
+    """The camera is led by metres, or turned by degrees, without a step."""
+    assert screen.panorama is not None
+    screen.panorama.turn(torch.tensor([[turn, 0.0]]))
+    screen.panorama.go(torch.tensor([[0.0, 0.0, ahead, 1.0]]))
+
+
+def finds_front(screen: Screen, revealing: Revealing) -> bool:
+    """Whether the panorama of the first lane holds what was there before the act, blurred as all on it is."""
+    assert screen.panorama is not None
+    view = screen.panorama.view()[0, :3]
+    near, far = ((view - at.picture[0])[:, 4:-4, 4:26].abs().mean() for at in (revealing.front, revealing.behind))
+    return bool(near < far / 2)
+
+
+def rooms_reach() -> torch.Tensor:
+    return torch.tensor([ROOMS.reach(64, 64)])
+
+
+LASTS = 2 * PAST + 2
+
+
+@pytest.fixture(scope="module")
+def returning(simulator) -> WorldSimulator:
+    """What its acts take away, a quarter of the picture's left half more in each step, returns by itself."""
+    starter = simulator.starter
+    assert starter is not None and starter.revealer is not None
+    revealer = Revealer(replace(starter.revealer.config, lasts=LASTS), 4)
+    revealer.load_state_dict(starter.revealer.state_dict())
+    made = simulator.with_starter(starter.with_revealer(revealer))
+    assert made.starter is not None and made.starter.digest != starter.digest
+
+    def gone(latents: torch.Tensor, acted: torch.Tensor, told: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        age = (acted | told).int().argmax(1)
+        rows, columns = torch.arange(16)[:, None], torch.arange(16)
+        return ((rows >= 12 - 4 * age[:, None, None]) & (columns < 8))[:, None]
+
+    made.starter.gone = gone  # type: ignore[method-assign]
+    return made
+
+
+def quarters(block: Block, picture: torch.Tensor, lane: int = 0) -> list[bool]:
+    """Which quarters of the left half, from the top, show a picture ``(3, H, W)`` in [-1, 1]."""
+    shown = to_pixels(block.frames[lane, 3]).permute(2, 0, 1)
+    apart = (shown - picture)[:, :, 2:28].abs().unflatten(1, (4, 16))[:, :, 2:-2]
+    return [bool(part.mean() < 0.02) for part in apart.unbind(1)]
+
+
+def test_what_was_taken_away_returns_the_last_first(returning, monkeypatch) -> None:
+    lanes = engine(returning, [start(1), start(2)])
+    revealed = Revealed(lanes, monkeypatch)
+    blocks = [revealed.step([USE if i == 0 else NOOP, NOOP]) for i in range(LASTS + 2)]
+    revealing = lanes.pictures.revealing
+    assert revealing is not None
+    before, behind = revealing.front.picture[0], revealing.behind.picture[0]
+    for i in range(PAST):
+        assert quarters(blocks[i], behind) == [False] * (3 - i) + [True] * (i + 1)
+    assert quarters(blocks[LASTS - PAST - 1], before) == [False] * 4
+    for i in range(PAST):
+        assert quarters(blocks[LASTS - PAST + i + 1], before) == [True] * (i + 1) + [False] * (3 - i)
+    assert revealed.shown == [[0]] * PAST + [[]] * (LASTS - 2 * PAST + 1) + [[0]] * PAST + [[]]
+    assert revealed.drawn == [[0]] + [[]] * (LASTS + 1) and revealing.since.tolist() == [-1, -1]
+
+
+def test_what_returns_out_of_sight_is_found_on_the_look_back(returning, monkeypatch) -> None:
+    lanes = engine(returning, [start(1), start(2)])
+    monkeypatch.setattr(lanes.pictures._imagination, "complete", lambda panorama, around, *_: around)
+    for i in range(LASTS + 1):  # the first opens and turns by 180 degrees and back, the second stays
+        turn = LEFT if PAST <= i < PAST + 3 else ACTION_ID["turn_right"] if i >= LASTS - 2 else NOOP
+        block = step(lanes, [USE if i == 0 else turn, NOOP])
+    revealing, screen = lanes.pictures.revealing, lanes.pictures.screen
+    assert revealing is not None and screen is not None and screen.panorama is not None
+    assert screen.panorama.heading[0] == 0 and revealing.since[0] == -1
+    assert finds_front(screen, revealing)
+    assert block.frames.shape[0] == 2
+
+
+def test_one_who_walked_on_finds_it_returned_when_back(returning) -> None:
+    lanes = engine(returning, [start(1)])
+    screen, revealing = lanes.pictures.screen, lanes.pictures.revealing
+    assert revealing is not None and screen is not None and screen.panorama is not None
+    for i in range(LASTS):
+        step(lanes, [USE if i == 0 else NOOP])
+    go(screen, ahead=2.0)
+    shown = step(lanes, [NOOP])
+    assert quarters(shown, revealing.front.picture[0]) != [True] * 4 and revealing.since[0] == -1
+    go(screen, ahead=-2.0)
+    assert finds_front(screen, revealing)
+
+
+def test_another_act_lets_return_what_the_one_before_took(returning) -> None:
+    lanes = engine(returning, [start(1)])
+    revealing = lanes.pictures.revealing
+    assert revealing is not None
+    for i in range(PAST + 1):
+        step(lanes, [USE if i == 0 else NOOP])
+    first = revealing.front.picture[0].clone()
+    block = step(lanes, [USE])
+    assert quarters(block, first) == [True, True, True, False]  # the last opens again
+    assert revealing.since[0] == 0 and (revealing.front.picture[0] - first).abs().mean() > 0.05
+
+
+def test_a_state_goes_on_with_what_will_return(returning) -> None:
+    lanes = engine(returning, [start(1)])
+    for i in range(PAST + 1):
+        step(lanes, [USE if i == 0 else NOOP])
+    other = engine(returning, [start(5)])
+    other.set_state(0, lanes.get_state(0))
+    for _ in range(LASTS - PAST):
+        shown, again = step(lanes, [NOOP]), step(other, [NOOP])
+        assert (shown.frames.int() - again.frames.int()).abs().max() <= 1

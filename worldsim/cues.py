@@ -62,6 +62,11 @@ class Cues:
         """Lanes ``(B,)`` in which an act was begun, or an event told, in the present step."""
         return self.acted[:, 0] | self.told[:, 0]
 
+    @property
+    def age(self) -> torch.Tensor:
+        """int64 ``(B,)``: how many steps ago the latest act was begun, or event told; 0 where none was lately."""
+        return (self.acted | self.told).int().argmax(1)
+
     def lately(self, worlds: torch.Tensor) -> torch.Tensor:
         """Lanes ``(B,)`` in which an act was done or an event told lately, in a world where that takes something away;
         ``worlds (B,)`` are their indices."""

@@ -52,7 +52,7 @@ from worldsim.worlds import WORLDS, WorldSpec
 # B lanes, M lanes that begin, K frames of a block, C h w latent, H W frame, W also window
 
 RewardMode = Literal["expected", "sample"]
-STATE_VERSION = 12
+STATE_VERSION = 13
 
 
 class RolloutEngine(Passes):

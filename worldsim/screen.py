@@ -18,7 +18,7 @@ from worldsim.model.contact import Room
 from worldsim.model.detail import blended_detail, carried_detail
 from worldsim.model.memory import Shown, larger, smaller
 from worldsim.model.motion import ACTION, TRAVEL, describe
-from worldsim.model.panorama import STILL, STRIDE, WALKED, Panorama
+from worldsim.model.panorama import STILL, STRIDE, WALKED, Panorama, seen_turned
 from worldsim.worlds import WorldSpec
 
 # B lanes, M lanes that begin, K frames of a block, H W frame
@@ -193,6 +193,31 @@ class Screen:
             part.show(shown, where=where)
             self.panorama.put(rows, part)
         return shown
+
+    def stood(self, rows: torch.Tensor) -> torch.Tensor:
+        """Where lanes ``rows`` stand and look, ``(M, 4)``, for ``lay``. Needs a panorama."""
+        assert self.panorama is not None
+        return self.panorama.stood()[rows]
+
+    def lay(
+        self, rows: torch.Tensor, pictures: torch.Tensor, cells: torch.Tensor, stood: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """``cells (M, 1, h, w)`` of ``pictures (M, 3, H, W)``, seen from where lanes ``rows`` ``stood (M, 4)`` once,
+        are what is there: which of the lanes ``(M,)`` see some of them now, and the whole pictures that these show.
+        Lanes that stand elsewhere by now see none; they find it when they return. Needs a panorama."""
+        panorama = self.panorama
+        assert panorama is not None
+        now = panorama.stood()[rows]
+        yaw = (now[:, 0] - stood[:, 0] + 180) % 360 - 180
+        near = panorama.apart(now, stood) < STRIDE / 2
+        where = F.interpolate(cells.float(), size=self.size, mode="nearest")
+        turned = seen_turned(torch.cat([pictures, where], dim=1), yaw, panorama.reach[rows])
+        visible = (F.avg_pool2d(turned[:, 3:], self.codec.config.stride) > 0.5) & _of_lanes(near)
+        seen = visible.flatten(1).any(1)
+        shown = self.replace(rows[seen], turned[seen, :3], visible[seen]) if seen.any() else turned[seen, :3]
+        if (off := ~near | (yaw != 0)).any():  # after what it sees itself, which is not as sharp
+            panorama.lay(rows[off], pictures[off], where[off], stood[off])
+        return seen, shown
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """What a lane shows, on the CPU."""

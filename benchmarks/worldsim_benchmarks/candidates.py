@@ -92,10 +92,11 @@ class Candidate(Protocol):
         ...
 
     def surprises(
-        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int, first: int = 0
     ) -> np.ndarray | None:
         """How badly each block of films of equal length is foreseen: float ``(M, n)``, frames as in ``Context``,
-        ``draws`` of noise from ``seed`` on, the same for all films; None where that is not offered."""
+        ``draws`` of noise from ``seed`` on, the same for all films; None where that is not offered. Nobody asks about
+        blocks before ``first``."""
         ...
 
     def close(self) -> None:
@@ -131,7 +132,7 @@ class ReplayCandidate:
         return None
 
     def surprises(
-        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int, first: int = 0
     ) -> np.ndarray | None:
         return None
 
@@ -278,12 +279,12 @@ class EnvCandidate:
         return None if offered is None else np.asarray(offered(frames))
 
     def surprises(
-        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int, first: int = 0
     ) -> np.ndarray | None:
         actions, env = [self.encode(n) for n in names], self.env.unwrapped
         together, alone = (getattr(env, name, None) for name in ("surprises", "surprise"))
         if together is not None:
-            return np.asarray(together(frames, actions, "", seed, draws))
+            return np.asarray(together(frames, actions, "", seed, draws, first=first))
         if alone is None:
             return None
         return np.stack([np.asarray(alone(f, a, "", seed, draws)) for f, a in zip(frames, actions, strict=True)])

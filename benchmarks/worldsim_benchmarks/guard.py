@@ -100,18 +100,18 @@ class Guarded:
         return made
 
     def surprises(
-        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int
+        self, frames: Sequence[np.ndarray], names: Sequence[Sequence[str]], seed: int, draws: int, first: int = 0
     ) -> tuple[np.ndarray, str]:
         """As ``Candidate.surprises``, and "" or why it failed (all is NaN then)."""
         nothing = np.full((len(names), len(names[0])), np.nan)
         try:
-            losses = self._candidate.surprises(frames, names, seed, draws)
+            losses = self._candidate.surprises(frames, names, seed, draws, first)
         except Exception as error:  # foreign code, as above
             self.close()
             return nothing, f"{type(error).__name__}: {error}"
         if losses is None:
             return nothing, "surprise is not offered"
-        if losses.shape != nothing.shape or not np.isfinite(losses).all():
+        if losses.shape != nothing.shape or not np.isfinite(losses[:, first:]).all():
             blocks = f"{len(names[0])} blocks of {len(names)} films"
             return nothing, f"surprise gave {losses.shape} for {blocks}, or numbers that are not finite"
         return losses, ""

@@ -63,12 +63,16 @@ def test_films_are_judged_together_where_that_is_offered(monkeypatch: pytest.Mon
     films = [np.repeat(start[None], 9, 0), np.concatenate([start[None], np.zeros((8, *start.shape), np.uint8)])]
     alone = candidate.surprises(films, [turns, turns], 0, 1)
     assert alone is not None and alone.shape == (2, 2) and (alone[1] > alone[0]).all()
+    asked: list[int] = []
 
-    def together(frames: list[np.ndarray], actions: list[np.ndarray], *rest: object) -> np.ndarray:
+    def together(frames: list[np.ndarray], actions: list[np.ndarray], *rest: object, first: int) -> np.ndarray:
+        asked.append(first)
         return np.stack([10 * env.surprise(f, a, *rest) for f, a in zip(frames, actions)])
 
     monkeypatch.setattr(env, "surprises", together, raising=False)
     assert np.array_equal(candidate.surprises(films, [turns, turns], 0, 1), 10 * alone)
+    candidate.surprises(films, [turns, turns], 0, 1, 1)
+    assert asked == [0, 1]
 
 
 def test_the_same_seed_gives_the_same_rows(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worldsim.model.panorama import APART, FADE, STILL, STRIDE, WALKED, Panorama
+from worldsim.model.panorama import APART, FADE, STILL, STRIDE, WALKED, Panorama, seen_turned
 
 REACH = 0.75
 
@@ -245,3 +245,32 @@ def test_a_picture_is_laid_where_it_is_asked_to_be():
     view = seen.view()
     assert (view[0, :3, 8:56, 4:30] - world(0.0)[0, :, 8:56, 4:30]).abs().max() < 0.1
     assert (view[0, :3, 8:56, 34:60] + world(0.0)[0, :, 8:56, 34:60]).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 96), (96, 64)])
+def test_a_picture_that_is_seen_turned_is_the_world_as_it_is_seen_then(size):
+    for heading, yaw in ((0.0, 14.0), (30.0, -20.0), (50.0, 0.0)):
+        whole = torch.cat([world(heading, *size), torch.ones(1, 1, *size)], dim=1)
+        turned = seen_turned(whole, torch.tensor([yaw]), torch.tensor([REACH]))
+        inside = turned[0, 3] > 0.99
+        assert abs(float(inside.float().mean()) - (1 - abs(yaw) / 73.7)) < 0.1
+        error = (turned[0, :3] - world(heading + yaw, *size)[0]).abs().amax(0)[inside]
+        assert error.max() < 0.1 and (yaw or error.max() < 1e-4)
+    assert not seen_turned(whole, torch.tensor([150.0]), torch.tensor([REACH])).any()
+
+
+def test_a_picture_is_laid_where_it_was_seen_from():
+    seen = panorama(count=2)
+    seen.show(world(0.0))
+    stood = seen.stood()
+    seen.turn(degrees(90.0))
+    seen.go(travel(0.3))
+    where = torch.zeros(1, 1, 64, 64)
+    where[..., 40:] = 1
+    seen.lay(torch.tensor([0]), world(180.0), where, stood)
+    assert seen.heading == 90 and Panorama.apart(seen.stood(), stood).item() == pytest.approx(0.3)
+    seen.go(travel(-0.3))
+    seen.turn(degrees(-90.0))
+    view = seen.view()[0, :3]
+    assert (view - world(180.0)[0])[:, 4:-4, 42:].abs().mean() < 0.05
+    assert (view - world(0.0)[0])[:, 4:-4, 2:38].abs().mean() < 0.05

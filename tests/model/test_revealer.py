@@ -67,6 +67,7 @@ def test_the_first_event_that_takes_something_away_gives_its_colour() -> None:
     ("wrong", "said"),
     [
         ({"past": 0}, "at least 1"), ({"width": 0}, "at least 1"), ({"worlds": ("Nowhere",)}, "accepted are DoomRooms"),
+        ({"lasts": 23}, "at least twice past"),
         ({"acts": ("open",)}, "accepted are forward"), ({"events": ("opens",)}, "accepted are door_opens"),
     ],
 )  # fmt: skip

@@ -209,6 +209,15 @@ def test_a_revealer_is_kept_with_it_and_changes_nothing_else(starter, tmp_path: 
     made.save_pretrained(tmp_path / "starter")
     again = Starter.from_pretrained(tmp_path / "starter")
     assert again.config == made.config and again.digest == made.digest != starter.digest
+    written = tmp_path / "starter" / "config.json"
+    older = json.loads(written.read_text())
+    assert older["revealer"].pop("lasts") is None
+    written.write_text(json.dumps(older | {"format_version": 4}))
+    four = Starter.from_pretrained(tmp_path / "starter")
+    assert four.config == made.config and four.digest == made.digest
+    returns = Revealer(RevealerConfig(width=8, lasts=59), 4)
+    returns.load_state_dict(made.revealer.state_dict())
+    assert starter.with_revealer(returns).digest != made.digest
     assert torch.equal(draw(made, range(3)), draw(starter, range(3)))
     columns = (torch.randn(2, 4, 16, 16), *(torch.ones(2, n) for n in (12, 12, len(RevealerConfig().colours))))
     assert torch.equal(made.gone(*columns), copy.deepcopy(made).gone(*columns))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -102,11 +102,14 @@ class NetFolder:
 
 
 def net_digest(config: Any, *nets: nn.Module) -> str:
-    """12 hex digits over a configuration and the weights of networks as they are stored. Fields of the
-    configuration itself that are None do not count, so that one that comes later changes no digest of those without."""
-    content = {name: value for name, value in asdict(config).items() if value is not None}
-    sha = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    """12 hex digits over a configuration and the weights of networks as they are stored. Fields that are
+    None do not count, so that one that comes later changes no digest of those without."""
+    sha = hashlib.sha256(json.dumps(asdict(config, dict_factory=_given), sort_keys=True).encode())
     return hashlib.sha256(sha.digest() + b"".join(stored(net) for net in nets)).hexdigest()[:12]
+
+
+def _given(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in fields if value is not None}
 
 
 def stored(net: nn.Module) -> bytes:

@@ -101,6 +101,24 @@ class Panorama:
         for name in _KEPT:
             getattr(self, name)[lane] = seen[name].to(self.heading.device)
 
+    def stood(self) -> torch.Tensor:
+        """``(B, 4)``: the heading of each lane, and its place."""
+        return torch.cat([self.heading[:, None], self.place], dim=1)
+
+    @staticmethod
+    def apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Metres ``(M,)`` between two of ``stood``."""
+        return _metres(one[:, 1:], other[:, 1:], dim=1)
+
+    def lay(self, lanes: torch.Tensor, pictures: torch.Tensor, where: torch.Tensor, stood: torch.Tensor) -> None:
+        """Lays ``pictures``, as ``show`` does ``where`` they are to be, on the cylinders of ``lanes`` as if they still
+        looked and ``stood (M, 4)`` as they did."""
+        part = self.some(lanes)
+        now, part.heading, part.place = part.stood(), stood[:, 0], stood[:, 1:]
+        part.show(pictures, where=where)
+        part.heading, part.place = now[:, 0], now[:, 1:]
+        self.put(lanes, part)
+
     def turn(self, camera: torch.Tensor) -> None:
         """The camera turns by ``camera (B, 2)`` degrees, yaw first."""
         self.heading = (self.heading + camera[:, 0]) % 360
@@ -235,6 +253,18 @@ class Panorama:
         count = self.columns // 4 + 2 * _MARGIN + 1
         columns = (self._first()[:, None].long() + torch.arange(count, device=self.heading.device)) % self.columns
         return self._lanes()[:, None] * self.columns + columns
+
+
+def seen_turned(pictures: torch.Tensor, yaw: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
+    """``pictures (M, C, H, W)`` as they are seen when the camera has turned by ``yaw (M,)`` degrees since, left
+    positive; zeros where they say nothing. ``reach (M,)`` as of a ``Panorama``."""
+    x, y = _places(*pictures.shape[2:], pictures.device)
+    left = -torch.atan(x * reach[:, None])
+    then = left + torch.deg2rad(yaw)[:, None]
+    across = torch.where(then.cos() > 0.1, -then.tan() / reach[:, None], 2.0)  # 2 lies outside
+    down = (left.cos() / then.cos())[:, None] * y[:, None]
+    grid = _grid(across[:, None].expand_as(down), down)
+    return F.grid_sample(pictures, grid, padding_mode="zeros", align_corners=False)
 
 
 def _metres(places: torch.Tensor, place: torch.Tensor, dim: int) -> torch.Tensor:

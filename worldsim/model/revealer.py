@@ -34,7 +34,7 @@ SURE = 0.5
 class RevealerConfig:
     """In ``worlds`` the keys ``acts``, and texts that tell of ``events``, take parts of the picture away, within
     ``past`` steps from when they were pressed or told. ``width`` channels per cell; events are told apart by
-    ``colours``."""
+    ``colours``. What is taken away has returned by itself after ``lasts`` steps; None: it does not."""
 
     worlds: tuple[str, ...] = ("DoomRooms",)
     acts: tuple[str, ...] = ("use",)
@@ -42,10 +42,16 @@ class RevealerConfig:
     past: int = 12
     width: int = 32
     colours: tuple[str, ...] = tuple(COLOURS)
+    lasts: int | None = None
 
     def __post_init__(self) -> None:
         if min(self.past, self.width) < 1:
             raise ValueError(f"past={self.past}, width={self.width} of a revealer: both are at least 1")
+        if self.lasts is not None and self.lasts < 2 * self.past:
+            raise ValueError(
+                f"lasts={self.lasts} of a revealer with past={self.past}: what returns has gone before, and takes as "
+                "long, so at least twice past, or none"
+            )
         for name, given, able in (
             ("worlds", self.worlds, tuple(WORLDS)),
             ("acts", self.acts, tuple(KEY_BIT)),

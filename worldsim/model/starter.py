@@ -41,7 +41,7 @@ REDRAWN = 0.2
 """Signal level from which pictures that have lost their detail are drawn again."""
 SOLVED = (64, 64)
 """Height and width of the frames that solvers are fitted to. Larger ones, noised alike, hide less (``flow.shift``)."""
-_FOLDER = NetFolder("starter", version=4)
+_FOLDER = NetFolder("starter", version=5)
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,16 @@ class Starter:
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Starter:
         """Loads the starter in ``folder``; one of version 1 completes nothing, one of version 2 has no solvers, of
-        version 3 no revealer. Raises
-        ``FileNotFoundError`` where there is none and ``WeightsError`` where its files are not right."""
+        version 3 no revealer, and of version 4 none that lets return what it takes away. Raises ``FileNotFoundError``
+        where there is none and ``WeightsError`` where its files are not right."""
         content, stored = _FOLDER.read(folder, (NET, REVEALER))
         version = content.pop("format_version")
         if of_version_1 := version == 1:
             content |= {"completes": [], "complete_steps": 1, "complete_guidance": 1.0}
         if version < 4:
             content = {"complete_solver": None, "redraw_solver": None, "revealer": None} | content
+        if version < 5 and isinstance(content["revealer"], dict):
+            content["revealer"] = {"lasts": None} | content["revealer"]
         starter = cls.create(from_dict(StarterConfig, content, str(Path(folder) / "config.json")))
         if of_version_1:
             stored[NET]["seen_in.weight"] = torch.zeros_like(starter.net.seen_in.weight)

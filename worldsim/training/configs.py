@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from worldsim.captions.facts import EVENT_KINDS
 from worldsim.diffusion.conditions import LevelMix
 from worldsim.model.codec import CodecConfig
 from worldsim.model.factnet import FactNetConfig
@@ -367,7 +368,11 @@ class RevealerTrainConfig:
     """Training of the revealer. A batch has ``optim.batch`` moments, in shares of those in which what was done takes
     something away (``acted``) or does not (``nothing``), of those that are told of it alone (``told``; in ``nameless``
     of these without a colour), and of those that are told of ``another`` door than any in the picture. Pictures are
-    spoilt by noise of ``spoil`` at most or so."""
+    spoilt by noise of ``spoil`` at most or so.
+
+    How long what is taken away is gone is measured in episodes of ``watch_max`` steps, ``watch`` steps in all that are
+    played live for it (0: what the revealer's ``lasts`` says), in which events of ``returns`` tell that it is back.
+    """
 
     revealer: RevealerConfig = field(default_factory=RevealerConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -378,8 +383,15 @@ class RevealerTrainConfig:
     another: float = 0.25
     nameless: float = 0.2
     spoil: float = 0.15
+    watch: int = 0
+    watch_max: int = 160
+    returns: tuple[str, ...] = ("door_closes",)
 
     def __post_init__(self) -> None:
+        if not set(self.returns) <= set(EVENT_KINDS):
+            raise ValueError(f"returns={self.returns}: accepted are {', '.join(EVENT_KINDS)}")
+        if self.watch < 0 or self.watch_max < 1:
+            raise ValueError(f"watch={self.watch}, watch_max={self.watch_max}: at least 0 and 1 steps")
         shares = (self.acted, self.nothing, self.told, self.another)
         if min(shares) < 0 or not sum(shares) or not 0 <= self.nameless <= 1 or self.spoil < 0:
             raise ValueError(f"{shares}: shares are at least 0 and not all 0, nameless is 0 to 1, spoil at least 0")

@@ -44,7 +44,7 @@ from worldsim.training.pool import Feeder
 from worldsim.training.referee import RefereeTraining, situations_of
 from worldsim.training.refiner import RefinerTraining, foreseen_of
 from worldsim.training.revealer import RevealerTraining, revealing
-from worldsim.training.reveals import reveals_of
+from worldsim.training.reveals import returns_of, reveals_of
 from worldsim.training.shares import check_held
 from worldsim.training.solvers import solvable, with_solvers
 from worldsim.training.sources import SourceConfig, held_out_episodes, training_episodes
@@ -224,6 +224,14 @@ def train_revealer(config: RevealerTrainConfig, source: SourceConfig, begin: Wor
     revealing(begin, config)
     held_out, episodes = (partial(of, source, motion=True) for of in (held_out_episodes, training_episodes))
     made = reveals_of(config.revealer, begin.codec, episodes, held_out, out / "reveals", repr(source))
+    if config.watch:
+        watched = replace(source, data=(), steps=config.watch, max_steps=config.watch_max)
+        back = returns_of(
+            config.revealer, config.returns, partial(training_episodes, watched), out / "reveals", repr(watched)
+        )
+        lasts = int(back.steps.median())
+        print(f"what is taken away returns after {lasts} steps (the median of {len(back)})")
+        config = replace(config, revealer=replace(config.revealer, lasts=lasts))
     training = RevealerTraining(config, out, begin, *made)
     training.loop.resume()
     training.run()

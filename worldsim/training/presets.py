@@ -169,6 +169,7 @@ def cpu() -> Preset:
         RevealerTrainConfig(
             optim=OptimConfig(steps=3_000, batch=64, lr=3e-3, warmup=50, decay=0.9, weight_decay=0.05, ema=0.998),
             run=RunConfig(log_every=100, probe_every=500, save_every=500),
+            watch=30_000,
         ),
         CaptionerTrainConfig(
             optim=OptimConfig(steps=4_000, batch=64, lr=1.4e-3, warmup=100, decay=0.9, ema=0.995, muon=True),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -66,7 +67,7 @@ def reveals_of(
     """Moments to train on and held-out ones. They are kept in ``folder`` and made once: a run that goes on finds the
     same ones. Raises ``ValueError`` where those in ``folder`` are of another encoder or ``source`` or were taken
     otherwise, and as ``read_reveals``."""
-    made = {"encoder": latents_digest(codec), "source": source, "revealer": repr(replace(config, width=1))}
+    made = {"encoder": latents_digest(codec), "source": source, "revealer": repr(replace(config, width=1, lasts=None))}
     makers = {  # the quick part first
         "held_out": lambda: read_reveals(held_out(), codec, config),
         "moments": lambda: read_reveals(episodes(), codec, config),
@@ -99,8 +100,7 @@ def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.r
     """The moments of one episode: to each step after an act or an event up to three pictures, the last, that of when it
     began, and another; one to each step after an act in vain, and to some steps of who did nothing."""
     facts = [read_facts(line) for line in episode.facts]
-    held = (episode.keys & sum(1 << bit for bit in config.bits)) != 0
-    acted = held & ~np.append(False, held[:-1])
+    acted = acts_of(episode, config)
     once = _lately(acted, ALONE * config.past).sum(1) <= 1
     colours = [config.colour_of(events) for _, _, events in facts[1:]]
     happened = np.array([colour is not None for colour in colours])
@@ -141,6 +141,57 @@ def moments_of(episode: Episode, codec: Codec, config: RevealerConfig, rng: np.r
         for turn in (1, -1)
     ]
     return Reveals.joined(both)
+
+
+@dataclass(frozen=True)
+class Returns(Columns):
+    """Steps ``(M,)`` after which what an act took away had returned by itself."""
+
+    steps: torch.Tensor
+
+
+def returns_of(
+    config: RevealerConfig, returns: Sequence[str], episodes: Callable[[], Iterable[Episode]], folder: Path, source: str
+) -> Returns:
+    """Of all acts of ``episodes`` whose end was seen; kept in ``folder``, as the moments are. ``ValueError`` where it
+    never was."""
+    made = {"source": source, "returns": repr((config.worlds, config.acts, config.events, config.past, returns))}
+
+    def watched() -> Returns:
+        found = [steps for episode in episodes() for steps in returned(episode, config, returns)]
+        if not found:
+            raise ValueError(
+                f"nothing that {', '.join(config.acts)} takes away returns ({', '.join(returns)}) in what was played "
+                "to see how long it lasts: let more be played (train.watch), or give no train.watch"
+            )
+        return Returns(torch.tensor(found))
+
+    return Returns.kept(folder, made, {"returns": watched})[0]
+
+
+def returned(episode: Episode, config: RevealerConfig, returns: Sequence[str]) -> list[int]:
+    """For each act of an episode after which something was taken away and, without another act, returned by itself:
+    after how many steps all of it was back. What goes is told when a part of it is gone, and what returns when the same
+    part is left; that part takes as long to return as it took to go."""
+    if episode.world not in config.worlds:
+        return []
+    happened = [read_facts(line)[2] for line in episode.facts[1:]]
+    gone = [t for t, events in enumerate(happened) if config.colour_of(events) is not None]
+    back = [t for t, events in enumerate(happened) if any(event.kind in returns for event in events)]
+    acts = [*map(int, np.flatnonzero(acts_of(episode, config))), len(happened)]
+    found = []
+    for act, other in pairwise(acts):
+        goes = next((t for t in gone if act <= t < min(act + config.past, other)), None)
+        ends = None if goes is None else next((t for t in back if goes < t < other), None)
+        if goes is not None and ends is not None:
+            found.append(ends + goes - 2 * act + 1)
+    return found
+
+
+def acts_of(episode: Episode, config: RevealerConfig) -> np.ndarray:
+    """bool ``(T,)``: steps in which the key of an act is pressed, and was not held before."""
+    held = (episode.keys & sum(1 << bit for bit in config.bits)) != 0
+    return np.asarray(held & ~np.append(False, held[:-1]))
 
 
 def _lately(of: np.ndarray, past: int) -> np.ndarray:

@@ -146,8 +146,10 @@ class Consistency:
                     coded = guarded.reconstruct(a.truth.blocks[a.truth.prefix :]) if controlled else None
                     if coded is not None:
                         outcomes[i].append(a.judge("codec", coded))
-        if again is not None:
-            for i, blocks in enumerate(again.go_on(contexts, actions, seeds).blocks):
+        some = [i for i, e in enumerate(episodes) if again is not None and session.controlled(e.map_seed)]
+        if again is not None and some:
+            told = ([of[i] for i in some] for of in (contexts, actions, seeds))
+            for i, blocks in zip(some, again.go_on(*told).blocks):
                 outcomes[i].append(asked[i].judge("true", blocks))
         for episode, found, clip in zip(episodes, outcomes, clips):
             yield Result(episode, tuple(found), clip)

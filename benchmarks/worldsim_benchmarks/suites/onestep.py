@@ -126,18 +126,15 @@ def latent_numbers(session: Session) -> int | None:
 
 def _surprise_rows(session: Session, candidate: Candidate, chosen: Sequence[Moment]) -> list[Row]:
     """Losses with true and wrong actions by the optional ``surprise``, one moment per map."""
-    env = getattr(candidate, "env", None)
-    offered = getattr(getattr(env, "unwrapped", None), "surprise", None)
-    if offered is None or not isinstance(candidate, EnvCandidate):
-        return []
     rows: list[Row] = []
     for moment in {m.rollout.map_seed: m for m in chosen if moved(m.last, m.truth)}.values():
         frames = moment.rollout.video(moment.t - CONTEXT, moment.t + 1)
         names = moment.rollout.names[moment.t - CONTEXT : moment.t]
-        losses = [
-            float(offered(frames, candidate.encode((*names, last)), "", session.seed, 4)[-1])
-            for last in (moment.rollout.names[moment.t], moment.wrong)
-        ]
+        acted = [(*names, last) for last in (moment.rollout.names[moment.t], moment.wrong)]
+        found = candidate.surprises([frames] * 2, acted, session.seed, 4, len(names))
+        if found is None:
+            return []
+        losses = [float(loss) for loss in found[:, -1]]
         rows.append(
             {
                 "candidate": "surprise", "map_seed": moment.rollout.map_seed, "script": moment.script,

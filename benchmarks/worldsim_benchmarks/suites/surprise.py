@@ -113,7 +113,8 @@ def found(question: Question, stage: Reference, map_seed: int) -> Quad:
 
 
 def _asked(name: str, quad: Quad, films: Sequence[Film], guard: Guarded, seed: int, draws: int) -> Judged:
-    losses, why = guard.surprises([film.frames for film in films], [film.names for film in films], seed, draws)
+    frames, names = [film.frames for film in films], [film.names for film in films]
+    losses, why = guard.surprises(frames, names, seed, draws, quad.shows)
     return Judged(name, True, True, False, {}, why) if why else _judged(name, quad, told(quad, list(losses)))
 
 

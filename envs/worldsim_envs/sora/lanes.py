@@ -316,6 +316,7 @@ class Lanes:
         prompt: str | None,
         seed: int,
         n_noise: int,
+        first: int = 0,
     ) -> np.ndarray:
         """The same of M films, see ``RolloutEngine.surprises``; float32 ``(M, n)``."""
         engine = self.predictor
@@ -326,7 +327,7 @@ class Lanes:
             given = LaneOptions(prompt=prompt or None, init_frames=np.asarray(film), init_actions=np.asarray(names))
             episode = resolve(self.config, 0, self.count, given, None, 0, self._worlds)
             starts.append(LaneStart(episode.world, int(seed), episode.text, episode.frames, episode.actions))
-        return engine.surprises(starts, n_noise).cpu().numpy()
+        return engine.surprises(starts, n_noise, first).cpu().numpy()
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """``frames`` through the codec and back: the picture quality that the dream can at best have.

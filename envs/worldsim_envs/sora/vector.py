@@ -359,9 +359,11 @@ class SoraWorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         prompt: str | None = None,
         seed: int = 0,
         n_noise: int = 1,
+        first: int = 0,
     ) -> np.ndarray:
-        """``surprise`` at M films of equal length under the same noise, all at once: float32 ``(M, n)``."""
-        return self._lanes.surprises(frames, actions, prompt, seed, n_noise)
+        """``surprise`` at M films of equal length under the same noise, all at once: float32 ``(M, n)``; blocks before
+        ``first`` are seen and not judged, NaN."""
+        return self._lanes.surprises(frames, actions, prompt, seed, n_noise, first)
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """``frames`` (uint8 ``(F, H, W, 3)``, F 1 or a multiple of 4) through the codec and back: its
