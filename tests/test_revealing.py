@@ -12,6 +12,7 @@ import torch
 
 from worldsim.actions import ACTION_ID, multi_hot
 from worldsim.engine import RolloutEngine
+from worldsim.imagination import Drawing
 from worldsim.model.codec import to_pixels
 from worldsim.model.debug import debug_simulator
 from worldsim.model.memory import smaller
@@ -60,7 +61,7 @@ class Revealed:
             return found
 
         def drawn(view: torch.Tensor, rows: torch.Tensor, *args: Any) -> Any:
-            self.drawn[-1] += rows.tolist()
+            self.drawn[-1] += [row for row in rows.tolist() if row not in self.drawn[-1]]
             return completed(view, rows, *args)
 
         monkeypatch.setattr(revealing, "step", shown)
@@ -255,6 +256,35 @@ def test_what_lies_behind_is_drawn_once_and_again_when_the_camera_walked(simulat
     behind = [block.frames[:, 3, :, :24].int() for block in shown]  # the inner half of what is taken away
     assert (behind[0][0] - behind[1][0]).abs().max() <= 1  # however the model goes on from what it shows
     assert (behind[0][1] - behind[1][1]).abs().float().mean() > 3
+
+
+def test_of_two_drawings_that_which_differs_more_from_what_was_there_is_taken(simulator, monkeypatch) -> None:
+    lanes = engine(simulator, [start(1), start(2)])
+    revealing, screen = lanes.pictures.revealing, lanes.pictures.screen
+    assert revealing is not None and screen is not None
+    there, numbers = [], []
+
+    def completed(view: torch.Tensor, rows: torch.Tensor, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
+        there.append(view[:, :3].clone())
+        numbers.append(drawing.steps.tolist())
+        far = torch.full_like(there[0], -2.0)
+        far[..., 40:] = 9.0  # where nothing is taken away nothing is compared
+        near = there[0] + 0.1
+        first = len(there) == 1
+        return torch.stack([far[0], near[1]] if first else [near[0], far[1]]), torch.ones(2, 1, 1, 1)
+
+    monkeypatch.setattr(revealing.imagination, "completed", completed)
+    step(lanes, [USE, USE])
+    assert torch.equal(there[0], there[1]) and not {*numbers[0]} & {*numbers[1]}
+    assert (revealing.behind.picture[..., :40] == -2).all()
+    monkeypatch.setattr(
+        revealing.imagination,
+        "completed",
+        lambda view, *_: (view[:, :3], torch.tensor([0.0, 1.0])[:, None, None, None]),
+    )
+    lanes.begin([0, 1], [start(1), start(2)])
+    step(lanes, [USE, USE])
+    assert revealing.hides.tolist() == [False, True]  # what is not finite is not shown
 
 
 def test_who_turns_sees_what_lies_behind_where_it_is(simulator, monkeypatch) -> None:

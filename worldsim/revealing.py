@@ -11,6 +11,7 @@ is shown again, where it was, be it in sight or not, and what went last comes fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -107,10 +108,8 @@ class Revealing:
         self.hides[rows] = some = hidden.flatten(1).float().mean(1) >= LEAST
         if not some.any():
             return {}
-        unseen = F.max_pool2d(hidden[some].float(), 2 * RIM + 1, stride=1, padding=RIM)
-        left = 1 - F.interpolate(unseen, size=screen.size, mode="nearest")
-        drawn, finite = made.completed(torch.cat([pictures[some], left], dim=1), rows[some], drawing)
-        self.hides[rows[some]] = finite[:, 0, 0, 0] > 0
+        drawn, finite = self._draw(pictures[some], hidden[some].float(), rows[some], drawing)
+        self.hides[rows[some]] = finite
         stood = screen.stood(rows)
         self.behind.put(rows[some], drawn, stood[some], gone[some])
         acts = begins & self.hides[rows]
@@ -119,6 +118,25 @@ class Revealing:
         self.front.put(rows[acts], pictures[acts], stood[acts], gone[acts])
         self.since[rows[acts]] = self.cues.age[rows[acts]]
         return shown
+
+    def _draw(
+        self, pictures: torch.Tensor, hidden: torch.Tensor, rows: torch.Tensor, drawing: Drawing
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What lies behind ``pictures (M, 3, H, W)`` where they are ``hidden (M, 1, h, w)``, whole pictures, and
+        whether they are finite ``(M,)``. What lies behind a thing is something else than it, and one draw in eight or
+        so is much like it: of two, that which differs the more is taken."""
+        unseen = F.max_pool2d(hidden, 2 * RIM + 1, stride=1, padding=RIM)
+        where, left = (F.interpolate(x, size=pictures.shape[2:], mode="nearest") for x in (hidden, 1 - unseen))
+        view = torch.cat([pictures, left], dim=1)
+        drawn, apart = [], []
+        for one in (drawing, replace(drawing, steps=~drawing.steps)):  # negative numbers are no other step's
+            picture, finite = self.imagination.completed(view, rows, one)
+            drawn.append(picture)
+            apart.append(
+                torch.where(finite[:, 0, 0, 0] > 0, ((picture - pictures) * where).abs().mean((1, 2, 3)), -1.0)
+            )
+        first = (apart[0] >= apart[1])[:, None, None, None]
+        return torch.where(first, drawn[0], drawn[1]), torch.maximum(apart[0], apart[1]) >= 0
 
     def _gone(self, rows: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, of lanes ``rows`` whose content is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from worldsim.recording.episode import Episode
 from worldsim.recording.facts_json import facts_to_json
 from worldsim.training.presets import smoke
 from worldsim.training.revealer import RevealerTraining, chances, figures, told_alone, told_of_another, untold
-from worldsim.training.reveals import Reveals, moments_of, read_reveals
+from worldsim.training.reveals import Reveals, moments_of, read_reveals, returned, returns_of
 from worldsim.worlds import WORLDS
 
 PAST = 5
@@ -31,9 +32,12 @@ RISE = 4
 NAMES = list(COLOURS)
 
 
-def door_episode(seed: int, split: str = "train", steps: int = 12, uses: int = 4, opens: bool = True) -> Episode:
+def door_episode(
+    seed: int, split: str = "train", steps: int = 12, uses: int = 4, opens: bool = True, closes: int = -1
+) -> Episode:
     """Before a door of one colour, in the right half of the picture, that rises when it is used; where it is none
-    (``opens`` False) the wall stays. The camera stands still from the second step on."""
+    (``opens`` False) the wall stays. The camera stands still from the second step on. In step ``closes`` an event tells
+    that it has closed."""
     rng = np.random.default_rng(seed)
     name, wall, behind = rng.choice(NAMES, 3, replace=False)
     frame = np.zeros((64, 64, 3), np.uint8)
@@ -54,7 +58,8 @@ def door_episode(seed: int, split: str = "train", steps: int = 12, uses: int = 4
                 motion[t, :, top // 4 : top // 4 + 4, 8:] = np.nan
             frame[top:, 32:] = COLOURS[behind]
         frames.append(frame)
-        events = (EventFact("door_opens", str(name), "door"),) if opens and t == uses else ()
+        told = (("door_opens", uses), ("door_closes", closes))
+        events = tuple(EventFact(kind, str(name), "door") for kind, at in told if opens and t == at)
         facts.append(facts_to_json(scene(), ViewFacts(doors=(str(name),) if opens else ()), events))
     stack, last = np.stack(frames), np.arange(steps) == steps - 1
     use = np.arange(steps) == uses
@@ -188,17 +193,52 @@ def test_what_nothing_can_be_learned_from_is_refused(begin, made, tmp_path) -> N
         begin.starter.with_revealer(Revealer(RevealerConfig(worlds=("Crafter",)), 4))
 
 
+def test_how_long_what_is_taken_away_is_gone_is_read_off_events() -> None:
+    config, closes = CONFIG.revealer, ("door_closes",)
+
+    def found(*acts: int, **given: int) -> list[int]:
+        episode = door_episode(3, steps=30, **given)
+        keys = episode.keys.copy()
+        keys[list(acts)] = keys[4]
+        return returned(replace(episode, keys=keys), config, closes)
+
+    assert found(closes=20) == [17]  # 16 steps later it is closed but for the last of it
+    assert found() == found(closes=3) == []
+    assert found(5, closes=20) == [17]  # held on: one act
+    assert found(8, closes=20) == []  # who uses an open door closes it
+    assert found(8, 25, closes=7) == [4]
+    assert returned(replace(door_episode(3, steps=30, closes=20), world="Scene"), config, closes) == []
+    late = [replace(door_episode(i, steps=30, closes=20), keys=np.zeros(30, np.uint32)) for i in range(2)]
+    assert [returned(episode, config, closes) for episode in late] == [[], []]  # opened by nobody
+
+
+def test_how_long_it_is_gone_is_kept_with_what_was_learned_from(tmp_path) -> None:
+    played = [door_episode(i, steps=30, closes=20 + i) for i in range(3)]
+    made = partial(returns_of, CONFIG.revealer, ("door_closes",))
+    assert made(lambda: played, tmp_path, "here").steps.tolist() == [17, 18, 19]
+    assert made(list, tmp_path, "here").steps.tolist() == [17, 18, 19]
+    with pytest.raises(ValueError, match="are of source here"):
+        made(lambda: played, tmp_path, "elsewhere")
+    with pytest.raises(ValueError, match=r"nothing that use takes away returns \(door_closes\)"):
+        made(lambda: [door_episode(1)], tmp_path / "other", "here")
+    for wrong in ({"returns": ("shut",)}, {"watch": -1}, {"watch_max": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            replace(CONFIG, **wrong)
+
+
 @pytest.mark.slow
 def test_the_command_exports_the_model_with_its_revealer(begin, tmp_path) -> None:
     begin.save_pretrained(tmp_path / "model")
     out = tmp_path / "out"
     command = ["revealer", "--preset", "smoke", "--model", str(tmp_path / "model"), "--out", str(out)]
+    command += ["--train.watch", "1200", "--train.revealer.past", "12"]
     played = ["--source.worlds", "DoomRooms", "--source.policies", "explorer", "--source.max-steps", "24"]
     played += ["--source.steps", "500", "--source.held-out", "16", "--source.workers", "0"]
     assert main(command + played) == 0
     result = WorldSimulator.from_pretrained(out / "model")
     assert result.digest == begin.digest and result.starter is not None and begin.starter is not None
     assert result.starter.config.revealer is not None and result.starter.digest != begin.starter.digest
+    assert result.starter.config.revealer.lasts == 59
     with pytest.raises(ValueError, match="a revealer needs a source that ends"):
         main(command)
     with pytest.raises(ValueError, match="are of source"):

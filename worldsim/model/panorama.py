@@ -258,7 +258,8 @@ class Panorama:
 def seen_turned(pictures: torch.Tensor, yaw: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
     """``pictures (M, C, H, W)`` as they are seen when the camera has turned by ``yaw (M,)`` degrees since, left
     positive; zeros where they say nothing. ``reach (M,)`` as of a ``Panorama``."""
-    x, y = _places(*pictures.shape[2:], pictures.device)
+    height, width = pictures.shape[2:]
+    x, y = _places(height, width, pictures.device)
     left = -torch.atan(x * reach[:, None])
     then = left + torch.deg2rad(yaw)[:, None]
     across = torch.where(then.cos() > 0.1, -then.tan() / reach[:, None], 2.0)  # 2 lies outside

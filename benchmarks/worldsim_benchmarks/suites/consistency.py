@@ -148,8 +148,8 @@ class Consistency:
                         outcomes[i].append(a.judge("codec", coded))
         some = [i for i, e in enumerate(episodes) if again is not None and session.controlled(e.map_seed)]
         if again is not None and some:
-            told = ([of[i] for i in some] for of in (contexts, actions, seeds))
-            for i, blocks in zip(some, again.go_on(*told).blocks):
+            made = again.go_on([contexts[i] for i in some], [actions[i] for i in some], [seeds[i] for i in some])
+            for i, blocks in zip(some, made.blocks):
                 outcomes[i].append(asked[i].judge("true", blocks))
         for episode, found, clip in zip(episodes, outcomes, clips):
             yield Result(episode, tuple(found), clip)
