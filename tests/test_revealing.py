@@ -61,7 +61,7 @@ class Revealed:
             return found
 
         def drawn(view: torch.Tensor, rows: torch.Tensor, *args: Any) -> Any:
-            self.drawn[-1] += [row for row in rows.tolist() if row not in self.drawn[-1]]
+            self.drawn[-1] += sorted({row % lanes.lanes for row in rows.tolist()})
             return completed(view, rows, *args)
 
         monkeypatch.setattr(revealing, "step", shown)
@@ -262,26 +262,21 @@ def test_of_two_drawings_that_which_differs_more_from_what_was_there_is_taken(si
     lanes = engine(simulator, [start(1), start(2)])
     revealing, screen = lanes.pictures.revealing, lanes.pictures.screen
     assert revealing is not None and screen is not None
-    there, numbers = [], []
+    finite = torch.ones(4, 1, 1, 1)
 
     def completed(view: torch.Tensor, rows: torch.Tensor, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
-        there.append(view[:, :3].clone())
-        numbers.append(drawing.steps.tolist())
-        far = torch.full_like(there[0], -2.0)
-        far[..., 40:] = 9.0  # where nothing is taken away nothing is compared
-        near = there[0] + 0.1
-        first = len(there) == 1
-        return torch.stack([far[0], near[1]] if first else [near[0], far[1]]), torch.ones(2, 1, 1, 1)
+        scenes, worlds, seeds, steps = drawing.told(rows)
+        assert torch.equal(view[:2], view[2:]) and scenes == ["doom rooms: red walls"] * 4
+        assert torch.equal(worlds[:2], worlds[2:]) and seeds.tolist() == [1, 2, 1, 2]
+        assert not {*steps[:2].tolist()} & {*steps[2:].tolist()}
+        far, near = torch.full_like(view[0, :3], -2.0), view[:, :3] + 0.1
+        near[..., 40:] = 9.0  # where nothing is taken away nothing is compared
+        return torch.stack([far, near[1], near[2], far]), finite
 
     monkeypatch.setattr(revealing.imagination, "completed", completed)
     step(lanes, [USE, USE])
-    assert torch.equal(there[0], there[1]) and not {*numbers[0]} & {*numbers[1]}
-    assert (revealing.behind.picture[..., :40] == -2).all()
-    monkeypatch.setattr(
-        revealing.imagination,
-        "completed",
-        lambda view, *_: (view[:, :3], torch.tensor([0.0, 1.0])[:, None, None, None]),
-    )
+    assert (revealing.behind.picture == -2).all() and revealing.hides.all()
+    finite[[0, 2]] = 0
     lanes.begin([0, 1], [start(1), start(2)])
     step(lanes, [USE, USE])
     assert revealing.hides.tolist() == [False, True]  # what is not finite is not shown

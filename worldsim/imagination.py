@@ -62,6 +62,14 @@ class Drawing:
         """Of lanes ``rows``, as ``Starter.complete`` takes it."""
         return [self.scene(row) for row in rows.tolist()], self.worlds[rows], self.seeds[rows], self.steps[rows]
 
+    def twice(self, rows: torch.Tensor) -> tuple[torch.Tensor, Drawing]:
+        """Lanes ``rows`` and, after them, the same ones once more, for another drawing in the same step."""
+        lanes = len(self.steps)
+        may, worlds, seeds = (torch.cat([of, of]) for of in (self.may, self.worlds, self.seeds))
+        steps = torch.cat([self.steps, ~self.steps])  # negative numbers are no other step's
+        again = Drawing(may, lambda lane: self.scene(lane % lanes), worlds, seeds, steps)
+        return torch.cat([rows, rows + lanes]), again
+
 
 class Imagination:
     """Completes what lanes see with ``starter``, for the codec whose latents it draws; both lie where the lanes do.

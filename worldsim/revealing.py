@@ -11,7 +11,6 @@ is shown again, where it was, be it in sight or not, and what went last comes fi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -128,15 +127,10 @@ class Revealing:
         unseen = F.max_pool2d(hidden, 2 * RIM + 1, stride=1, padding=RIM)
         where, left = (F.interpolate(x, size=pictures.shape[2:], mode="nearest") for x in (hidden, 1 - unseen))
         view = torch.cat([pictures, left], dim=1)
-        drawn, apart = [], []
-        for one in (drawing, replace(drawing, steps=~drawing.steps)):  # negative numbers are no other step's
-            picture, finite = self.imagination.completed(view, rows, one)
-            drawn.append(picture)
-            apart.append(
-                torch.where(finite[:, 0, 0, 0] > 0, ((picture - pictures) * where).abs().mean((1, 2, 3)), -1.0)
-            )
-        first = (apart[0] >= apart[1])[:, None, None, None]
-        return torch.where(first, drawn[0], drawn[1]), torch.maximum(apart[0], apart[1]) >= 0
+        drawn, finite = self.imagination.completed(view.repeat(2, 1, 1, 1), *drawing.twice(rows))
+        apart = ((drawn - pictures.repeat(2, 1, 1, 1)) * where.repeat(2, 1, 1, 1)).abs().mean((1, 2, 3))
+        one, other = torch.where(finite[:, 0, 0, 0] > 0, apart, -1.0).chunk(2)
+        return torch.where((one >= other)[:, None, None, None], *drawn.chunk(2)), torch.maximum(one, other) >= 0
 
     def _gone(self, rows: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, of lanes ``rows`` whose content is
