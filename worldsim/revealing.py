@@ -130,7 +130,8 @@ class Revealing:
         drawn, finite = self.imagination.completed(view.repeat(2, 1, 1, 1), *drawing.twice(rows))
         apart = ((drawn - pictures.repeat(2, 1, 1, 1)) * where.repeat(2, 1, 1, 1)).abs().mean((1, 2, 3))
         one, other = torch.where(finite[:, 0, 0, 0] > 0, apart, -1.0).chunk(2)
-        return torch.where((one >= other)[:, None, None, None], *drawn.chunk(2)), torch.maximum(one, other) >= 0
+        first, then = drawn.chunk(2)
+        return torch.where((one >= other)[:, None, None, None], first, then), torch.maximum(one, other) >= 0
 
     def _gone(self, rows: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, of lanes ``rows`` whose content is
