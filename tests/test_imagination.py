@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from worldsim.actions import ACTION_ID, multi_hot
 from worldsim.engine import RolloutEngine
-from worldsim.imagination import AHEAD, WORN, Drawing, Imagination
+from worldsim.imagination import AHEAD, COLOURED, PLAIN, WORN, Drawing, Imagination, in_colours_of
 from worldsim.model.codec import to_pixels
 from worldsim.model.debug import debug_simulator
 from worldsim.model.detail import EXPECTED
@@ -227,6 +228,21 @@ def test_what_has_lost_its_detail_is_drawn_again_where_it_has(simulator, monkeyp
     assert (shown.latent[:1] - encoded).abs().max() < 0.05  # the world goes on from what is shown
     steps(lanes, [0] * 3)
     assert calls == [1] and screen.held[0].max().item() == pytest.approx(HOLD**3, abs=1e-3)
+
+
+def test_what_is_drawn_again_keeps_its_coarse_colours_unless_it_is_a_haze() -> None:
+    drawn = (torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.5) / 2
+    before = torch.zeros(3, 3, 64, 64)
+    before[0, :, 32:], before[1, :, 32:], before[2, :, 32:] = 0.3 * PLAIN, 0.6, PLAIN + COLOURED
+    made = in_colours_of(before, drawn)
+    assert torch.equal(made[0], drawn[0])  # a haze
+    means = [F.avg_pool2d(x, 8)[:, :, [0, 1, 2, 5, 6, 7]] for x in (made, before, drawn)]
+    assert (means[0] - means[1])[1].abs().max() < 0.06 < (means[2] - means[1])[1].abs().max()
+    assert ((made - drawn)[1].diff(dim=2).abs() < 0.11).all()  # what is fine is what was drawn
+    some, whole = ((made - drawn)[i, 0, 48:].mean() / (before - drawn)[i, 0, 48:].mean() for i in (2, 1))
+    assert 0.4 < some < 0.6 and whole > 0.95
+    assert torch.equal(made[1:2], in_colours_of(before[1:2], drawn[1:2]))  # each by itself
+    assert in_colours_of(3 * before, drawn).abs().max() == 1
 
 
 def test_drawing_again_keeps_what_is_left_and_depends_on_its_own_lane(simulator) -> None:

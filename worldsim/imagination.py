@@ -8,7 +8,8 @@ camera, so that things are drawn whole, and that the next turns find it there.
 
 One who walks towards something sees it magnified, and sees nothing new: after a few steps a wall is a smear; and what
 the world model expects, a mean, wears pictures away. So where little detail is left the picture is drawn again, from
-noise and what is left of it.
+noise and what is left of it. Its coarse colours stay (as in ILVR, Choi et al. 2021, but once, of what has been drawn),
+so that a floor is of the colour that it had; unless it has hardly any, and is a haze.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ WORN, MUCH = 0.25, 0.25
 """Detail of a cell below which it is worn, and share of worn cells from which on a picture is drawn again."""
 FAINT = 0.5
 """Detail of a cell up to which what is drawn again replaces what was there."""
+COARSE = 8
+"""Pixels of a side of what coarse colours are the means of."""
+PLAIN, COLOURED = 10 / 127.5, 25 / 127.5
+"""Standard deviations of the coarse colours of a picture, in [-1, 1], up to which none of them stay when it is drawn
+again, and from which on all do."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +116,11 @@ class Imagination:
         rows = torch.nonzero(worn & screen.walks & drawing.may)[:, 0]
         if not len(rows):
             return None
-        frames = smaller(screen.canvas[rows]).permute(0, 2, 3, 1)[:, None]
+        worn_out = smaller(screen.canvas[rows])
+        frames = worn_out.permute(0, 2, 3, 1)[:, None]
         drawn = self.starter.redraw(self.codec.encode_normalised(frames), *drawing.told(rows), self.dtype)
         picture, finite = self._picture(drawn)
+        picture = in_colours_of(worn_out, picture)
         return rows, screen.replace(rows, picture, (screen.detail[rows] < FAINT) & (finite > 0))
 
     def completed(self, view: torch.Tensor, rows: torch.Tensor, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,3 +137,17 @@ class Imagination:
         latents, finite = self.bounded(latents)
         picture = self.codec.decode_normalised(latents, 1)[:, 0].permute(0, 3, 1, 2)
         return picture, finite[:, None, None, None].float()
+
+
+def in_colours_of(before: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """Pictures ``drawn (M, 3, H, W)`` in [-1, 1] with the coarse colours of those ``before``, or less of them where
+    these are plain."""
+    colours = _coarse(before)
+    deviation = colours.var((2, 3), correction=0).mean(1).sqrt()
+    kept = ((deviation - PLAIN) / (COLOURED - PLAIN)).clamp(0, 1)[:, None, None, None]
+    return (drawn + kept * (colours - _coarse(drawn))).clamp(-1, 1)
+
+
+def _coarse(pictures: torch.Tensor) -> torch.Tensor:
+    means = F.avg_pool2d(pictures, COARSE)
+    return F.interpolate(means, size=pictures.shape[2:], mode="bilinear", align_corners=False)
