@@ -536,6 +536,9 @@ def test_films_that_are_judged_together_surprise_as_each_alone(simulator: WorldS
     assert torch.equal(rollout.surprises(films[:1], 2)[0], alone[0])
     late = rollout.surprises(films, 2, first=1)
     assert late[:, 0].isnan().all() and torch.equal(late[:, 1], together[:, 1])
+    for first in (-1, 2):
+        with pytest.raises(ValueError, match=f"first={first} of 2 blocks"):
+            rollout.surprises(films, 2, first=first)
     twice = rollout.surprises([films[0], films[1], films[0]], 2)
     assert torch.equal(twice[0], twice[2])
     with pytest.raises(ValueError, match="given frames"):

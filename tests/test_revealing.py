@@ -159,7 +159,7 @@ def test_acts_are_asked_about_without_words_and_words_without_acts(simulator, mo
     lanes.set_text([0], ["a blue door opens"], "event")
     asked.calls.clear()
     step(lanes, [NOOP])
-    assert set(asked.calls) == {(True, False, False), (False, True, True)}
+    assert set(asked.calls) == {(False, True, True)}
 
 
 def test_a_text_that_is_taken_back_before_a_step_reveals_nothing(simulator, monkeypatch) -> None:
@@ -286,19 +286,22 @@ def test_who_turns_sees_what_lies_behind_where_it_is(simulator, monkeypatch) -> 
     lanes = engine(simulator, [start(1)])
     revealed = Revealed(lanes, monkeypatch)
     monkeypatch.setattr(lanes.pictures._imagination, "complete", lambda panorama, around, *_: around)
+    revealed.step([NOOP])
+    before = to_pixels(revealed.step([NOOP]).frames[:, 3]).permute(0, 3, 1, 2)
     for action in (USE, LEFT):
         block = revealed.step([action])
-    assert revealed.drawn == [[0], []] and revealed.shown == [[0], [0]]
+    assert revealed.drawn[2:] == [[0], []] and revealed.shown[2:] == [[0], [0]]
     revealing = lanes.pictures.revealing
     assert revealing is not None
-    turned = seen_turned(revealing.behind.picture, torch.tensor([ROOMS.table.camera[LEFT][0]]), rooms_reach())
+    behind = revealing.behind.picture
+    turned, _ = seen_turned(behind, behind[:, :1], torch.tensor([ROOMS.table.camera[LEFT][0]]), rooms_reach())
     shown = to_pixels(block.frames[:, 3]).permute(0, 3, 1, 2)
     assert (shown - turned)[:, :, 16:48, 20:36].abs().max() < 0.02  # the left half has come on by some 12 pixels
     screen = lanes.pictures.screen
     assert screen is not None and screen.panorama is not None
     go(screen, turn=-float(ROOMS.table.camera[LEFT][0]))
     view = screen.panorama.view()[:, :3]
-    near, far = ((view - at.picture)[..., 4:-4, 4:26].abs().mean() for at in (revealing.behind, revealing.front))
+    near, far = ((view - of)[..., 4:-4, 4:26].abs().mean() for of in (behind, before))
     assert near < far / 2
 
 
@@ -337,8 +340,9 @@ def returning(simulator) -> WorldSimulator:
 
     def gone(latents: torch.Tensor, acted: torch.Tensor, told: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         age = (acted | told).int().argmax(1)
-        rows, columns = torch.arange(16)[:, None], torch.arange(16)
-        return ((rows >= 12 - 4 * age[:, None, None]) & (columns < 8))[:, None]
+        height, width = latents.shape[2:]
+        rows, columns = torch.arange(height)[:, None], torch.arange(width)
+        return ((4 * rows >= height * (3 - age[:, None, None])) & (columns < 8))[:, None]
 
     made.starter.gone = gone  # type: ignore[method-assign]
     return made
@@ -364,7 +368,7 @@ def test_what_was_taken_away_returns_the_last_first(returning, monkeypatch) -> N
     for i in range(PAST):
         assert quarters(blocks[LASTS - PAST + i + 1], before) == [True] * (i + 1) + [False] * (3 - i)
     assert revealed.shown == [[0]] * PAST + [[]] * (LASTS - 2 * PAST + 1) + [[0]] * PAST + [[]]
-    assert revealed.drawn == [[0]] + [[]] * (LASTS + 1) and revealing.since.tolist() == [-1, -1]
+    assert revealed.drawn == [[0]] + [[]] * (LASTS + 1) and revealing.left.tolist() == [-1, -1]
 
 
 def test_what_returns_out_of_sight_is_found_on_the_look_back(returning, monkeypatch) -> None:
@@ -375,9 +379,12 @@ def test_what_returns_out_of_sight_is_found_on_the_look_back(returning, monkeypa
         block = step(lanes, [USE if i == 0 else turn, NOOP])
     revealing, screen = lanes.pictures.revealing, lanes.pictures.screen
     assert revealing is not None and screen is not None and screen.panorama is not None
-    assert screen.panorama.heading[0] == 0 and revealing.since[0] == -1
+    assert screen.panorama.heading[0] == 0 and revealing.left[0] == -1
     assert finds_front(screen, revealing)
-    assert block.frames.shape[0] == 2
+    alone = engine(returning, [start(2)])
+    for _ in range(LASTS + 1):
+        unturned = step(alone, [NOOP])
+    assert (block.frames[1].int() - unturned.frames[0].int()).abs().max() <= 1
 
 
 def test_one_who_walked_on_finds_it_returned_when_back(returning) -> None:
@@ -388,7 +395,7 @@ def test_one_who_walked_on_finds_it_returned_when_back(returning) -> None:
         step(lanes, [USE if i == 0 else NOOP])
     go(screen, ahead=2.0)
     shown = step(lanes, [NOOP])
-    assert quarters(shown, revealing.front.picture[0]) != [True] * 4 and revealing.since[0] == -1
+    assert quarters(shown, revealing.front.picture[0]) == [False] * 4 and revealing.left[0] == -1
     go(screen, ahead=-2.0)
     assert finds_front(screen, revealing)
 
@@ -402,7 +409,86 @@ def test_another_act_lets_return_what_the_one_before_took(returning) -> None:
     first = revealing.front.picture[0].clone()
     block = step(lanes, [USE])
     assert quarters(block, first) == [True, True, True, False]  # the last opens again
-    assert revealing.since[0] == 0 and (revealing.front.picture[0] - first).abs().mean() > 0.05
+    for left in range(LASTS, 0, -1):
+        assert revealing.left[0] == left
+        block = step(lanes, [NOOP])
+    assert quarters(block, first) == [True] * 4 and revealing.left[0] == -1  # as before the first act
+
+
+def test_a_text_of_what_is_not_there_changes_nothing_of_what_goes(returning, monkeypatch) -> None:
+    gone = returning.starter.gone
+    monkeypatch.setattr(
+        returning.starter,
+        "gone",
+        lambda z, acted, told, of: gone(z, acted, told, of) & acted.any(1)[:, None, None, None],
+    )
+    lanes, quiet = engine(returning, [start(1)]), engine(returning, [start(1)])
+    for i in range(LASTS + 1):
+        if i == 2:
+            lanes.set_text([0], ["a blue door opens"], "event")
+        blocks = [step(one, [USE if i == 0 else NOOP]) for one in (lanes, quiet)]
+        revealing = [one.pictures.revealing for one in (lanes, quiet)]
+        for name in ("hides", "age", "left"):
+            assert torch.equal(*(getattr(one, name) for one in revealing))
+    front = revealing[1].front.picture[0]  # type: ignore[union-attr]
+    assert [quarters(block, front) for block in blocks] == [[True] * 4] * 2
+
+
+def test_where_nothing_returns_another_act_closes_nothing(simulator, returning) -> None:
+    for model, closes in ((simulator, False), (returning, True)):
+        lanes = engine(model, [start(1)])
+        revealing = lanes.pictures.revealing
+        assert revealing is not None
+        before = None
+        for i in range(PAST + 2):
+            block = step(lanes, [USE if i in (0, PAST + 1) else NOOP])
+            if i == 0:
+                screen = lanes.pictures.screen
+                before = screen.canvas[0].clone() if screen is not None else None
+        assert before is not None and (revealing.left[0] != -1) == closes
+        if not closes:
+            assert not revealing.front.cells.any() and quarters(block, smaller(before[None])[0]) != [True] * 3 + [False]
+
+
+def test_what_acts_of_given_steps_took_does_not_return(returning) -> None:
+    lanes = engine(returning, [start(1, actions=[USE, NOOP])])
+    step(lanes, [NOOP])
+    revealing = lanes.pictures.revealing
+    assert revealing is not None and revealing.hides[0] and revealing.age[0] == 2 and revealing.left[0] == -1
+
+
+def test_one_cylinder_keeps_what_was_seen_from_here(returning) -> None:
+    lanes = engine(returning, [start(1)], memory="panorama")
+    for i in range(LASTS + 1):
+        step(lanes, [USE if i == 0 else FORWARD if PAST <= i < PAST + 2 else NOOP])
+    screen, revealing = lanes.pictures.screen, lanes.pictures.revealing
+    assert screen is not None and screen.panorama is not None and revealing is not None and revealing.left[0] == -1
+    view, shown = screen.panorama.view()[0, :3], smaller(screen.canvas)[0]
+    here, before = ((view - of)[:, 4:-4, 4:26].abs().mean() for of in (shown, revealing.front.picture[0]))
+    assert here < before
+
+
+@pytest.mark.parametrize("size", [(48, 80), (80, 48)])
+def test_a_lane_lets_return_as_it_would_alone(returning, size) -> None:
+    worlds, turns = (ROOMS, WORLDS["Crafter"], ROOMS, MAZE), (NOOP, NOOP, LEFT, LEFT)
+
+    def begun(i: int) -> LaneStart:
+        frames = np.random.default_rng(i).integers(0, 256, (1, *size, 3)).astype(np.uint8)
+        return LaneStart(worlds[i], i, LaneText("", "", ""), frames, np.zeros(0, np.int64))
+
+    def played(lanes: RolloutEngine, which: Sequence[int]) -> list[Block]:
+        table = ROOMS.table
+        return [
+            lanes.step(torch.from_numpy(multi_hot(table.keys[ids])), torch.from_numpy(table.camera[ids]))
+            for i in range(LASTS + 1)
+            for ids in [[USE if i == 0 else turns[lane] if i in (2, LASTS - 1) else NOOP for lane in which]]
+        ]
+
+    together = played(engine(returning, [begun(i) for i in range(4)], frame_size=size), range(4))
+    for i in range(4):
+        alone = played(engine(returning, [begun(i)], frame_size=size), [i])
+        for one, all_lanes in zip(alone, together):
+            assert (one.frames[0].int() - all_lanes.frames[i].int()).abs().max() <= 1
 
 
 def test_a_state_goes_on_with_what_will_return(returning) -> None:

@@ -49,28 +49,17 @@ class Cues:
                 self.colour[lane] = torch.tensor(self.config.one_hot(colour), device=self.device)
 
     def step(self, controls: Controls, busy: torch.Tensor) -> None:
-        """A step under ``controls (B, 1)``. An act, or a text, takes the place of the one before; lanes that are
-        ``busy (B,)`` with what one does begin no other act."""
+        """A step under ``controls (B, 1)``. An act takes the place of the one before, and a text of the text before;
+        lanes that are ``busy (B,)`` with what one does begin no other act."""
         held = self._held(controls)[:, 0]
         self.acted = _with(held & ~self.held & ~busy, self.acted)
         self.held = held
         self.told = _with(self.due, self.told)
         self.due = torch.zeros_like(self.due)
 
-    @property
-    def begins(self) -> torch.Tensor:
-        """Lanes ``(B,)`` in which an act was begun, or an event told, in the present step."""
-        return self.acted[:, 0] | self.told[:, 0]
-
-    @property
-    def age(self) -> torch.Tensor:
-        """int64 ``(B,)``: how many steps ago the latest act was begun, or event told; 0 where none was lately."""
-        return (self.acted | self.told).int().argmax(1)
-
-    def lately(self, worlds: torch.Tensor) -> torch.Tensor:
-        """Lanes ``(B,)`` in which an act was done or an event told lately, in a world where that takes something away;
-        ``worlds (B,)`` are their indices."""
-        return (self.acted | self.told).any(1) & torch.isin(worlds, self._worlds)
+    def able(self, worlds: torch.Tensor) -> torch.Tensor:
+        """Lanes ``(B,)`` in a world where acts take something away; ``worlds (B,)`` are their indices."""
+        return torch.isin(worlds, self._worlds)
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
         """Those of a lane, on the CPU."""

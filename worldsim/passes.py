@@ -192,6 +192,8 @@ class Passes:
         films = [start.frames for start in starts if start.frames is not None]
         if not starts or len(films) < len(starts) or n_noise < 1:
             raise ValueError("surprise needs given frames and at least one draw of noise")
+        if not 0 <= first < len(starts[0].actions):
+            raise ValueError(f"first={first} of {len(starts[0].actions)} blocks: accepted are 0 to one less than these")
         if len({(s.world.name, len(s.actions), f.shape) for s, f in zip(starts, films)}) > 1:
             raise ValueError("surprise at several films needs films of one world and length")
         world, n, m, device = starts[0].world, len(starts[0].actions), len(starts), self.device

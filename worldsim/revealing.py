@@ -29,7 +29,7 @@ RIM = 2
 LEAST = 1 / 20
 """Share of a picture that an act must take away, at the most, to take anything."""
 NEVER = -1
-"""Steps since nothing was taken away."""
+"""Steps until all is back where nothing is to return."""
 
 
 class Layer:
@@ -48,9 +48,10 @@ class Layer:
 
 class Revealing:
     """What ``lanes`` lanes, frames of ``size`` (H, W), reveal by ``imagination``, whose starter has the revealer of
-    ``config``. ``hides (B,)`` is True where there is something ``behind`` the picture that was asked about, and ``new
-    (B,)`` where a lane has shown no step yet; ``front`` is the picture before the act, whose steps ago are ``since
-    (B,)``, until what was taken has returned; then ``NEVER``."""
+    ``config``. While something is going, ``hides (B,)``, what is ``behind`` the picture that was asked about is shown
+    by and by; it began ``age (B,)`` steps ago, by words where ``worded (B,)``. ``front`` is the picture before it,
+    where it began in a step of the lane's own and returns, and ``left (B,)`` the steps until all of it is back; then
+    ``NEVER``. ``new (B,)`` lanes have shown no step yet."""
 
     def __init__(
         self, imagination: Imagination, config: RevealerConfig, lanes: int, size: tuple[int, int], device: torch.device
@@ -58,8 +59,9 @@ class Revealing:
         self.imagination, self.device, self.cues = imagination, device, Cues(config, lanes, device)
         self.past, self.lasts = config.past, config.lasts
         self.new = torch.zeros(lanes, dtype=torch.bool, device=device)
-        self.hides = torch.zeros_like(self.new)
-        self.since = torch.full((lanes,), NEVER, device=device)
+        self.hides, self.worded = torch.zeros_like(self.new), torch.zeros_like(self.new)
+        self.age = torch.zeros(lanes, dtype=torch.int64, device=device)
+        self.left = torch.full_like(self.age, NEVER)
         stride = imagination.codec.config.stride
         cells = size[0] // stride, size[1] // stride
         self.behind, self.front = (Layer(lanes, config.past, cells, size, device) for _ in range(2))
@@ -67,7 +69,7 @@ class Revealing:
     def begin(self, rows: torch.Tensor, given: Controls) -> None:
         """Lanes ``rows`` begin after the actions ``given``."""
         self.cues.begin(rows, given)
-        self.new[rows], self.hides[rows], self.since[rows] = True, False, NEVER
+        self.new[rows], self.hides[rows], self.left[rows] = True, False, NEVER
 
     def tell(self, lanes: Sequence[int], texts: Sequence[str]) -> None:
         """Event ``texts`` hold from the next step on."""
@@ -77,46 +79,68 @@ class Revealing:
         """After ``screen`` has shown a step under ``controls (B, 1)``: lanes in which something is gone, or returns,
         and the pictures ``(M, 3, H, W)`` that they show now, None without any."""
         cues = self.cues
-        cues.step(controls, self.hides & cues.lately(drawing.worlds))
-        self.since = torch.where(self.since == NEVER, NEVER, self.since + 1)
-        asked = cues.lately(drawing.worlds) & drawing.may
-        begins = asked & (cues.begins | self.new)
-        anew = begins | (asked & self.hides & screen.walks)  # an act that took nothing away is over
-        self.new = torch.zeros_like(self.new)
+        able = cues.able(drawing.worlds) & drawing.may
+        self.age += 1
+        self.hides &= able & (self.age < self.past)
+        self.left = torch.where(self.left == NEVER, NEVER, self.left - 1)
+        cues.step(controls, self.hides)
         shown: dict[int, torch.Tensor] = {}
-        if (rows := torch.nonzero(anew)[:, 0]).numel():
-            shown |= self._look(rows, begins[rows], screen, drawing)
-        rows = torch.nonzero(asked & self.hides)[:, 0]
-        if len(rows):
-            gone = self.behind.cells[rows, cues.age[rows]]
-            shown |= _lay(screen, self.behind, rows, gone)
-        if self.lasts is not None:
-            shown |= self._return(screen)
+        begun = able & (cues.acted[:, 0] | (self.new & cues.acted.any(1)))
+        self.new = torch.zeros_like(self.new)
+        walked = self.hides & screen.walks
+        for told, which in ((False, begun), (True, able & cues.told[:, 0])):
+            if (rows := torch.nonzero(which)[:, 0]).numel():
+                shown |= self._begin(rows, told, screen, drawing)
+        if (rows := torch.nonzero(walked & (self.age > 0))[:, 0]).numel():
+            self._go_on(rows, screen, drawing)
+        if (rows := torch.nonzero(self.hides)[:, 0]).numel():
+            shown |= _lay(screen, self.behind, rows, self.behind.cells[rows, self.age[rows]])
+        shown |= self._return(screen)
         if not shown:
             return None
         return torch.tensor(list(shown), device=self.device), torch.stack(list(shown.values()))
 
-    def _look(
-        self, rows: torch.Tensor, begins: torch.Tensor, screen: Screen, drawing: Drawing
-    ) -> dict[int, torch.Tensor]:
-        """What lies behind the pictures of lanes ``rows`` is drawn, where something of them is gone in any step. Where
-        an act ``begins (M,)`` to, what one before it took returns at once: lanes that see it, and their pictures."""
-        pictures, made = smaller(screen.canvas[rows]), self.imagination
-        gone = self._gone(rows, made.codec.encode_normalised(pictures.permute(0, 2, 3, 1)[:, None]).float())
-        hidden = gone.any(1, keepdim=True)
-        self.hides[rows] = some = hidden.flatten(1).float().mean(1) >= LEAST
-        if not some.any():
+    def _begin(self, rows: torch.Tensor, told: bool, screen: Screen, drawing: Drawing) -> dict[int, torch.Tensor]:
+        """An act, or what is ``told``, begins in lanes ``rows``. Where it takes something away, what the one before it
+        took is back at once: the lanes that see that, and their pictures."""
+        since = (self.cues.told if told else self.cues.acted)[rows].int().argmax(1)
+        rows, since, looked = self._look(rows, torch.full_like(rows, told, dtype=torch.bool), since, screen, drawing)
+        if not len(rows):
             return {}
-        drawn, finite = self._draw(pictures[some], hidden[some].float(), rows[some], drawing)
-        self.hides[rows[some]] = finite
-        stood = screen.stood(rows)
-        self.behind.put(rows[some], drawn, stood[some], gone[some])
-        acts = begins & self.hides[rows]
-        before = rows[acts & (self.since[rows] != NEVER)]
+        self.hides[rows], self.worded[rows], self.age[rows] = True, told, since
+        self.behind.put(rows, *looked)
+        before = rows[self.left[rows] != NEVER]
         shown = _lay(screen, self.front, before, self.front.cells[before].any(1)) if len(before) else {}
-        self.front.put(rows[acts], pictures[acts], stood[acts], gone[acts])
-        self.since[rows[acts]] = self.cues.age[rows[acts]]
+        self.left[rows] = NEVER
+        if self.lasts is not None:
+            own = since == 0  # what was there before an act of the given steps nobody asked about
+            rows, (_, stood, cells) = rows[own], (part[own] for part in looked)
+            self.front.put(rows, smaller(screen.canvas[rows]), stood, cells)
+            self.left[rows] = self.lasts
         return shown
+
+    def _go_on(self, rows: torch.Tensor, screen: Screen, drawing: Drawing) -> None:
+        """What lies behind the pictures that lanes ``rows`` show takes the place of what lay behind those before."""
+        found, _, looked = self._look(rows, self.worded[rows], self.age[rows], screen, drawing)
+        self.hides[rows] = False
+        self.hides[found] = True
+        self.behind.put(found, *looked)
+
+    def _look(
+        self, rows: torch.Tensor, told: torch.Tensor, since: torch.Tensor, screen: Screen, drawing: Drawing
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Those of lanes ``rows`` of whose pictures something goes, by what is ``told (M,)`` or else done, their
+        ``since (M,)``, and a ``Layer`` of what lies behind them."""
+        pictures = smaller(screen.canvas[rows])
+        before = self.imagination.codec.encode_normalised(pictures.permute(0, 2, 3, 1)[:, None]).float()
+        gone = self._gone(before, told, self.cues.colour[rows])
+        hidden = gone.any(1, keepdim=True)
+        some = hidden.flatten(1).float().mean(1) >= LEAST
+        rows, pictures, hidden, gone, since = (of[some] for of in (rows, pictures, hidden.float(), gone, since))
+        if len(rows):
+            pictures, finite = self._draw(pictures, hidden, rows, drawing)
+            rows, pictures, gone, since = (of[finite] for of in (rows, pictures, gone, since))
+        return rows, since, (pictures, screen.stood(rows), gone)
 
     def _draw(
         self, pictures: torch.Tensor, hidden: torch.Tensor, rows: torch.Tensor, drawing: Drawing
@@ -133,33 +157,25 @@ class Revealing:
         first, then = drawn.chunk(2)
         return torch.where((one >= other)[:, None, None, None], first, then), torch.maximum(one, other) >= 0
 
-    def _gone(self, rows: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-        """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, of lanes ``rows`` whose content is
-        taken away so many steps after what was done, or told, lately."""
-        steps = torch.eye(self.past, dtype=torch.bool, device=self.device)
-        each = torch.arange(len(rows), device=self.device).repeat_interleave(self.past)
-        acted, told = (
-            of[rows][each].any(1, keepdim=True) & steps.repeat(len(rows), 1) for of in (self.cues.acted, self.cues.told)
-        )
-        latents, colour, none = before[each], self.cues.colour[rows][each], torch.zeros_like(acted)
-        gone = torch.zeros_like(latents[:, :1], dtype=torch.bool)
+    def _gone(self, before: torch.Tensor, told: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
+        """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, whose content is gone so many
+        steps after something was done, or ``told (M,)`` of that ``colour (M, N)``."""
+        steps = torch.eye(self.past, dtype=torch.bool, device=self.device).repeat(len(before), 1)
+        before, told, colour = (of.repeat_interleave(self.past, 0) for of in (before, told[:, None], colour))
         # as it was taught: of what is done no words tell, and of what is told nobody has done it
-        for done, said, of in ((acted, none, torch.zeros_like(colour)), (none, told, colour)):
-            if (some := (done | said).any(1)).any():
-                gone[some] |= self.imagination.starter.gone(latents[some], done[some], said[some], of[some])
-        return gone[:, 0].unflatten(0, (len(rows), self.past))
+        gone = self.imagination.starter.gone(before, steps & ~told, steps & told, colour * told)
+        return gone[:, 0].unflatten(0, (-1, self.past))
 
     def _return(self, screen: Screen) -> dict[int, torch.Tensor]:
         """What acts took away returns in the last steps that they last: lanes that see it, and their pictures."""
-        assert self.lasts is not None
-        rows = torch.nonzero(self.since >= self.lasts - self.past)[:, 0]
+        rows = torch.nonzero((self.left != NEVER) & (self.left <= self.past))[:, 0]
         if not len(rows):
             return {}
-        age = self.lasts - 1 - self.since[rows]
-        over, cells = age < 0, self.front.cells[rows]
+        age = self.left[rows] - 1  # as when it went, the other way round
+        cells, over = self.front.cells[rows], age < 0
         gone = cells[torch.arange(len(rows), device=self.device), age.clamp(min=0)] & ~over[:, None, None]
         shown = _lay(screen, self.front, rows, cells.any(1) & ~gone)
-        self.since[rows[over]] = NEVER
+        self.left[rows[over]] = NEVER
         return shown
 
     def get_lane(self, lane: int) -> dict[str, torch.Tensor]:
@@ -174,7 +190,7 @@ class Revealing:
 
     def _kept(self) -> dict[str, torch.Tensor]:
         layers = {f"{at}_{name}": of for at in ("behind", "front") for name, of in vars(getattr(self, at)).items()}
-        return {name: getattr(self, name) for name in ("new", "hides", "since")} | layers
+        return {name: getattr(self, name) for name in ("new", "hides", "worded", "age", "left")} | layers
 
 
 def _lay(screen: Screen, layer: Layer, rows: torch.Tensor, cells: torch.Tensor) -> dict[int, torch.Tensor]:

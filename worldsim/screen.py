@@ -204,18 +204,20 @@ class Screen:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """``cells (M, 1, h, w)`` of ``pictures (M, 3, H, W)``, seen from where lanes ``rows`` ``stood (M, 4)`` once,
         are what is there: which of the lanes ``(M,)`` see some of them now, and the whole pictures that these show.
-        Lanes that stand elsewhere by now see none; they find it when they return. Needs a panorama."""
+        Lanes that stand elsewhere by now see none; they find it when they return, where several places are kept. Needs
+        a panorama."""
         panorama = self.panorama
         assert panorama is not None
         now = panorama.stood()[rows]
         yaw = (now[:, 0] - stood[:, 0] + 180) % 360 - 180
         near = panorama.apart(now, stood) < STRIDE / 2
         where = F.interpolate(cells.float(), size=self.size, mode="nearest")
-        turned = seen_turned(torch.cat([pictures, where], dim=1), yaw, panorama.reach[rows])
-        visible = (F.avg_pool2d(turned[:, 3:], self.codec.config.stride) > 0.5) & _of_lanes(near)
+        turned, visible = seen_turned(pictures, where, yaw, panorama.reach[rows])
+        visible = (F.avg_pool2d(visible, self.codec.config.stride) > 0.5) & _of_lanes(near)
         seen = visible.flatten(1).any(1)
-        shown = self.replace(rows[seen], turned[seen, :3], visible[seen]) if seen.any() else turned[seen, :3]
-        if (off := ~near | (yaw != 0)).any():  # after what it sees itself, which is not as sharp
+        shown = self.replace(rows[seen], turned[seen], visible[seen]) if seen.any() else turned[seen]
+        off = (~near | (yaw != 0)) & (near | (panorama.count > 1))  # one cylinder holds what was seen from here
+        if off.any():  # after what it sees itself, which is not as sharp
             panorama.lay(rows[off], pictures[off], where[off], stood[off])
         return seen, shown
 

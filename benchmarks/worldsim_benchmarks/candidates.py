@@ -7,6 +7,7 @@ the context. Shapes: N episodes, T steps, k video frames per block.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -284,7 +285,8 @@ class EnvCandidate:
         actions, env = [self.encode(n) for n in names], self.env.unwrapped
         together, alone = (getattr(env, name, None) for name in ("surprises", "surprise"))
         if together is not None:
-            return np.asarray(together(frames, actions, "", seed, draws, first=first))
+            more = {"first": first} if "first" in inspect.signature(together).parameters else {}
+            return np.asarray(together(frames, actions, "", seed, draws, **more))
         if alone is None:
             return None
         return np.stack([np.asarray(alone(f, a, "", seed, draws)) for f, a in zip(frames, actions, strict=True)])

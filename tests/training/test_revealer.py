@@ -224,6 +224,8 @@ def test_how_long_it_is_gone_is_kept_with_what_was_learned_from(tmp_path) -> Non
     for wrong in ({"returns": ("shut",)}, {"watch": -1}, {"watch_max": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             replace(CONFIG, **wrong)
+    with pytest.raises(ValueError, match="lasts=40 is given and watch=9 would measure it"):
+        replace(CONFIG, watch=9, revealer=replace(CONFIG.revealer, lasts=40))
 
 
 @pytest.mark.slow

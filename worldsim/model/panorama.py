@@ -67,7 +67,7 @@ class Panorama:
         lanes, device = len(reach), reach.device
         self.height, self.width = height, width
         self.rows, self.columns = 3 * height // 2, 6 * width
-        self.reach = reach
+        self.reach, self.count = reach, count
         self.texture = torch.zeros(lanes, self.columns, count, 6, self.rows, device=device)
         self.texture[..., 5, :] = torch.inf
         self.heading = torch.zeros_like(reach)
@@ -255,9 +255,12 @@ class Panorama:
         return self._lanes()[:, None] * self.columns + columns
 
 
-def seen_turned(pictures: torch.Tensor, yaw: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
-    """``pictures (M, C, H, W)`` as they are seen when the camera has turned by ``yaw (M,)`` degrees since, left
-    positive; zeros where they say nothing. ``reach (M,)`` as of a ``Panorama``."""
+def seen_turned(
+    pictures: torch.Tensor, where: torch.Tensor, yaw: torch.Tensor, reach: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``pictures (M, 3, H, W)``, and ``where (M, 1, H, W)`` they count, as they are seen when the camera has turned by
+    ``yaw (M,)`` degrees since, left positive; outside of what they show they count nowhere. ``reach (M,)`` as of a
+    ``Panorama``."""
     height, width = pictures.shape[2:]
     x, y = _places(height, width, pictures.device)
     left = -torch.atan(x * reach[:, None])
@@ -265,7 +268,8 @@ def seen_turned(pictures: torch.Tensor, yaw: torch.Tensor, reach: torch.Tensor) 
     across = torch.where(then.cos() > 0.1, -then.tan() / reach[:, None], 2.0)  # 2 lies outside
     down = (left.cos() / then.cos())[:, None] * y[:, None]
     grid = _grid(across[:, None].expand_as(down), down)
-    return F.grid_sample(pictures, grid, padding_mode="zeros", align_corners=False)
+    shown = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    return shown, F.grid_sample(where, grid, padding_mode="zeros", align_corners=False)
 
 
 def _metres(places: torch.Tensor, place: torch.Tensor, dim: int) -> torch.Tensor:

@@ -390,6 +390,10 @@ class RevealerTrainConfig:
     def __post_init__(self) -> None:
         if not set(self.returns) <= set(EVENT_KINDS):
             raise ValueError(f"returns={self.returns}: accepted are {', '.join(EVENT_KINDS)}")
+        if self.watch and self.revealer.lasts is not None:
+            raise ValueError(
+                f"lasts={self.revealer.lasts} is given and watch={self.watch} would measure it: watch 0 steps"
+            )
         if self.watch < 0 or self.watch_max < 1:
             raise ValueError(f"watch={self.watch}, watch_max={self.watch_max}: at least 0 and 1 steps")
         shares = (self.acted, self.nothing, self.told, self.another)

@@ -231,7 +231,7 @@ def train_revealer(config: RevealerTrainConfig, source: SourceConfig, begin: Wor
         )
         lasts = int(back.steps.median())
         print(f"what is taken away returns after {lasts} steps (the median of {len(back)})")
-        config = replace(config, revealer=replace(config.revealer, lasts=lasts))
+        config = replace(config, revealer=replace(config.revealer, lasts=lasts), watch=0)
     training = RevealerTraining(config, out, begin, *made)
     training.loop.resume()
     training.run()

@@ -67,7 +67,11 @@ def reveals_of(
     """Moments to train on and held-out ones. They are kept in ``folder`` and made once: a run that goes on finds the
     same ones. Raises ``ValueError`` where those in ``folder`` are of another encoder or ``source`` or were taken
     otherwise, and as ``read_reveals``."""
-    made = {"encoder": latents_digest(codec), "source": source, "revealer": repr(replace(config, width=1, lasts=None))}
+    made = {
+        "encoder": latents_digest(codec),
+        "source": source,
+        "revealer": repr(replace(config, width=1, lasts=None)).replace(", lasts=None", ""),
+    }
     makers = {  # the quick part first
         "held_out": lambda: read_reveals(held_out(), codec, config),
         "moments": lambda: read_reveals(episodes(), codec, config),
