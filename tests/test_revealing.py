@@ -371,6 +371,23 @@ def test_what_was_taken_away_returns_the_last_first(returning, monkeypatch) -> N
     assert revealed.drawn == [[0]] + [[]] * (LASTS + 1) and revealing.left.tolist() == [-1, -1]
 
 
+def test_what_is_gone_stays_gone_as_long_as_it_goes(returning, monkeypatch) -> None:
+    whole = returning.starter.gone
+
+    def gone(z: torch.Tensor, acted: torch.Tensor, told: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
+        return whole(z, acted, told, of) & ~acted[:, -1, None, None, None]  # nothing in the last step
+
+    monkeypatch.setattr(returning.starter, "gone", gone)
+    lanes = engine(returning, [start(1)])
+    blocks = [step(lanes, [USE if i == 0 else NOOP]) for i in range(LASTS + 1)]
+    revealing = lanes.pictures.revealing
+    assert revealing is not None
+    before, behind = revealing.front.picture[0], revealing.behind.picture[0]
+    assert quarters(blocks[PAST - 2], behind) == quarters(blocks[PAST - 1], behind) == [False, True, True, True]
+    assert quarters(blocks[LASTS - PAST + 1], before)[1:] == [False] * 3  # what went last returns first
+    assert quarters(blocks[LASTS], before)[1:] == [True] * 3
+
+
 def test_what_returns_out_of_sight_is_found_on_the_look_back(returning, monkeypatch) -> None:
     lanes = engine(returning, [start(1), start(2)])
     monkeypatch.setattr(lanes.pictures._imagination, "complete", lambda panorama, around, *_: around)

@@ -110,7 +110,7 @@ class Revealing:
         self.hides[rows], self.worded[rows], self.age[rows] = True, told, since
         self.behind.put(rows, *looked)
         before = rows[self.left[rows] != NEVER]
-        shown = _lay(screen, self.front, before, self.front.cells[before].any(1)) if len(before) else {}
+        shown = _lay(screen, self.front, before, self.front.cells[before, -1]) if len(before) else {}
         self.left[rows] = NEVER
         if self.lasts is not None:
             own = since == 0  # what was there before an act of the given steps nobody asked about
@@ -134,7 +134,7 @@ class Revealing:
         pictures = smaller(screen.canvas[rows])
         before = self.imagination.codec.encode_normalised(pictures.permute(0, 2, 3, 1)[:, None]).float()
         gone = self._gone(before, told, self.cues.colour[rows])
-        hidden = gone.any(1, keepdim=True)
+        hidden = gone[:, -1:]
         some = hidden.flatten(1).float().mean(1) >= LEAST
         rows, pictures, hidden, gone, since = (of[some] for of in (rows, pictures, hidden.float(), gone, since))
         if len(rows):
@@ -158,13 +158,13 @@ class Revealing:
         return torch.where((one >= other)[:, None, None, None], first, then), torch.maximum(one, other) >= 0
 
     def _gone(self, before: torch.Tensor, told: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
-        """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, whose content is gone so many
+        """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, whose content is gone by so many
         steps after something was done, or ``told (M,)`` of that ``colour (M, N)``."""
         steps = torch.eye(self.past, dtype=torch.bool, device=self.device).repeat(len(before), 1)
         before, told, colour = (of.repeat_interleave(self.past, 0) for of in (before, told[:, None], colour))
         # as it was taught: of what is done no words tell, and of what is told nobody has done it
         gone = self.imagination.starter.gone(before, steps & ~told, steps & told, colour * told)
-        return gone[:, 0].unflatten(0, (-1, self.past))
+        return gone[:, 0].unflatten(0, (-1, self.past)).cumsum(1) > 0  # what is gone stays gone as long as it goes
 
     def _return(self, screen: Screen) -> dict[int, torch.Tensor]:
         """What acts took away returns in the last steps that they last: lanes that see it, and their pictures."""
@@ -174,7 +174,7 @@ class Revealing:
         age = self.left[rows] - 1  # as when it went, the other way round
         cells, over = self.front.cells[rows], age < 0
         gone = cells[torch.arange(len(rows), device=self.device), age.clamp(min=0)] & ~over[:, None, None]
-        shown = _lay(screen, self.front, rows, cells.any(1) & ~gone)
+        shown = _lay(screen, self.front, rows, cells[:, -1] & ~gone)
         self.left[rows[over]] = NEVER
         return shown
 
