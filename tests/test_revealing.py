@@ -371,6 +371,22 @@ def test_what_was_taken_away_returns_the_last_first(returning, monkeypatch) -> N
     assert revealed.drawn == [[0]] + [[]] * (LASTS + 1) and revealing.left.tolist() == [-1, -1]
 
 
+def test_of_a_picture_on_the_way_what_was_gone_before_it_is_no_matter(returning, monkeypatch) -> None:
+    whole = returning.starter.gone
+
+    def gone(z: torch.Tensor, acted: torch.Tensor, told: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
+        return whole(z, acted, told, of) & ~acted[:, 2:, None, None].any(1, keepdim=True)  # in the first two steps
+
+    lanes = engine(returning, [start(1)])
+    revealing = lanes.pictures.revealing
+    assert revealing is not None
+    step(lanes, [USE])
+    step(lanes, [NOOP])
+    monkeypatch.setattr(returning.starter, "gone", gone)
+    step(lanes, [FORWARD])
+    assert not revealing.hides[0]
+
+
 def test_what_is_gone_stays_gone_as_long_as_it_goes(returning, monkeypatch) -> None:
     whole = returning.starter.gone
 

@@ -133,7 +133,7 @@ class Revealing:
         ``since (M,)``, and a ``Layer`` of what lies behind them."""
         pictures = smaller(screen.canvas[rows])
         before = self.imagination.codec.encode_normalised(pictures.permute(0, 2, 3, 1)[:, None]).float()
-        gone = self._gone(before, told, self.cues.colour[rows])
+        gone = self._gone(before, told, self.cues.colour[rows], since)
         hidden = gone[:, -1:]
         some = hidden.flatten(1).float().mean(1) >= LEAST
         rows, pictures, hidden, gone, since = (of[some] for of in (rows, pictures, hidden.float(), gone, since))
@@ -157,14 +157,19 @@ class Revealing:
         first, then = drawn.chunk(2)
         return torch.where((one >= other)[:, None, None, None], first, then), torch.maximum(one, other) >= 0
 
-    def _gone(self, before: torch.Tensor, told: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
+    def _gone(
+        self, before: torch.Tensor, told: torch.Tensor, colour: torch.Tensor, since: torch.Tensor
+    ) -> torch.Tensor:
         """bool ``(M, P, h, w)``: cells of pictures, latents ``before (M, C, h, w)``, whose content is gone by so many
-        steps after something was done, or ``told (M,)`` of that ``colour (M, N)``."""
+        steps after something was done, or ``told (M,)`` of that ``colour (M, N)``; pictures are of ``since (M,)`` steps
+        after it."""
         steps = torch.eye(self.past, dtype=torch.bool, device=self.device).repeat(len(before), 1)
         before, told, colour = (of.repeat_interleave(self.past, 0) for of in (before, told[:, None], colour))
         # as it was taught: of what is done no words tell, and of what is told nobody has done it
         gone = self.imagination.starter.gone(before, steps & ~told, steps & told, colour * told)
-        return gone[:, 0].unflatten(0, (-1, self.past)).cumsum(1) > 0  # what is gone stays gone as long as it goes
+        later = torch.arange(self.past, device=self.device) >= since[:, None]
+        gone = gone[:, 0].unflatten(0, (-1, self.past)) & later[..., None, None]
+        return gone.cumsum(1) > 0  # what is gone stays gone as long as it goes
 
     def _return(self, screen: Screen) -> dict[int, torch.Tensor]:
         """What acts took away returns in the last steps that they last: lanes that see it, and their pictures."""
