@@ -60,12 +60,12 @@ def test_floors_score_nothing_and_fail_where_they_must(perfect: dict[tuple[str, 
         assert (row["score"], row["moved"], row["continued"]) == (0.0, True, False)
 
 
-def test_a_brief_run_shows_other_and_codec_on_three_maps(tmp_path: Path) -> None:
+def test_a_brief_run_shows_other_codec_and_a_second_truth_on_three_maps(tmp_path: Path) -> None:
     run = session(tmp_path)
     more = replace(run, preset=replace(run.preset, seeds=4))
     for asked, maps in ((more, 3), (replace(more, preset=replace(more.preset, doses=True)), 4)):
         shown = {name: len(rows) for (name, _), rows in measured(asked, "pan_45").items()}
-        assert shown == dict.fromkeys(("model", "true", "frozen", "grey"), 4) | dict.fromkeys(("other", "codec"), maps)
+        assert shown == dict.fromkeys(("model", "frozen", "grey"), 4) | dict.fromkeys(("true", "other", "codec"), maps)
 
 
 def test_frozen_shows_the_right_place_and_is_still_refused(perfect: dict[tuple[str, str], list[Row]]) -> None:
