@@ -216,7 +216,7 @@ class Screen:
         visible = (F.avg_pool2d(visible, self.codec.config.stride) > 0.5) & _of_lanes(near)
         seen = visible.flatten(1).any(1)
         shown = self.replace(rows[seen], turned[seen], visible[seen]) if seen.any() else turned[seen]
-        off = (~near | (yaw != 0)) & (near | (panorama.count > 1))  # one cylinder holds what was seen from here
+        off = (~near | (yaw != 0)) & (near | (self.count > 1))  # one cylinder holds what was seen from here
         if off.any():  # after what it sees itself, which is not as sharp
             panorama.lay(rows[off], pictures[off], where[off], stood[off])
         return seen, shown

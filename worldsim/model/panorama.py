@@ -67,7 +67,7 @@ class Panorama:
         lanes, device = len(reach), reach.device
         self.height, self.width = height, width
         self.rows, self.columns = 3 * height // 2, 6 * width
-        self.reach, self.count = reach, count
+        self.reach = reach
         self.texture = torch.zeros(lanes, self.columns, count, 6, self.rows, device=device)
         self.texture[..., 5, :] = torch.inf
         self.heading = torch.zeros_like(reach)
